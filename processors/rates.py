@@ -1,0 +1,37 @@
+"""So many in so long, for one key: a sliding log of what was admitted. Pure.
+
+The ingest stage keeps one `Window` for each agent and subject; the budget stage derives one for each agent.
+Admissions are facts by id, so the same cause applied twice is admitted once.
+"""
+
+from typing import NamedTuple
+
+from processors.charter.quantities import Rate
+
+
+class Admission(NamedTuple):
+    """Something that was let through: what caused it, and when (epoch seconds)."""
+
+    cause: str
+    at: float
+
+
+Window = tuple[Admission, ...]
+
+
+class Admitted(NamedTuple):
+    """The verdict and the window after it. `retry_at` (epoch seconds) is when there will be room; 0 when admitted."""
+
+    ok: bool
+    window: Window
+    retry_at: float = 0.0
+
+
+def admit(window: Window, rate: Rate, cause: str, now: float) -> Admitted:
+    """Let `cause` through if fewer than `rate.count` were in the last `rate.per_seconds`. O(count)."""
+    if any(admission.cause == cause for admission in window):
+        return Admitted(True, window)
+    current = tuple(admission for admission in window if admission.at + rate.per_seconds > now)
+    if len(current) >= rate.count:
+        return Admitted(False, current, current[-rate.count].at + rate.per_seconds)
+    return Admitted(True, (*current, Admission(cause, now)))

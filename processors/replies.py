@@ -1,0 +1,75 @@
+"""A model's text to a typed decision, or to the reason why it is none.
+
+`deciding.py` calls `parse` for every reply. Nothing is repaired: what is not exactly right is asked for again.
+"""
+
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+
+from processors.charter.compiled import CompiledCharter
+from processors.model import ModelReply
+from processors.scopes import parse_json
+from schemas.records import Decision
+
+MAX_ANSWER_CHARACTERS = 262_144
+MAX_REASONING_CHARACTERS = 8_000
+
+
+class AgentDecision(BaseModel):
+    """The typed answer. `confidence` is 0 to 1; `parameters` hold to the JSON Schema of the action."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: StrictStr
+    confidence: Annotated[StrictFloat | StrictInt, Field(ge=0.0, le=1.0)]
+    parameters: dict[str, Any]
+    reasoning: StrictStr = Field(max_length=MAX_REASONING_CHARACTERS)
+
+
+class Malformed(BaseModel):
+    """Why a reply is no decision, in words that the model can be given back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+
+
+def parse(compiled: CompiledCharter, reply: ModelReply) -> AgentDecision | Malformed:
+    """The decision in a reply, checked against the charter: known action, right parameters, nothing besides."""
+    if len(reply.text) > MAX_ANSWER_CHARACTERS:
+        return Malformed(reason=f"the answer has more than {MAX_ANSWER_CHARACTERS} characters")
+    try:
+        value = orjson.loads(reply.text)
+    except orjson.JSONDecodeError as error:
+        return Malformed(reason=f"the answer is not one JSON object and nothing else: {error}")
+    try:
+        decision = AgentDecision.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"][:1]) or "the answer"
+        return Malformed(reason=f"{where}: {first['msg']}")
+    reason = problem_with(compiled, decision)
+    return Malformed(reason=reason) if reason else decision
+
+
+def problem_with(compiled: CompiledCharter, decision: AgentDecision) -> str | None:
+    """Why the charter does not allow such a decision: unknown action, parameters that its JSON Schema refuses."""
+    action = compiled.actions.get(decision.action)
+    if action is None:
+        return f"action: there is no action {decision.action[:64]!r}; allowed are {', '.join(compiled.actions)}"
+    return action.problem_with(decision.parameters)
+
+
+def from_record(decision: Decision) -> AgentDecision:
+    """The typed answer of a recorded decision, for the act stage, which checks again by itself.
+
+    Raises `scopes.DataInvalid` or pydantic's ValidationError for a record that none of ours wrote.
+    """
+    return AgentDecision(
+        action=decision.action,
+        confidence=decision.confidence,
+        parameters=parse_json(decision.parameters, "decision.parameters"),
+        reasoning=decision.reasoning,
+    )
