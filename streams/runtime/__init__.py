@@ -1,0 +1,15 @@
+"""The safety layer between Faust and every stage. Nobody writes a stage around it.
+
+Faust reads the topics, balances partitions and recovers tables. What it loses by itself (acknowledgements out of order,
+table writes that nobody awaited, records skipped after a rebalance, failing agents that acknowledge) is done here:
+
+    stage.py        the Faust app of one stage: agent -> dispatch -> guard -> committer -> position
+    guard.py        the one guard around every record: changes, a dead letter, or the process stops
+    committer.py    state before words: table writes are durable before anything is said, then the record is done
+    positions.py    in-order acknowledgement and contiguity for each partition (pure)
+    tables.py       Faust tables of facts, fenced by generation, written by explicit partition
+    producer.py     delivery of many messages awaited as one future
+    liveness.py     freeze guard and progress watchdog: a process that cannot vouch for itself ends
+    dead_letters.py the original bytes, with why
+    holes.py        is a missing offset missing in the log, or did we skip it?
+"""

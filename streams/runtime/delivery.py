@@ -1,0 +1,48 @@
+"""A record as a handler sees it: decoded, with where it lay and the trace it belongs to."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from faust.types import EventT
+
+from schemas.records import Record
+from schemas.topics import Topic
+from streams.runtime.producer import Headers
+
+R = TypeVar("R", bound=Record)
+RawEvent = EventT[Any]
+
+TRACEPARENT = "traceparent"
+_WELL_FORMED = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[R]):
+    """One record of a topic, at its place in the log."""
+
+    record: R
+    topic: Topic
+    partition: int
+    offset: int
+    traceparent: str
+
+
+def header_pairs(event: RawEvent) -> Headers:
+    """A record's headers as they came. Faust types them as a list or a mapping; from Kafka it is a list."""
+    headers = event.message.headers or ()
+    return tuple(headers.items() if isinstance(headers, Mapping) else headers)
+
+
+def trace_headers(headers: Headers, topic: str, partition: int, offset: int) -> Headers:
+    """The only header that we carry on. A record without a well-formed one starts a trace named by its place.
+
+    Others are dropped: Faust would obey a `Faust-*` header of anyone who may produce.
+    """
+    for name, value in headers:
+        if name == TRACEPARENT and value and _WELL_FORMED.match(value):
+            return ((TRACEPARENT, value),)
+    digest = hashlib.sha256(f"{topic}/{partition}/{offset}".encode()).hexdigest()
+    return ((TRACEPARENT, f"00-{digest[:32]}-{digest[32:48]}-01".encode()),)

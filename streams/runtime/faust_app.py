@@ -1,0 +1,72 @@
+"""A Faust app with the settings that the safety layer needs. Called by the stage.
+
+Each setting that is not Faust's default has its reason in docs/decisions/0002-faust-settings.md.
+"""
+
+import ssl
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.types.auth import AuthProtocol, SASLMechanism
+
+from streams.runtime.policy import WorkerPolicy
+from streams.runtime.sensor import QuietMonitor
+
+DAY_S = 86_400.0
+
+
+def build(app_id: str, policy: WorkerPolicy) -> faust.App:
+    """The app; nothing connects before it starts."""
+    return faust.App(
+        app_id,
+        broker=_broker_urls(policy.client_config),
+        broker_credentials=_credentials(policy.client_config),
+        consumer_group_instance_id=f"{app_id}-{policy.instance_id}",
+        processing_guarantee="at_least_once",
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=8 * 1024 * 1024,
+        broker_session_timeout=policy.session_timeout_s,
+        broker_heartbeat_interval=min(3.0, policy.session_timeout_s / 5),
+        broker_max_poll_interval=DAY_S,
+        broker_rebalance_timeout=max(60.0, policy.session_timeout_s),
+        broker_request_timeout=max(90.0, policy.session_timeout_s),
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4096,
+        stream_processing_timeout=DAY_S,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=policy.partitions,
+        broker_commit_livelock_soft_timeout=DAY_S,
+        web_enabled=False,
+        Monitor=QuietMonitor,
+        # Nothing is kept there with memory://, but Faust makes the folder, and containers are read-only.
+        datadir=str(Path(tempfile.gettempdir()) / app_id),
+    )
+
+
+def _broker_urls(config: Mapping[str, Any]) -> list[str]:
+    return [f"kafka://{address.strip()}" for address in str(config["bootstrap.servers"]).split(",")]
+
+
+def _credentials(config: Mapping[str, Any]) -> SASLCredentials | SSLCredentials | None:
+    protocol = str(config.get("security.protocol", "PLAINTEXT")).upper()
+    if protocol == "PLAINTEXT":
+        return None
+    context = ssl.create_default_context(cafile=config.get("ssl.ca.location")) if protocol.endswith("SSL") else None
+    if not protocol.startswith("SASL"):
+        return SSLCredentials(context)
+    credentials = SASLCredentials(
+        username=config.get("sasl.username"), password=config.get("sasl.password"), ssl_context=context
+    )
+    credentials.protocol = AuthProtocol(protocol)
+    credentials.mechanism = SASLMechanism(config.get("sasl.mechanism", "PLAIN"))
+    return credentials

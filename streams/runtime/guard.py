@@ -1,0 +1,92 @@
+"""The one guard around every record of every stage, with the only broad `except` of the program.
+
+Called by the stage. It ends in one of three: changes to make durable; a dead letter to make durable; the process
+stopped with the offset uncommitted (`Unavailable`: the record is fine, something that we need is not there).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import Codec, RegistryUnavailable
+from schemas.records import Record
+from schemas.topics import Topic
+from streams.runtime import dead_letters
+from streams.runtime.changes import Changes
+from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
+from streams.runtime.fail_stop import ExitCode, fail_stop
+from streams.runtime.metrics import DEAD_LETTERS
+from streams.runtime.policy import Clock
+
+Apply = Callable[[Delivery[Any], Changes], None]
+Converse = Callable[[Delivery[Any], Changes], Awaitable[None]]
+
+
+class Unavailable(Exception):
+    """Something that every record needs is away; stopping and trying again loses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Records of `topic` go to `handler`."""
+
+    topic: Topic
+    handler: Apply | Converse
+
+
+class Guard:
+    """Decodes, hands over, and turns whatever is raised into an end for the record."""
+
+    def __init__(self, stage: str, routes: tuple[Route, ...], codec: Codec, topic_prefix: str, clock: Clock) -> None:
+        self._stage = stage
+        self._routes: Mapping[str, Route] = {topic_prefix + route.topic.name: route for route in routes}
+        self._codec = codec
+        self._topic_prefix = topic_prefix
+        self._clock = clock
+
+    def apply(self, event: RawEvent) -> Changes:
+        """One record of a stage that only computes."""
+        route, changes, record = self._begin(event), self._changes(event), None
+        try:
+            record = self._codec.decode(route.topic.record, event.message.value)
+            route.handler(self._delivery(event, route, record, changes), changes)
+        except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
+            changes = self._bury(event, route, error, record)
+        return changes
+
+    async def converse(self, event: RawEvent) -> Changes:
+        """One record of a stage that asks the outside. Cancellation passes through: the record comes again."""
+        route, changes, record = self._begin(event), self._changes(event), None
+        try:
+            record = self._codec.decode(route.topic.record, event.message.value)
+            await route.handler(self._delivery(event, route, record, changes), changes)  # type: ignore[misc]  # a Converse by the stage's kind
+        except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
+            changes = self._bury(event, route, error, record)
+        return changes
+
+    def changes(self, partition: int) -> Changes:
+        """Empty changes of a partition, for what time causes and not a record."""
+        return Changes(self._codec, self._topic_prefix, partition)
+
+    def _begin(self, event: RawEvent) -> Route:
+        return self._routes[event.message.topic]
+
+    def _changes(self, event: RawEvent) -> Changes:
+        message = event.message
+        headers = trace_headers(header_pairs(event), message.topic, message.partition, message.offset)
+        return Changes(self._codec, self._topic_prefix, message.partition, headers)
+
+    def _delivery(self, event: RawEvent, route: Route, record: Record, changes: Changes) -> Delivery[Any]:
+        message = event.message
+        return Delivery(record, route.topic, message.partition, message.offset, changes.headers[0][1].decode())
+
+    def _bury(self, event: RawEvent, route: Route, error: Exception, record: Record | None) -> Changes:
+        if isinstance(error, RegistryUnavailable | Unavailable):
+            fail_stop(ExitCode.UNAVAILABLE, str(error))
+        changes = self._changes(event)
+        try:
+            dead_letters.bury(changes, route.topic, event, error, self._stage, self._clock(), record)
+        except Exception as second:  # noqa: BLE001 - the guard: a dead letter that cannot be made must not lose the record
+            fail_stop(ExitCode.DEAD_LETTER_FAILED, f"{second!r} while burying {error!r}")
+        DEAD_LETTERS.labels(stage=self._stage, topic=route.topic.name, error=type(error).__name__).inc()
+        return changes

@@ -1,0 +1,6 @@
+"""What a stage is called on the broker: its consumer group, and the prefix of its changelog topics."""
+
+
+def group_id(topic_prefix: str, stage: str) -> str:
+    """`nightdesk.` and `ingest` make `nightdesk-ingest`."""
+    return topic_prefix.replace(".", "-") + stage

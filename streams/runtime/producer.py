@@ -1,0 +1,117 @@
+"""Delivery: many messages go out, one future tells that the broker has them all.
+
+Called by the committer. librdkafka's idempotent producer keeps the order of each partition and doubles nothing on
+retry; Faust's own producer is not used (it cost most of the time of a hop, and its flush gives up silently).
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Message as Report
+from confluent_kafka import Producer as RdKafkaProducer
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to a topic. `partition` -1 lets the key decide (murmur2, as Java clients do)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int = -1
+
+
+class NotDelivered(Exception):
+    """The broker did not take a message within the delivery timeout; the message says which topic and why."""
+
+
+class _Batch:
+    """Counts delivery reports. They arrive on the poll thread; the future is resolved on the loop."""
+
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[None] = loop.create_future()
+        self._missing = size
+        self._loop = loop
+
+    def on_delivery(self, error: KafkaError | None, report: Report) -> None:
+        self._missing -= 1
+        if error is not None:
+            self._missing = -1
+            self._resolve(NotDelivered(f"{report.topic()}: {error.str()}"))
+        elif self._missing == 0:
+            self._resolve(None)
+
+    def _resolve(self, error: NotDelivered | None) -> None:
+        self._loop.call_soon_threadsafe(self._settle, error)
+
+    def _settle(self, error: NotDelivered | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Producer:
+    """One idempotent producer for a process. `delivery_timeout_s` stays under the session timeout: what a frozen
+    process still had in its queue must be too old to send when it wakes."""
+
+    def __init__(self, client_config: Mapping[str, Any], delivery_timeout_s: float) -> None:
+        self._producer = RdKafkaProducer(
+            {
+                **client_config,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "linger.ms": 1,
+                "compression.type": "lz4",
+                "message.max.bytes": 8_000_000,
+                "delivery.timeout.ms": int(delivery_timeout_s * 1000),
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
+        self._stopped = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
+        self._poller.start()
+
+    def send(self, messages: Iterable[Message]) -> asyncio.Future[None]:
+        """Hand the messages over in order; the future ends when the broker has acknowledged all, or with
+        `NotDelivered`.
+        """
+        loop = asyncio.get_running_loop()
+        outgoing = list(messages)
+        batch = _Batch(len(outgoing), loop)
+        if not outgoing:
+            batch.future.set_result(None)
+        for message in outgoing:
+            self._produce(message, batch)
+        return batch.future
+
+    def _produce(self, message: Message, batch: _Batch) -> None:
+        try:
+            self._producer.produce(
+                message.topic,
+                value=message.value,
+                key=message.key,
+                partition=message.partition,
+                headers=list(message.headers) or None,
+                on_delivery=batch.on_delivery,
+            )
+        except (BufferError, KafkaException) as error:
+            raise NotDelivered(f"{message.topic}: {error}") from error
+
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(0.1)
+
+    def close(self) -> None:
+        """Stop polling. What was not delivered is nobody's promise."""
+        self._stopped.set()
+        self._poller.join(timeout=1)

@@ -1,0 +1,1 @@
+"""What each stage does with a record: read, decide, write. `streams/catalog.py` lists them."""

@@ -1,0 +1,32 @@
+"""Records as Faust hands them to a stage."""
+
+from typing import cast
+
+import faust
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+from faust.types.tuples import Message as FaustMessage
+
+from streams.runtime.delivery import RawEvent
+from streams.runtime.producer import Headers
+
+APP = faust.App("arrivals", broker="kafka://nowhere", store="memory://")
+
+
+def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> RawEvent:
+    """The record at `offset` of `tp`."""
+    message: FaustMessage = ConsumerMessage(
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=offset,
+        timestamp=1_795_000_000.0,
+        timestamp_type=0,
+        headers=list(headers),
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=len(key or b""),
+        serialized_value_size=len(value or b""),
+        tp=tp,
+    )
+    return cast(RawEvent, faust.Event(APP, key, value, list(headers), message))

@@ -1,0 +1,103 @@
+"""What is in flight in a stage when its partitions are revoked."""
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from schemas.records import Event
+from schemas.topics import INGEST
+from streams.runtime import stage as stage_module
+from streams.runtime.changes import Changes
+from streams.runtime.delivery import Delivery
+from streams.runtime.guard import Route
+from streams.runtime.policy import WorkerPolicy
+from streams.runtime.positions import Position
+from streams.runtime.stage import Commit, Stage
+from streams.runtime.tables import FactTable
+from tests.streams.runtime.arrivals import arrival
+from tests.streams.storm.conversation import local_codec
+from tests.streams.storm.events import event
+
+INGEST_0 = TP("t." + INGEST.name, 0)
+
+
+class Slow:
+    """A stage whose conversations take until they are let go."""
+
+    name = "slow"
+    converses = True
+    table_names = ()
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.effects: list[str] = []
+        self.let_go = asyncio.Event()
+
+    def routes(self) -> tuple[Route, ...]:
+        return (Route(INGEST, self.take),)
+
+    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None: ...
+
+    def recovered(self) -> None: ...
+
+    def tick(self, partition: int, changes: Changes) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def take(self, delivery: Delivery[Event], changes: Changes) -> None:
+        self.begun.append(delivery.record.id)
+        await self.let_go.wait()
+        self.effects.append(delivery.record.id)
+
+
+def _stage(handlers: Slow) -> Stage:
+    policy = WorkerPolicy({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, "t.", 1, "w0")
+    return Stage(handlers, local_codec(), policy)
+
+
+async def _arrive(stage: Stage, offset: int, subject: str) -> None:
+    arrived = arrival(INGEST_0, offset, subject.encode(), local_codec().encode(event(offset, subject)))
+    finish = await stage._intake.accept(arrived)
+    if finish is not None:
+        stage._dispatch(arrived, finish)
+
+
+async def test_no_conversation_outlives_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one subject wait for each other: the first of them is cancelled as well as the last."""
+    monkeypatch.setattr(stage_module, "REVOKE_DRAIN_S", 0.01)
+    handlers = Slow()
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(0)
+    for offset, subject in enumerate(("a", "a", "b")):
+        await _arrive(stage, offset, subject)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert handlers.begun == ["e-0", "e-2"]
+    await stage._on_revoked(stage.app, {INGEST_0})
+    handlers.let_go.set()
+    await asyncio.sleep(0.05)
+    assert handlers.effects == []
+
+
+async def test_one_subject_waits_for_itself_and_for_nobody_else() -> None:
+    handlers = Slow()
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(0)
+    for offset, subject in enumerate(("a", "a", "b")):
+        await _arrive(stage, offset, subject)
+    await asyncio.sleep(0.01)
+    assert handlers.begun == ["e-0", "e-2"]
+    handlers.let_go.set()
+    await asyncio.sleep(0.05)
+    assert sorted(handlers.begun) == ["e-0", "e-1", "e-2"]
+    assert handlers.begun[-1] == "e-1"
+
+
+async def test_a_record_that_came_before_is_passed_over() -> None:
+    handlers = Slow()
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(1)
+    await _arrive(stage, 0, "a")
+    await asyncio.sleep(0.01)
+    assert handlers.begun == []

@@ -1,0 +1,144 @@
+"""A question is recorded before it is asked and its answer before it is used: none is bought twice unnoticed."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from processors import prices, prompts
+from processors.deciding import ModelUnavailable
+from processors.model import ModelReply, ModelRequest
+from schemas.records import BudgetEntry, Case, Decision, Fallback
+from schemas.topics import ACT, BUDGET, DECIDE
+from streams.stages.decide import LOST_ANSWERS_AT_MOST, REPLIES_KEPT_S, Decide
+from tests.processors.examples import NOW, answer, case, compiled, event, reply
+from tests.streams.stages.bench import Bench, Clock, Crash, Step, audited, in_force, said, words
+
+CHARTER = compiled()
+CASE = case(CHARTER)
+WORST = prices.worst_ask_price_microusd(CHARTER.charter.decide.asked, prompts.build(CHARTER, CASE), NOW)
+UNAVAILABLE = ModelUnavailable(
+    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529"),), maybe_paid_microusd=70
+)
+
+
+class Model:
+    """Gives what it is told to, in turn, and counts."""
+
+    def __init__(self, *answers: ModelReply | ModelUnavailable) -> None:
+        self._answers = list(answers)
+        self.asked: list[ModelRequest] = []
+
+    async def ask(self, providers: Sequence[str], request: ModelRequest) -> ModelReply | ModelUnavailable:
+        self.asked.append(request)
+        return self._answers.pop(0)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _bench(model: Model, crash_after: int | None = None, clock: Clock | None = None) -> Bench:
+    return Bench(Decide(in_force(CHARTER), model, clock or Clock()), Step(crash_after))
+
+
+async def test_a_reply_becomes_a_decision_and_its_cost_is_settled() -> None:
+    model = Model(reply(answer("respond", text="tomorrow"), cost_microusd=1000))
+    changes = await _bench(model).take(DECIDE, CASE)
+    [decision] = said(changes, ACT, Decision)
+    assert (decision.action, decision.disposition, decision.cost_microusd) == ("respond", "execute", 1000)
+    [settled] = said(changes, BUDGET, BudgetEntry)
+    assert (settled.kind, settled.case_id, settled.amount_microusd) == ("settle", CASE.case_id, 1000)
+    [record] = audited(changes)
+    assert (record.kind, record.decision_id, record.status) == ("decided", decision.decision_id, "running")
+
+
+async def test_a_case_that_goes_on_is_not_settled_yet() -> None:
+    changes = await _bench(Model(reply(answer("look")))).take(DECIDE, CASE)
+    assert [decision.kind for decision in said(changes, ACT, Decision)] == ["research"]
+    assert said(changes, BUDGET, BudgetEntry) == []
+
+
+async def test_the_same_record_again_buys_nothing_and_says_the_same() -> None:
+    model = Model(reply(answer("respond", text="tomorrow")))
+    bench = _bench(model)
+    first, again = await bench.take(DECIDE, CASE), await bench.take(DECIDE, CASE)
+    assert words(first) == words(again)
+    assert len(model.asked) == 1
+
+
+async def test_a_new_process_uses_the_answer_that_was_recorded() -> None:
+    dead = _bench(Model(reply(answer("respond", text="tomorrow"), cost_microusd=1000)), crash_after=2)
+    with pytest.raises(Crash):
+        await dead.take(DECIDE, CASE)
+    model = Model()
+    [decision] = said(await _bench(model).inherit(dead).take(DECIDE, CASE), ACT, Decision)
+    assert (decision.action, decision.cost_microusd, model.asked) == ("respond", 1000, [])
+
+
+async def test_a_question_that_may_have_been_paid_is_charged_at_its_worst_price() -> None:
+    dead = _bench(Model(), crash_after=1)
+    with pytest.raises(Crash):
+        await dead.take(DECIDE, CASE)
+    model = Model(reply(answer("respond", text="tomorrow"), cost_microusd=1000))
+    changes = await _bench(model).inherit(dead).take(DECIDE, CASE)
+    [decision] = said(changes, ACT, Decision)
+    assert (len(model.asked), decision.cost_microusd) == (1, 1000 + WORST)
+    assert [entry.amount_microusd for entry in said(changes, BUDGET, BudgetEntry)] == [1000 + WORST]
+
+
+async def test_after_so_many_lost_answers_the_model_is_not_asked_again() -> None:
+    bench = _bench(Model(), crash_after=1)
+    for _ in range(LOST_ANSWERS_AT_MOST):
+        with pytest.raises(Crash):
+            await bench.take(DECIDE, CASE)
+        bench = _bench(Model(), crash_after=1).inherit(bench)
+    [decision] = said(await _bench(Model()).inherit(bench).take(DECIDE, CASE), ACT, Decision)
+    assert decision.provider == "rules"
+    assert decision.cost_microusd == LOST_ANSWERS_AT_MOST * WORST
+
+
+async def test_without_a_model_the_rules_decide_and_it_is_said_why() -> None:
+    model = Model(UNAVAILABLE)
+    bench = _bench(model)
+    first = await bench.take(DECIDE, CASE)
+    [decision] = said(first, ACT, Decision)
+    assert decision.provider == "rules"
+    assert decision.fallbacks[0] == UNAVAILABLE.reasons[0]
+    assert decision.cost_microusd == 70
+    assert words(await bench.take(DECIDE, CASE)) == words(first)
+    assert len(model.asked) == 1, "a failure is an answer as well"
+
+
+async def test_each_question_of_a_step_and_each_step_has_an_answer_of_its_own() -> None:
+    model = Model(reply("nonsense"), reply(answer("look")), reply(answer("respond", text="x")))
+    bench = _bench(model)
+    await bench.take(DECIDE, CASE)
+    second = CASE.model_copy(update={"step": 1})
+    [decision] = said(await bench.take(DECIDE, second), ACT, Decision)
+    assert (len(model.asked), decision.action) == (3, "respond")
+    assert len(bench.tables["replies"]) == 3
+
+
+async def test_a_refused_decision_goes_nowhere_and_is_settled() -> None:
+    asks_much = event(text="refund!", amount=500)
+    model = Model(*(reply(answer("refund", amount=500.0)) for _ in range(3)))
+    changes = await _bench(model).take(DECIDE, case(CHARTER, asks_much))
+    assert said(changes, ACT, Decision) == []
+    [record] = audited(changes)
+    assert (record.status, record.disposition) == ("refused", "refused")
+    assert "no refund over 100" in record.reason
+    assert len(said(changes, BUDGET, BudgetEntry)) == 1
+
+
+async def test_where_nothing_was_held_nothing_is_settled() -> None:
+    changes = await _bench(Model(UNAVAILABLE)).take(DECIDE, CASE.model_copy(update={"reserved_microusd": 0}))
+    assert said(changes, BUDGET, BudgetEntry) == []
+    assert said(changes, DECIDE, Case) == []
+
+
+async def test_answers_are_forgotten_when_nobody_can_ask_for_them_again() -> None:
+    clock = Clock()
+    bench = _bench(Model(reply(answer("look"))), clock=clock)
+    await bench.take(DECIDE, CASE)
+    clock.forward(REPLIES_KEPT_S + 1)
+    bench.tick()
+    assert len(bench.tables["replies"]) == 0

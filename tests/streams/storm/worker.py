@@ -1,0 +1,92 @@
+"""`python -m tests.streams.storm.worker ORDERS`: one process of the storm's stage. ORDERS is JSON, see `Orders`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mode.loop
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from tests.streams.storm.conversation import Journal
+
+
+class Orders(BaseModel):
+    """What a worker is told. `without` names a protection to leave out, `suffers` a fault; see those modules.
+
+    `answers_at_once`: whatever the events say about delays.
+    """
+
+    bootstrap_servers: str
+    topic_prefix: str
+    partitions: int
+    instance_id: str
+    journal: Path
+    session_timeout_s: float = 8.0
+    no_progress_s: float = 60.0
+    revoke_drain_s: float = 5.0
+    answers_at_once: bool = False
+    suffers: str | None = None
+    without: str | None = None
+
+
+def main(orders: Orders) -> None:
+    """Run until told to stop, or until the safety layer ends the process."""
+    mode.loop.use("uvloop")  # before Faust is imported, so the imports stand here
+    import faust
+
+    from streams.runtime import stage as stage_module
+    from streams.runtime.liveness import Watchdog
+    from streams.runtime.policy import WorkerPolicy
+    from streams.runtime.stage import Stage
+    from tests.streams.storm import faults, without
+    from tests.streams.storm.conversation import Conversation, Journal, local_codec
+
+    journal = Journal(orders.journal)
+    if orders.without:
+        without.BY_NAME[orders.without]()
+    if orders.suffers:
+        faults.BY_NAME[orders.suffers](journal)
+    stage_module.REVOKE_DRAIN_S = orders.revoke_drain_s
+    Watchdog.INTERVAL_S = orders.no_progress_s / 6
+    policy = WorkerPolicy(
+        client_config={"bootstrap.servers": orders.bootstrap_servers},
+        topic_prefix=orders.topic_prefix,
+        partitions=orders.partitions,
+        instance_id=orders.instance_id,
+        session_timeout_s=orders.session_timeout_s,
+        no_progress_s=orders.no_progress_s,
+        commit_interval_s=0.2,
+        drain_s=5.0,
+    )
+    _write_down_rounds(journal)
+    stage = Stage(Conversation(journal, at_once=orders.answers_at_once), local_codec(), policy)
+
+    async def revoked(*_args: object, **_fields: object) -> None:
+        journal.write("revoked")
+
+    async def assigned(*_args: object, **_fields: object) -> None:
+        journal.write("assigned")
+
+    stage.app.on_partitions_revoked.connect(revoked, weak=False)
+    stage.app.on_partitions_assigned.connect(assigned, weak=False)
+    journal.write("started")
+    faust.Worker(
+        stage.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True
+    ).execute_from_commandline()
+
+
+def _write_down_rounds(journal: "Journal") -> None:
+    from streams.runtime.intake import Intake
+
+    commit = Intake.commit
+
+    async def written_down(self: Intake) -> None:
+        await commit(self)
+        journal.write("round")
+
+    Intake.commit = written_down  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main(Orders.model_validate_json(sys.argv[1]))
