@@ -1,0 +1,136 @@
+"""Steps that call an outside system over HTTP.
+
+`registry.py` builds an `HttpAction` for each http handler of a charter; all of a process share one `HttpClient`, which
+the bootstrap opens inside the event loop and closes at the end.
+"""
+
+from collections.abc import Iterable
+
+import aiohttp
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE, METH_GET
+
+from effects.actions import answers
+from effects.actions.answers import Meaning
+from effects.actions.outbound import AddressRefused, Connection, GuardedResolver, base_url
+from effects.actions.protocol import Call, Result
+from effects.actions.request import Request, RequestRefused, Shape
+from processors.charter.playbooks import HttpHandler
+
+CONNECTIONS_AT_MOST = 1000
+RESOLVED_FOR_SECONDS = 60
+
+
+class HttpClient:
+    """The sockets of a process's http handlers. Build it inside the event loop."""
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        resolver = GuardedResolver(connections)
+        self.reusing = _session(resolver, reuse=True)
+        # A kept connection may be closed by the other side just as we send, and then nobody knows whether the request
+        # arrived. A call that cannot be repeated gets a connection of its own.
+        self.fresh = _session(resolver, reuse=False)
+        # aiohttp sends a PUT or DELETE again by itself when its connection is cut; it has no public switch for that.
+        self.fresh._retry_connection = False
+        self._resolver = resolver
+
+    async def aclose(self) -> None:
+        await self.reusing.close()
+        await self.fresh.close()
+        await self._resolver.close()
+
+
+def _session(resolver: GuardedResolver, *, reuse: bool) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=CONNECTIONS_AT_MOST,
+        resolver=resolver,
+        ttl_dns_cache=RESOLVED_FOR_SECONDS,
+        force_close=not reuse,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        # An answer that is sent plain cannot swell while it is read.
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "nightdesk"},
+    )
+
+
+class HttpAction:
+    """One http handler of a charter. `repeatable` where the charter says `key` or `natural`, or that it only reads."""
+
+    def __init__(self, handler: HttpHandler, connection: Connection, client: HttpClient) -> None:
+        """Raises `ConnectionInvalid` or `RequestRefused` where no call could ever be made."""
+        self._shape = Shape(handler, base_url(connection))
+        self._takes_keys = handler.idempotent == "key"
+        self._timeout_seconds = float(handler.timeout)
+        self._headers: dict[str, str] = {AUTHORIZATION: f"Bearer {connection.token}"} if connection.token else {}
+        self.repeatable = handler.idempotent != "none" or handler.read_only or handler.method == METH_GET
+        self._session = client.reusing if self.repeatable else client.fresh
+
+    async def run(self, call: Call) -> Result:
+        """Make the call and say what came of it. Never raises, except when it is cancelled."""
+        try:
+            request = self._shape.fill(call.request)
+        except RequestRefused as error:
+            return Result("failed", error=str(error))
+        try:
+            return await self._send(request, call)
+        except aiohttp.ClientConnectorError as error:
+            refused = isinstance(error.os_error, AddressRefused)
+            return Result("failed", error=_explain(error.os_error), retryable=not refused)
+        except aiohttp.ConnectionTimeoutError as error:
+            return Result("failed", error=f"no connection in time: {error}", retryable=True)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # From here on the request may have arrived.
+            return answers.result(Meaning.MAYBE, f"no answer: {_explain(error)}", repeatable=self.repeatable)
+
+    async def _send(self, request: Request, call: Call) -> Result:
+        async with self._session.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=self._call_headers(call, request.body),
+            allow_redirects=False,
+            timeout=self._timeout(call),
+        ) as response:
+            body, cut = await _read(response)
+        found = answers.meaning(response.status, takes_keys=self._takes_keys)
+        if found is Meaning.DONE:
+            return Result("done", answers.json_text(body, cut))
+        return answers.result(
+            found,
+            answers.error_text(response.status, body),
+            repeatable=self.repeatable,
+            retry_after_seconds=answers.retry_after_seconds(response.headers.get("Retry-After")),
+        )
+
+    def _call_headers(self, call: Call, body: bytes | None) -> dict[str, str]:
+        headers = {**self._headers, "Idempotency-Key": call.idempotency_key}
+        if body is not None:
+            headers[CONTENT_TYPE] = "application/json"
+        if call.traceparent is not None:
+            headers["traceparent"] = call.traceparent
+        return headers
+
+    def _timeout(self, call: Call) -> aiohttp.ClientTimeout:
+        seconds = min(self._timeout_seconds, call.timeout_seconds or self._timeout_seconds)
+        # Half of it for the connection, so that a host that is away is told from an answer that is late.
+        return aiohttp.ClientTimeout(total=seconds, connect=seconds / 2)
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """The body up to what a result may hold, and whether there was more."""
+    if response.content_length is not None and response.content_length <= answers.MAX_RESULT_BYTES:
+        return await response.read(), False
+    body = b""
+    while len(body) <= answers.MAX_RESULT_BYTES:
+        chunk = await response.content.read(answers.MAX_RESULT_BYTES)
+        if not chunk:
+            return body, False
+        body += chunk
+    response.close()
+    return body[: answers.MAX_RESULT_BYTES], True
+
+
+def _explain(error: BaseException) -> str:
+    return str(error) or type(error).__name__

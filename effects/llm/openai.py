@@ -1,0 +1,187 @@
+"""Asks any server that speaks OpenAI's `/chat/completions`: OpenAI itself, vLLM, Ollama, a gateway.
+
+Built by `nightdesk/bootstrap.py`, asked by `chain.py`. By aiohttp directly, because a thousand calls fly at
+once and each should cost little of our own time.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+import aiohttp
+import orjson
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from effects.llm.call import Call
+from effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
+from effects.llm.protocol import Kind, ModelError
+from processors.model import ModelReply, ModelRequest, ModelUsage
+from processors.prices import input_tokens_at_most
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+STOPPED_SHORT = {"length": Kind.TRUNCATED, "content_filter": Kind.REFUSED}
+
+
+class Endpoint(NamedTuple):
+    """Where to ask, and what this server takes. OpenAI's reasoning models want no temperature and the longer name.
+
+    `base_url` ends before `/chat/completions`, such as `https://llm.example.com/v1`.
+    """
+
+    base_url: str
+    api_key: SecretStr | None = None
+    temperature: float | None = 0.0
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str
+
+
+class _PromptDetails(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Completion(BaseModel):
+    """What we read of a `chat.completion`; the rest is let through."""
+
+    id: str | None = None
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class OpenAIProvider:
+    """`calls_at_once` connections are kept; more calls than that wait for one."""
+
+    name = "openai-compatible"
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        calls_at_once: int = 1_000,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._endpoint = endpoint
+        self._url = endpoint.base_url.rstrip("/") + "/chat/completions"
+        self._calls_at_once = calls_at_once
+        self._now = now
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        """Raises `ModelError`."""
+        call = Call(self.name, request, self._now())
+        try:
+            answer = await self._post(request)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise call.failed(kind_of_connection(error), f"{type(error).__name__}: {error}") from error
+        if answer.status != 200:
+            raise _status_error(call, answer)
+        return _read(call, answer)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _post(self, request: ModelRequest) -> _Answer:
+        timeout = aiohttp.ClientTimeout(total=request.timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        body = orjson.dumps(_body(self._endpoint, request))
+        session = self._opened()
+        async with session.post(self._url, data=body, timeout=timeout, allow_redirects=False) as response:
+            return _Answer(response.status, response.headers, await response.read())
+
+    def _opened(self) -> aiohttp.ClientSession:
+        # Made at the first question: a session belongs to the running loop, and there is none where we are built.
+        if self._session is None:
+            headers = {"content-type": "application/json"}
+            if self._endpoint.api_key:
+                headers["authorization"] = f"Bearer {self._endpoint.api_key.get_secret_value()}"
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._calls_at_once),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=headers,
+            )
+        return self._session
+
+
+def _body(endpoint: Endpoint, request: ModelRequest) -> dict[str, Any]:
+    schema = request.answer_schema
+    answer_format = {"name": "decision", "schema": schema, "strict": _may_be_strict(schema)}
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [
+            {"role": "system", "content": request.system},
+            {"role": "user", "content": request.prompt},
+        ],
+        "response_format": {"type": "json_schema", "json_schema": answer_format},
+        endpoint.max_tokens_field: request.max_output_tokens,
+    }
+    if endpoint.temperature is not None:
+        body["temperature"] = endpoint.temperature
+    if request.effort is not None:
+        body["reasoning_effort"] = request.effort
+    return body
+
+
+def _may_be_strict(schema: Any) -> bool:
+    """OpenAI answers 400 to a strict schema in which an object is open or has an optional property."""
+    if isinstance(schema, list):
+        return all(_may_be_strict(each) for each in schema)
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "object":
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
+            return False
+    return all(_may_be_strict(each) for each in schema.values())
+
+
+def _read(call: Call, answer: _Answer) -> ModelReply:
+    try:
+        completion = _Completion.model_validate_json(answer.body)
+    except ValidationError as error:
+        raise call.failed(Kind.MALFORMED_HTTP, f"the answer is not a chat completion: {error}") from error
+    if not completion.choices:
+        raise call.failed(Kind.MALFORMED_HTTP, "the answer has no choice in it")
+    choice, usage = completion.choices[0], _usage(call.request, completion.usage)
+    if choice.message.refusal:
+        raise call.failed(Kind.REFUSED, choice.message.refusal, usage)
+    if kind := STOPPED_SHORT.get(choice.finish_reason):
+        raise call.failed(kind, f"finish_reason {choice.finish_reason}", usage)
+    request_id = answer.headers.get("x-request-id", completion.id)
+    return call.answered(choice.message.content or "", choice.finish_reason, usage, request_id)
+
+
+def _usage(request: ModelRequest, usage: _Usage | None) -> ModelUsage:
+    if usage is None:  # some self-hosted servers do not count: as dear as it can have been
+        return ModelUsage(input_tokens=input_tokens_at_most(request), output_tokens=request.max_output_tokens)
+    details = usage.prompt_tokens_details
+    cached = min((details and details.cached_tokens) or 0, usage.prompt_tokens)
+    return ModelUsage(
+        input_tokens=usage.prompt_tokens - cached,
+        output_tokens=usage.completion_tokens,
+        cache_read_tokens=cached,
+    )
+
+
+def _status_error(call: Call, answer: _Answer) -> ModelError:
+    text = answer.body.decode(errors="replace")
+    kind = kind_of_status(answer.status, text)
+    return call.failed(kind, f"HTTP {answer.status}: {text}", retry_after_seconds=retry_after_seconds(answer.headers))

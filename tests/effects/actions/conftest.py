@@ -1,0 +1,47 @@
+"""What the tests of actions share: a counting server, and handlers that call it."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from effects.actions.http import HttpAction, HttpClient
+from effects.actions.outbound import Connection
+from effects.actions.protocol import Call
+from processors.charter.playbooks import HttpHandler
+from tests.fakes.action_server import ActionServer
+
+Build = Callable[..., HttpAction]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ActionServer]:
+    async with ActionServer() as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: ActionServer) -> Connection:
+    return Connection(server.url, token="secret", allow_private=True)
+
+
+@pytest.fixture
+async def client(connection: Connection) -> AsyncIterator[HttpClient]:
+    opened = HttpClient([connection])
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+def build(connection: Connection, client: HttpClient) -> Build:
+    """An http handler of the server, from a charter's keys."""
+
+    def make(path: str = "/things", **keys: Any) -> HttpAction:
+        return HttpAction(HttpHandler(type="http", connection="server", path=path, **keys), connection, client)
+
+    return make
+
+
+def call(key: str = "step-1", *, timeout_seconds: float = 5, **values: Any) -> Call:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    return Call(key, "ticket-1", values, traceparent, timeout_seconds)

@@ -1,0 +1,287 @@
+"""A model server on loopback that speaks Anthropic's Messages API and OpenAI's chat completions, well or badly.
+
+The tests of `effects/llm`, the benchmarks and the chaos runs ask it; only a real server is seen by every HTTP client.
+By itself: `python -m tests.fakes.model_server --port 0 --delay-ms 500` prints its address as the first line.
+"""
+
+import argparse
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, Self
+
+import orjson
+from aiohttp import web
+
+Api = Literal["anthropic", "openai"]
+Decide = Callable[[str], Mapping[str, Any]]
+
+INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITTEN_TOKENS = 100, 40, 30, 20
+HANG_SECONDS = 3_600
+
+
+class Conduct(StrEnum):
+    """What the server does with one request."""
+
+    ANSWER = "answer"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    BAD_GATEWAY = "bad_gateway"
+    UNAUTHORIZED = "unauthorized"
+    BAD_REQUEST = "bad_request"
+    TOO_LONG = "too_long"
+    REDIRECT = "redirect"
+    REFUSE = "refuse"
+    TRUNCATE = "truncate"
+    MALFORMED_TEXT = "malformed_text"  # a well-formed reply whose text is no JSON
+    MALFORMED_BODY = "malformed_body"  # 200 and no JSON
+    WRONG_BODY = "wrong_body"  # 200 and JSON that is no reply
+    MALFORMED_HTTP = "malformed_http"  # bytes that are no HTTP
+    DROP = "drop"  # the connection is closed without an answer
+    HANG = "hang"  # never answers
+    NO_USAGE = "no_usage"
+
+
+class Error(NamedTuple):
+    status: int
+    type: str
+    message: str
+
+
+ERRORS: Mapping[Conduct, Error] = {
+    Conduct.RATE_LIMITED: Error(429, "rate_limit_error", "slow down"),
+    Conduct.SERVER_ERROR: Error(500, "api_error", "something broke"),
+    Conduct.OVERLOADED: Error(529, "overloaded_error", "overloaded"),
+    Conduct.BAD_GATEWAY: Error(502, "api_error", "bad gateway"),
+    Conduct.UNAUTHORIZED: Error(401, "authentication_error", "invalid key"),
+    Conduct.BAD_REQUEST: Error(400, "invalid_request_error", "unknown field"),
+    Conduct.TOO_LONG: Error(400, "invalid_request_error", "prompt is too long: context_length_exceeded"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one request is treated: first the delay, then the conduct."""
+
+    conduct: Conduct = Conduct.ANSWER
+    delay_seconds: float = 0.0
+    retry_after_seconds: float | None = None
+    stop_reason: str | None = None  # said in place of the usual one
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came."""
+
+    api: Api
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        content = self.body["messages"][-1]["content"]
+        return content if isinstance(content, str) else "".join(block["text"] for block in content)
+
+
+def respond_to_all(prompt: str) -> Mapping[str, Any]:
+    """The decision when none is given: every ticket gets an answer."""
+    return {
+        "action": "respond",
+        "confidence": 0.9,
+        "parameters": {"text": "Thank you, we are looking into it."},
+        "reasoning": "a fake model answers everything alike",
+    }
+
+
+class ModelServer:
+    """`async with ModelServer() as server:` then ask `server.url`.
+
+    `script` holds a `Step` for each coming request; when it is empty `usual` holds. `requests` keeps the last
+    `keep_requests`; `count`, `in_flight` and `peak_in_flight` count all.
+    """
+
+    def __init__(
+        self, decide: Decide = respond_to_all, usual: Step = Step(), port: int = 0, keep_requests: int = 1_000
+    ) -> None:
+        self.decide = decide
+        self.usual = usual
+        self.script: deque[Step] = deque()
+        self.requests: deque[Seen] = deque(maxlen=keep_requests)
+        self.count = 0
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self._port = port
+        self._arrived = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def anthropic_url(self) -> str:
+        return self.url
+
+    @property
+    def openai_url(self) -> str:
+        return f"{self.url}/v1"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/messages", self._serve_anthropic)
+        app.router.add_post("/v1/chat/completions", self._serve_openai)
+        app.router.add_get("/count", self._count)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=4_096)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def wait_for(self, condition: Callable[["ModelServer"], bool]) -> None:
+        """Until `condition` holds after a request has come."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: condition(self))
+
+    async def _count(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {"requests": self.count, "in_flight": self.in_flight, "peak_in_flight": self.peak_in_flight}
+        )
+
+    async def _serve_anthropic(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve("anthropic", request)
+
+    async def _serve_openai(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve("openai", request)
+
+    async def _serve(self, api: Api, request: web.Request) -> web.StreamResponse:
+        seen = Seen(api, request.headers, orjson.loads(await request.read()))
+        step = self.script.popleft() if self.script else self.usual
+        self.requests.append(seen)
+        self.count += 1
+        self.in_flight += 1
+        async with self._arrived:
+            self._arrived.notify_all()
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        try:
+            if step.conduct is Conduct.HANG or step.delay_seconds:
+                await asyncio.sleep(HANG_SECONDS if step.conduct is Conduct.HANG else step.delay_seconds)
+            return self._answer(seen, step, request)
+        finally:
+            self.in_flight -= 1
+
+    def _answer(self, seen: Seen, step: Step, request: web.Request) -> web.StreamResponse:
+        if step.conduct in ERRORS:
+            return _error(seen.api, ERRORS[step.conduct], step)
+        match step.conduct:
+            case Conduct.REDIRECT:
+                return web.Response(status=307, headers={"location": f"{self.url}{request.path}"})
+            case Conduct.MALFORMED_BODY:
+                return web.Response(body=b'{"id": "msg_1", "content": [', content_type="application/json")
+            case Conduct.WRONG_BODY:
+                return web.json_response({"hello": "world"})
+            case Conduct.DROP | Conduct.MALFORMED_HTTP:
+                _break_off(request, b"\x00\x01 nonsense\r\n\r\n" if step.conduct is Conduct.MALFORMED_HTTP else b"")
+                return web.Response()
+        text = "I would rather talk." if step.conduct is Conduct.MALFORMED_TEXT else self._decision(seen)
+        reply = _anthropic_reply if seen.api == "anthropic" else _openai_reply
+        return web.Response(
+            body=orjson.dumps(reply(seen.body["model"], text, step)),
+            content_type="application/json",
+            headers={"request-id": f"req_{self.count}", "x-request-id": f"req_{self.count}"},
+        )
+
+    def _decision(self, seen: Seen) -> str:
+        return orjson.dumps(self.decide(seen.prompt)).decode()
+
+
+def _break_off(request: web.Request, last_words: bytes) -> None:
+    if request.transport is not None:
+        request.transport.write(last_words)
+        request.transport.close()
+
+
+def _error(api: Api, error: Error, step: Step) -> web.Response:
+    headers = {} if step.retry_after_seconds is None else {"retry-after": str(step.retry_after_seconds)}
+    detail: dict[str, Any] = {"type": error.type, "message": error.message}
+    body = {"type": "error", "error": detail} if api == "anthropic" else {"error": detail}
+    return web.json_response(body, status=error.status, headers=headers)
+
+
+def _anthropic_reply(model: str, text: str, step: Step) -> dict[str, Any]:
+    conduct = step.conduct
+    stop_reason = {Conduct.TRUNCATE: "max_tokens", Conduct.REFUSE: "refusal"}.get(conduct, "end_turn")
+    reply = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [] if conduct is Conduct.REFUSE else [{"type": "text", "text": _cut(text, conduct)}],
+        "stop_reason": step.stop_reason or stop_reason,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": INPUT_TOKENS - CACHED_TOKENS - CACHE_WRITTEN_TOKENS,
+            "output_tokens": OUTPUT_TOKENS,
+            "cache_read_input_tokens": CACHED_TOKENS,
+            "cache_creation_input_tokens": CACHE_WRITTEN_TOKENS,
+        },
+    }
+    return _without_usage(reply) if conduct is Conduct.NO_USAGE else reply
+
+
+def _openai_reply(model: str, text: str, step: Step) -> dict[str, Any]:
+    conduct = step.conduct
+    refused = conduct is Conduct.REFUSE
+    finish_reason = {Conduct.TRUNCATE: "length"}.get(conduct, "stop")
+    message = {
+        "role": "assistant",
+        "content": None if refused else _cut(text, conduct),
+        "refusal": "I cannot help with that." if refused else None,
+    }
+    reply = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": step.stop_reason or finish_reason}],
+        "usage": {
+            "prompt_tokens": INPUT_TOKENS,
+            "completion_tokens": OUTPUT_TOKENS,
+            "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS},
+        },
+    }
+    return _without_usage(reply) if conduct is Conduct.NO_USAGE else reply
+
+
+def _without_usage(reply: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in reply.items() if key != "usage"}
+
+
+def _cut(text: str, conduct: Conduct) -> str:
+    return text[: len(text) // 2] if conduct is Conduct.TRUNCATE else text
+
+
+async def _serve_until_stopped(port: int, delay_seconds: float) -> None:
+    async with ModelServer(usual=Step(delay_seconds=delay_seconds), port=port, keep_requests=1) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="how long each answer takes")
+    arguments = parser.parse_args()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve_until_stopped(arguments.port, arguments.delay_ms / 1_000))
+
+
+if __name__ == "__main__":
+    main()
