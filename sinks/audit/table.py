@@ -1,0 +1,108 @@
+"""The table `audit_records` as the sink sees it: land rows, ask what has landed. Called by `sinks.audit.sink`.
+
+Rows go as JSONEachRow with the record's own field names: as quick as the binary format from Python, with nothing to
+keep in step, and a field that the table does not know is refused instead of dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+from clickhouse_connect.driver.client import Client
+
+from schemas.records import AuditRecord
+
+TABLE = "audit_records"
+
+HIGHEST_OFFSET = """
+SELECT count(), max(`offset`) FROM audit_records WHERE topic = {topic:String} AND `partition` = {partition:Int32}
+"""
+LANDED = """
+SELECT `offset`, record_id FROM audit_records
+WHERE topic = {topic:String} AND `partition` = {partition:Int32} AND `offset` BETWEEN {first:Int64} AND {last:Int64}
+"""
+
+INSERT_SETTINGS = {
+    "async_insert": 0,  # OK means stored
+    "input_format_skip_unknown_fields": 0,  # an older table must say so, not lose a field
+    "date_time_input_format": "best_effort",
+    "max_partitions_per_insert_block": 0,  # records of many months in one batch are no error
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """The rows that one insert lands: `records[i]` lay at `offsets[i]` of one partition, in the order of offsets."""
+
+    topic: str
+    partition: int
+    records: Sequence[AuditRecord]
+    offsets: Sequence[int]
+
+    @property
+    def deduplication_token(self) -> str:
+        """The same for a retry of the same rows, so that ClickHouse drops the second insert."""
+        return f"{self.topic}:{self.partition}:{self.offsets[0]}-{self.offsets[-1]}:{len(self.offsets)}"
+
+    def body(self) -> bytes:
+        """The rows, one JSON object a line."""
+        place = {"topic": self.topic, "partition": self.partition}
+        pairs = zip(self.records, self.offsets, strict=True)
+        return b"\n".join(orjson.dumps({**record.__dict__, **place, "offset": offset}) for record, offset in pairs)
+
+    def without(self, landed: dict[int, str]) -> Landing:
+        """What is left when the rows that are there already (offset -> record id) are taken out."""
+        pairs = zip(self.records, self.offsets, strict=True)
+        left = [(record, offset) for record, offset in pairs if landed.get(offset) != record.record_id]
+        records, offsets = [record for record, _ in left], [offset for _, offset in left]
+        return Landing(self.topic, self.partition, records, offsets)
+
+
+class AuditTable:
+    """Connects when it is first needed, and again after `close`. Its methods raise `connection.ANY_FAILURE`."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+
+    def insert(self, landing: Landing) -> None:
+        """Land all rows in one insert; returns when ClickHouse has stored them."""
+        self._connected().raw_insert(
+            TABLE,
+            insert_block=landing.body(),
+            fmt="JSONEachRow",
+            settings={**INSERT_SETTINGS, "insert_deduplication_token": landing.deduplication_token},
+        )
+
+    def highest_offset(self, topic: str, partition: int) -> int:
+        """The highest offset of a partition that has landed; -1 where none has."""
+        where = {"topic": topic, "partition": partition}
+        found = self._connected().query(HIGHEST_OFFSET, parameters=where)
+        count, highest = found.result_rows[0]
+        return int(highest) if count else -1
+
+    def landed(self, landing: Landing) -> dict[int, str]:
+        """Offset -> record id of what the table has in the landing's range.
+
+        By id and not by offset alone: a topic that was made anew starts at 0 again, and must not be taken for landed.
+        """
+        where = {
+            "topic": landing.topic,
+            "partition": landing.partition,
+            "first": landing.offsets[0],
+            "last": landing.offsets[-1],
+        }
+        return {row[0]: row[1] for row in self._connected().query(LANDED, parameters=where).result_rows}
+
+    def close(self) -> None:
+        """End the connection; the next call makes a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client

@@ -1,0 +1,256 @@
+"""The sink between a real Kafka and a real ClickHouse: nothing lost, nothing twice, whatever goes away in between."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
+from confluent_kafka.admin import AdminClient
+
+from nightdesk.commands.schemas import register_schemas
+from nightdesk.commands.sink import sink_settings
+from nightdesk.commands.topics import apply_topics
+from nightdesk.local.parts import python_module
+from nightdesk.local.stack import LocalStack
+from nightdesk.registered_codec import registered_codec
+from nightdesk.settings import ClickHouseSettings, Settings
+from schemas.codec import Codec
+from schemas.records import AuditRecord, DeadLetter
+from sinks.audit.sink import Policy, SinkSettings, run
+from tests.sinks.forwarder import Forwarder
+from tests.sinks.records import record
+
+WITHIN_S = 60.0
+QUICK = Policy(linger_s=0.05, first_pause_s=0.05, longest_pause_s=0.2)
+
+
+@pytest.fixture
+def settings(stack_settings: Settings, database: ClickHouseSettings) -> Settings:
+    """This test's own topics, schemas and database."""
+    found = stack_settings.model_copy(update={"clickhouse": database})
+    apply_topics(found.kafka)
+    register_schemas(found)
+    return found
+
+
+@pytest.fixture
+def codec(settings: Settings) -> Iterator[Codec]:
+    with registered_codec(settings) as found:
+        yield found
+
+
+def send(settings: Settings, values: list[tuple[str, bytes]]) -> None:
+    producer = Producer(settings.kafka.client_config())
+    for key, value in values:
+        producer.produce(
+            f"{settings.kafka.topic_prefix}audit", key=key, value=value, headers=[("traceparent", b"00-x")]
+        )
+    assert producer.flush(WITHIN_S) == 0
+
+
+def send_records(settings: Settings, codec: Codec, records: list[AuditRecord]) -> None:
+    send(settings, [(one.subject, codec.encode(one)) for one in records])
+
+
+def many(first: int, count: int) -> list[AuditRecord]:
+    return [record("received", n, subject=f"ticket-{n % 50}", record_id=f"r-{n}") for n in range(first, first + count)]
+
+
+@contextmanager
+def running(settings: SinkSettings, codec: Codec) -> Iterator[None]:
+    stop = threading.Event()
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run(settings, codec, stop, QUICK)
+        except BaseException as error:  # noqa: BLE001 - told to the test below
+            failure.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WITHIN_S)
+    assert not failure
+    assert not thread.is_alive()
+
+
+def count(client: Client, table: str = "records") -> int:
+    return int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+
+
+def committed(settings: Settings) -> int:
+    """The sum of the group's committed offsets."""
+    admin = AdminClient(settings.kafka.client_config())
+    group = sink_settings(settings).group_id
+    (found,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+    return sum(place.offset for place in found.result().topic_partitions)
+
+
+def test_records_land_and_then_offsets_are_committed(settings: Settings, codec: Codec, client: Client) -> None:
+    records = many(0, 500)
+    send_records(settings, codec, records)
+    with running(sink_settings(settings), codec):
+        eventually(lambda: count(client) == 500)
+    assert committed(settings) == 500
+    places = client.query("SELECT record_id, `partition`, `offset`, topic FROM records").result_rows
+    assert len({(row[1], row[2]) for row in places}) == 500
+    assert {row[0] for row in places} == {one.record_id for one in records}
+    assert {row[3] for row in places} == {f"{settings.kafka.topic_prefix}audit"}
+
+
+def test_what_has_landed_is_not_inserted_again(settings: Settings, codec: Codec, client: Client) -> None:
+    """A sink that died between ClickHouse's OK and its commit: the next one reads the records again."""
+    send_records(settings, codec, many(0, 300))
+    with running(sink_settings(settings), codec):
+        eventually(lambda: count(client) == 300)
+    other_group = replace(sink_settings(settings), group_id=f"{settings.kafka.topic_prefix}again")
+    with running(other_group, codec):
+        send_records(settings, codec, many(300, 100))
+        eventually(lambda: count(client) == 400)
+    assert count(client, "audit_records") == 400
+
+
+def test_an_unreadable_record_is_parked_whole(settings: Settings, codec: Codec, client: Client) -> None:
+    good = many(0, 10)
+    poison = b"\x00\x00\x00\x00\x00not avro"
+    send(settings, [*((one.subject, codec.encode(one)) for one in good), ("ticket-9", poison), ("ticket-9", b"")])
+    with running(sink_settings(settings), codec):
+        eventually(lambda: count(client) == 12)
+    letters = read_all(settings, f"{settings.kafka.topic_prefix}audit.dlq", 2)
+    assert sorted(message.value() for message in letters) == [b"", poison]
+    for message in letters:
+        headers = dict(message.headers())
+        letter = codec.decode(DeadLetter, headers["nightdesk.dead_letter"])
+        assert message.key() == b"ticket-9"
+        assert headers["traceparent"] == b"00-x"
+        assert headers["__connect.errors.topic"] == b"audit"
+        assert headers["__connect.errors.stage"] == b"sink"
+        assert headers["__connect.errors.offset"] == str(letter.offset).encode()
+        assert headers["__connect.errors.exception.message"] == letter.message.encode()
+    told = client.query("SELECT stage, topic, subject FROM dead_letters").result_rows
+    assert told == [("sink", "audit", "ticket-9")] * 2
+    assert committed(settings) == 12
+
+
+def read_all(settings: Settings, topic: str, expected: int) -> list[Any]:
+    consumer = Consumer({**settings.kafka.client_config(), "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    found: list[Any] = []
+
+    def read() -> bool:
+        found.extend(consumer.consume(10, 0.2))
+        return len(found) >= expected
+
+    eventually(read)
+    consumer.close()
+    return found
+
+
+@pytest.fixture
+def way_in(settings: Settings) -> Iterator[Forwarder]:
+    """The way to ClickHouse that a test can close."""
+    arguments = settings.clickhouse.client_arguments()
+    with Forwarder((arguments["host"], arguments["port"])) as forwarder:
+        yield forwarder
+
+
+def through(settings: Settings, way_in: Forwarder) -> SinkSettings:
+    plain = sink_settings(settings)
+    return replace(plain, clickhouse={**plain.clickhouse, "port": way_in.port})
+
+
+def test_while_clickhouse_is_away_nothing_is_lost(
+    settings: Settings, codec: Codec, client: Client, way_in: Forwarder
+) -> None:
+    way_in.close()
+    send_records(settings, codec, many(0, 200))
+    with running(through(settings, way_in), codec):
+        time.sleep(1)
+        assert (count(client), committed(settings)) == (0, 0)
+        way_in.open()
+        eventually(lambda: count(client) == 200)
+        way_in.close()
+        send_records(settings, codec, many(200, 200))
+        time.sleep(1)
+        assert count(client) == 200
+        way_in.open()
+        eventually(lambda: count(client) == 400)
+    assert committed(settings) == 400
+    assert count(client, "audit_records") == 400
+
+
+def test_an_insert_whose_answer_was_lost_counts_once(
+    settings: Settings, codec: Codec, client: Client, way_in: Forwarder
+) -> None:
+    with running(through(settings, way_in), codec):
+        send_records(settings, codec, many(0, 10))
+        eventually(lambda: count(client) == 10)
+        way_in.lose_answers = True
+        send_records(settings, codec, many(10, 100))
+        eventually(lambda: way_in.answers_lost > 1 and count(client) > 10)
+        send_records(settings, codec, many(110, 100))
+        way_in.lose_answers = False
+        eventually(lambda: count(client) == 210 and committed(settings) == 210)
+    assert count(client, "audit_records") == 210
+
+
+def test_a_poison_record_is_parked_once_while_clickhouse_is_away(
+    settings: Settings, codec: Codec, client: Client, way_in: Forwarder
+) -> None:
+    way_in.close()
+    send(settings, [("ticket-9", b"not avro")])
+    with running(through(settings, way_in), codec):
+        time.sleep(1)
+        way_in.open()
+        eventually(lambda: count(client) == 1)
+    assert len(read_all(settings, f"{settings.kafka.topic_prefix}audit.dlq", 1)) == 1
+
+
+def test_killed_again_and_again_every_record_lands_once(
+    stack: LocalStack, settings: Settings, codec: Codec, client: Client
+) -> None:
+    """The command itself: kill -9 while it works, then SIGTERM, which must end it well."""
+    environment = stack.environment() | {
+        "NIGHTDESK_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "NIGHTDESK_CLICKHOUSE__URL": settings.clickhouse.url,
+    }
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(python_module("nightdesk", "sink"), env=environment)
+
+    total = 0
+    for _ in range(3):
+        child = start()
+        send_records(settings, codec, many(total, 4000))
+        total += 4000
+        before = count(client)
+        eventually(lambda before=before: count(client) > before)  # type: ignore[misc]
+        child.kill()
+        child.wait()
+    child = start()
+    # What the killed ones landed may be all of it: the rows say nothing of how far this one has read.
+    eventually(lambda: committed(settings) == total)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(WITHIN_S) == 0
+    assert count(client) == total
+    assert count(client, "audit_records") == total

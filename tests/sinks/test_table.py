@@ -1,0 +1,123 @@
+"""What lands is what was recorded, once, and the first by id, however often and in whatever cuts it arrives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.records import AuditRecord
+from sinks.audit.table import AuditTable, Landing
+from tests.sinks.records import START, at, land, record
+
+# Avro's long, and the years that ClickHouse's DateTime64(6) can show.
+LONG = st.integers(-(2**63), 2**63 - 1)
+TIME = st.datetimes(datetime(1901, 1, 1), datetime(2298, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis wants it
+TEXT = st.text()
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("subject", "event_id", "event_source", "event_type", "reason", "detail"), TEXT),
+    **dict.fromkeys(("case_id", "agent", "charter_version", "decision_id", "traceparent"), st.none() | TEXT),
+    **dict.fromkeys(("action", "disposition", "provider", "model"), st.none() | TEXT),
+    **dict.fromkeys(("step", "input_tokens", "output_tokens", "cost_microusd", "latency_ms"), LONG),
+    "confidence": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    "record_id": st.uuids().map(str),
+    "time": TIME,
+}
+RECORDS = st.builds(AuditRecord, **FIELDS)
+
+
+def stored(client: Client, view: str = "records") -> list[AuditRecord]:
+    names = ", ".join(AuditRecord.model_fields)
+    rows = client.query(f"SELECT {names} FROM {view} ORDER BY topic, `partition`, `offset`").named_results()
+    return [AuditRecord.model_validate(row) for row in rows]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=st.lists(RECORDS, min_size=1, max_size=20, unique_by=lambda record: record.record_id))
+def test_a_record_comes_back_as_it_was(client: Client, records: list[AuditRecord]) -> None:
+    client.command("TRUNCATE TABLE audit_records")
+    land(client, *records)
+    assert stored(client) == records
+
+
+def test_the_columns_are_the_records_fields_and_their_place(client: Client) -> None:
+    columns = client.query(
+        "SELECT name FROM system.columns WHERE table = 'audit_records' AND database = currentDatabase()"
+    )
+    assert {row[0] for row in columns.result_rows} == {
+        *AuditRecord.model_fields, "topic", "partition", "offset", "precedence"
+    }  # fmt: skip
+
+
+def test_the_first_by_id_wins_whatever_arrives_later(client: Client) -> None:
+    first = record("received", 0, record_id="r", reason="first")
+    # Another month is another part of the table, which no merge ever brings together.
+    again = first.model_copy(update={"reason": "second", "time": datetime(2027, 1, 1, tzinfo=UTC)})
+    land(client, again, first=5)
+    land(client, first, first=2)
+    assert [found.reason for found in stored(client)] == ["first"]
+    client.command("OPTIMIZE TABLE audit_records FINAL")
+    assert [found.reason for found in stored(client)] == ["first"]
+
+
+def test_the_same_batch_twice_is_stored_once(client: Client) -> None:
+    records = [record("received", seconds) for seconds in range(3)]
+    land(client, *records)
+    land(client, *records)
+    assert len(stored(client, "audit_records")) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_batch_cut_anew_counts_once(client: Client, cut: int) -> None:
+    records = [record("received", seconds) for seconds in range(4)]
+    land(client, *records)
+    land(client, *records[:cut])
+    land(client, *records[cut:], first=cut)
+    assert stored(client) == records
+
+
+def test_rows_that_landed_are_left_out_of_the_next_insert(client: Client) -> None:
+    records = [record("received", seconds) for seconds in range(4)]
+    land(client, *records[:2], first=10)
+    table = AuditTable(lambda: client)
+    assert table.highest_offset("test.audit", 0) == 11
+    again = Landing("test.audit", 0, records, range(10, 14))
+    left = again.without(table.landed(again))
+    assert (list(left.records), list(left.offsets)) == (records[2:], [12, 13])
+
+
+def test_another_record_at_the_same_offset_is_not_taken_for_landed(client: Client) -> None:
+    """A topic that was deleted and made anew counts its offsets from 0 again."""
+    land(client, record("received", 0))
+    table = AuditTable(lambda: client)
+    other = Landing("test.audit", 0, [record("received", 1)], [0])
+    assert other.without(table.landed(other)) == other
+    assert table.highest_offset("test.audit", 1) == -1
+    assert table.highest_offset("other.audit", 0) == -1
+
+
+def test_records_of_many_months_land_in_one_insert(client: Client) -> None:
+    records = [
+        record("received", month, time=datetime(1990 + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+        for month in range(150)
+    ]
+    land(client, *records)
+    assert stored(client) == records
+
+
+def test_a_table_that_lacks_a_field_refuses_the_record(client: Client) -> None:
+    client.command("ALTER TABLE audit_records DROP COLUMN traceparent")
+    with pytest.raises(DatabaseError, match="traceparent"):
+        land(client, record("received", 0))
+
+
+def test_times_keep_their_microseconds(client: Client) -> None:
+    time = START.replace(microsecond=123_457)
+    land(client, record("received", 0, time=time))
+    assert stored(client)[0].time == time
+    assert at(0) == START
