@@ -1,0 +1,1 @@
+"""One module per command; `nightdesk.cli.COMMANDS` is the list."""

@@ -1,0 +1,61 @@
+"""`nightdesk worker STAGE...`: the processes of the pipeline, one for each stage."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from nightdesk.exits import ExitCode, Failure
+from nightdesk.logs import configure_logging
+from nightdesk.settings import load_settings
+from streams.catalog import BY_NAME
+
+log = logging.getLogger(__name__)
+GRACE_S = 40.0
+
+
+Stages = Annotated[list[str], typer.Argument(help="ingest, budget, decide, act, later", metavar="STAGE...")]
+
+
+def worker(stages: Stages) -> None:
+    """Run stages until SIGTERM. One stage runs in this process; several run as one process each."""
+    unknown = [name for name in stages if name not in BY_NAME]
+    if unknown:
+        raise Failure(f"no stage {', '.join(unknown)}", f"The stages are {', '.join(BY_NAME)}", ExitCode.USAGE)
+    settings = load_settings()
+    configure_logging(settings.log)
+    if len(stages) == 1:
+        from nightdesk.bootstrap import run_stage
+
+        run_stage(stages[0], settings)
+    else:
+        _run_apart(stages)
+
+
+def _run_apart(stages: list[str]) -> None:
+    """A process for each stage; the first that ends ends all, and whoever started us starts us again."""
+    children = [subprocess.Popen([sys.executable, "-m", "nightdesk", "worker", name]) for name in stages]
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for child in children:
+            child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    codes: list[int] = []
+    while not codes:
+        for child in children:
+            try:
+                codes.append(child.wait(timeout=0.2))
+                break
+            except subprocess.TimeoutExpired:
+                continue
+    stop(signal.SIGTERM, None)
+    codes += [child.wait(timeout=GRACE_S) for child in children]
+    raise typer.Exit(max(codes))

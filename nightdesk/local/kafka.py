@@ -1,0 +1,101 @@
+"""Apache Kafka as one process: KRaft broker and controller in one, loopback only. Used by `nightdesk.local.stack`."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from nightdesk.exits import Failure
+from nightdesk.local.artifacts import Cache, Program
+from nightdesk.local.java import java
+from nightdesk.local.parts import LOOPBACK, Part, listens
+from nightdesk.local.progress import Report
+
+KAFKA = Program(
+    "org.apache.kafka",
+    "kafka_2.13",
+    "4.1.1",
+    digest="393b6183ea30541e740d0c3b0ac8a681298e703cb63da7602a9fcf4df3ad0aa6",
+)
+HEAP_MB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPorts:
+    broker: int
+    controller: int
+
+
+def kafka_part(home: Path, ports: KafkaPorts, cache: Cache, report: Report) -> Part:
+    """Fetches Kafka and formats its storage where that is still to be done, and says how to run it."""
+    class_path = f"{cache.folder(KAFKA, report).resolve()}/*"
+    data = home / "kafka"
+    data.mkdir(parents=True, exist_ok=True)
+    properties = home / "kafka.properties"
+    properties.write_text(_properties(data, ports))
+    if not (data / "meta.properties").exists():
+        _format(class_path, properties)
+    log_level = "-Dorg.apache.logging.log4j.level=INFO"
+    return Part(
+        name="kafka",
+        where=f"{LOOPBACK}:{ports.broker}",
+        command=java(log_level, "-cp", class_path, "kafka.Kafka", str(properties), heap_mb=HEAP_MB),
+        is_ready=lambda: listens(ports.broker) and _answers(ports.broker),
+        grace_s=20.0,
+    )
+
+
+def _answers(port: int) -> bool:
+    client = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
+    try:
+        return bool(client.list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
+
+
+def _format(class_path: str, properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+    command = java(
+        "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), heap_mb=128
+    )
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        output = (result.stderr or result.stdout).strip()
+        raise Failure(f"Kafka could not format its storage: {output[-500:]}", f"Remove {properties.parent / 'kafka'}")
+
+
+def _properties(data: Path, ports: KafkaPorts) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.controller}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{ports.broker},CONTROLLER://{LOOPBACK}:{ports.controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.broker}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": data.resolve(),
+        # Topics are made by `nightdesk topics apply` and by nobody else: a misspelt name must fail.
+        "auto.create.topics.enable": "false",
+        # There is one broker.
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        # Fewer and smaller files than in production, so that start and stop take a second.
+        "offsets.topic.num.partitions": 8,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.num.partitions": 4,
+        "log.segment.bytes": 128 * 1024 * 1024,
+        "log.index.size.max.bytes": 1024 * 1024,
+        "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        # A lone worker need not wait for others to join; tests of failure need short sessions.
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())

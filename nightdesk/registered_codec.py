@@ -1,0 +1,31 @@
+"""The codec of the schemas that are registered, for every command that reads or writes records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from nightdesk.exits import ExitCode, Failure
+from nightdesk.settings import Settings
+from schemas.codec import Codec, RegistryUnavailable, UnknownSchema
+from schemas.registry import Registry
+
+
+@contextmanager
+def registered_codec(settings: Settings) -> Iterator[Codec]:
+    """A codec for the block; it asks the registry for schemas that it meets. Raises `Failure`."""
+    with SchemaRegistryClient(settings.schema_registry.client_config()) as client:
+        yield _codec(client, settings.kafka.topic_prefix)
+
+
+def _codec(client: SchemaRegistryClient, topic_prefix: str) -> Codec:
+    try:
+        return Registry(client).codec(topic_prefix)
+    except UnknownSchema as error:
+        raise Failure(str(error)) from error
+    except RegistryUnavailable as error:
+        raise Failure(
+            str(error), "Start it, or correct NIGHTDESK_SCHEMA_REGISTRY__URL", ExitCode.UNREACHABLE
+        ) from error

@@ -1,0 +1,72 @@
+"""`nightdesk status`: where things run and how far behind each stage is, as the broker knows it."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from nightdesk.settings import Settings
+from streams.runtime.naming import group_id
+from tests.nightdesk.command_line import CommandLine
+
+STOPPED = {"state": "stopped", "lag": 0, "in_flight": 0}
+STAGES = ("ingest", "budget", "decide", "act", "later", "sink")
+
+
+def send(settings: Settings, topic: str, count: int) -> None:
+    producer = Producer(settings.kafka.client_config())
+    for _ in range(count):
+        producer.produce(settings.kafka.topic_prefix + topic, b"x", partition=0)
+    assert producer.flush(30) == 0
+
+
+def test_the_json_contract(nightdesk: CommandLine, topics: Settings) -> None:
+    document = nightdesk("status", "--output", "json").json()
+    assert document["kafka"]["bootstrap_servers"] == topics.kafka.bootstrap_servers
+    assert document["schema_registry"]["url"] == topics.schema_registry.url
+    assert document["clickhouse"]["url"].startswith("http://127.0.0.1:")
+    assert document["stages"] == dict.fromkeys(STAGES, STOPPED)
+
+
+def test_lag_is_what_is_not_committed(nightdesk: CommandLine, topics: Settings) -> None:
+    send(topics, "act", 5)
+    send(topics, "approvals", 2)
+    send(topics, "audit", 3)
+    consumer = Consumer({**topics.kafka.client_config(), "group.id": group_id(topics.kafka.topic_prefix, "act")})
+    consumer.commit(offsets=[TopicPartition(f"{topics.kafka.topic_prefix}act", 0, 4)], asynchronous=False)
+    consumer.close()
+    stages = nightdesk("status", "-o", "json").json()["stages"]
+    assert {name: stage["lag"] for name, stage in stages.items()} == {
+        "ingest": 0, "budget": 0, "decide": 0, "act": 3, "later": 0, "sink": 3
+    }  # fmt: skip
+    assert stages["act"]["in_flight"] is None
+
+
+def test_a_group_with_a_member_runs(nightdesk: CommandLine, topics: Settings) -> None:
+    prefix = topics.kafka.topic_prefix
+    consumer = Consumer({**topics.kafka.client_config(), "group.id": group_id(prefix, "budget")})
+    consumer.subscribe([f"{prefix}budget"])
+    try:
+        while not consumer.assignment():
+            consumer.poll(0.1)
+        stages = nightdesk("status", "-o", "json").json()["stages"]
+    finally:
+        consumer.close()
+    states = {name: stage["state"] for name, stage in stages.items()}
+    assert states == {**dict.fromkeys(STAGES, "stopped"), "budget": "running"}
+
+
+@pytest.mark.usefixtures("topics")
+def test_text_names_every_stage_and_waiting_says_who_is_missing(nightdesk: CommandLine) -> None:
+    result = nightdesk("status", "--wait", "0.1")
+    assert result.code == 5
+    assert [line.split()[0] for line in result.out.splitlines() if line.split()[1:2] == ["stopped"]] == list(STAGES)
+    assert result.err == "error: not done after 0.1 s: ingest, budget, decide, act, later, sink\n"
+
+
+def test_a_broker_that_does_not_answer(nightdesk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nightdesk.commands.status.ANSWER_WITHIN_S", 1.0)
+    monkeypatch.setenv("NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    result = nightdesk("status")
+    assert result.code == 4
+    assert "NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS" in result.err
