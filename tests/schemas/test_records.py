@@ -1,0 +1,146 @@
+"""Models and hand-kept Avro schemas agree field by field, and records survive the wire."""
+
+import inspect
+import types
+import typing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from schemas import avro, records
+from schemas.codec import Codec, RegistryUnavailable, Undecodable, UnknownSchema
+from schemas.records import RECORDS, Record
+from tests.schemas.samples import SAMPLES
+
+NESTED: tuple[type[Record], ...] = (
+    records.StepOutcome,
+    records.PastStep,
+    records.Spent,
+    records.Verdict,
+    records.Fallback,
+)
+IDS = {record: number for number, record in enumerate(RECORDS, start=1)}
+
+
+def no_registry(schema_id: int) -> dict[str, Any]:
+    raise UnknownSchema(f"the registry does not know schema id {schema_id}")
+
+
+CODEC = Codec(IDS, no_registry)
+
+
+def avro_type(annotation: Any) -> Any:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal or annotation is str:
+        return "string"
+    if origin in (typing.Union, types.UnionType):
+        some = [arg for arg in typing.get_args(annotation) if arg is not types.NoneType]
+        return ["null", avro_type(some[0])]
+    if origin is tuple:
+        return {"type": "array", "items": avro_type(typing.get_args(annotation)[0])}
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return f"nightdesk.v1.{annotation.__name__}"
+    simple = {int: "long", float: "double", bytes: "bytes", bool: "boolean"}
+    return {"type": "long", "logicalType": "timestamp-micros"} if annotation is datetime else simple[annotation]
+
+
+def reference(schema: Any) -> Any:
+    """A nested record by its name alone, as the model's annotation gives it."""
+    if isinstance(schema, dict) and schema.get("type") == "record":
+        return schema["name"]
+    if isinstance(schema, dict) and schema.get("type") == "array":
+        return {"type": "array", "items": reference(schema["items"])}
+    return [reference(branch) for branch in schema] if isinstance(schema, list) else schema
+
+
+def default_of(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: default_of(field) for name, field in value.__dict__.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("record", [*RECORDS, *NESTED], ids=str)
+def test_model_and_schema_agree(record: type[Record]) -> None:
+    fields = {field["name"]: field for field in avro.load(record)["fields"]}
+    assert list(fields) == list(record.model_fields)
+    for name, field in record.model_fields.items():
+        assert reference(fields[name]["type"]) == avro_type(field.annotation), name
+        assert ("default" not in fields[name]) == field.is_required(), name
+        if not field.is_required():
+            assert fields[name]["default"] == default_of(field.default), name
+
+
+def test_every_schema_file_belongs_to_a_record() -> None:
+    named = {path.stem.removeprefix("nightdesk.v1.") for path in Path(avro.AVSC).glob("*.avsc")}
+    assert named == {record.__name__ for record in (*RECORDS, *NESTED)}
+
+
+@pytest.mark.parametrize("record", SAMPLES, ids=lambda record: type(record).__name__)
+def test_round_trip(record: Record) -> None:
+    assert CODEC.decode(type(record), CODEC.encode(record)) == record
+
+
+def test_there_is_a_sample_of_every_record() -> None:
+    assert {type(sample) for sample in SAMPLES} == set(RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (None, "0 bytes"),
+        (b"", "0 bytes"),
+        (b"\x00\x00", "2 bytes"),
+        (b'{"id": "1"}', "first byte is 123"),
+        (b"\x00\x00\x00\x03\xe7rest", "does not know schema id 999"),
+        (b"\x00\x00\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff", "not a Event"),
+    ],
+)
+def test_bytes_that_are_no_record_say_why(payload: bytes | None, reason: str) -> None:
+    with pytest.raises(Undecodable, match=reason):
+        CODEC.decode(records.Event, payload)
+
+
+def test_bytes_after_the_record_are_an_error() -> None:
+    with pytest.raises(Undecodable, match="1 bytes follow"):
+        CODEC.decode(records.Event, CODEC.encode(SAMPLES[0]) + b"x")
+
+
+def test_a_registry_that_is_away_is_not_the_records_fault() -> None:
+    def away(_schema_id: int) -> dict[str, Any]:
+        raise RegistryUnavailable("schema registry does not answer")
+
+    payload = b"\x00\x00\x00\x00\x63" + b"abc"
+    with pytest.raises(RegistryUnavailable):
+        Codec(IDS, away).decode(records.Event, payload)
+
+
+def test_unknown_ids_are_asked_for_once() -> None:
+    asked = []
+
+    def fetch(schema_id: int) -> dict[str, Any]:
+        asked.append(schema_id)
+        raise UnknownSchema("unknown")
+
+    codec = Codec(IDS, fetch)
+    for _ in range(3):
+        with pytest.raises(UnknownSchema):
+            codec.decode(records.Event, b"\x00\x00\x00\x00\x63abc")
+    assert asked == [0x63]
+
+
+def test_an_older_producer_is_read_by_the_newer_schema() -> None:
+    """A producer that registered the event without the fields that have defaults."""
+    old = {**avro.load(records.Event), "fields": avro.load(records.Event)["fields"][:5]}
+    import io
+
+    from fastavro import parse_schema, schemaless_writer
+
+    buffer = io.BytesIO(b"")
+    buffer.write(b"\x00\x00\x00\x00\x63")
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    schemaless_writer(buffer, parse_schema(old), {"id": "1", "source": "s", "type": "t", "subject": "x", "time": when})
+    event = Codec(IDS, lambda _: old).decode(records.Event, buffer.getvalue())
+    assert event == records.Event(id="1", source="s", type="t", subject="x", time=when)
