@@ -1,0 +1,185 @@
+"""What is measured, one function each, all on the same running pipeline. Called by `benchmarks.__main__` in this order.
+
+Each run has a source of its own, so that its events, actions and audit are told from the others'.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from clickhouse_connect.driver.client import Client
+
+from benchmarks import processor_time
+from benchmarks.counted import Arrivals
+from benchmarks.events import EventSender, Load
+from benchmarks.pipeline import MODEL_DELAY_MS, Pipeline, tell
+from nightdesk.clickhouse import clickhouse
+from nightdesk.exits import Failure
+from nightdesk.local.parts import python_module
+from schemas.topics import INGEST
+
+KEYWORD, ASKED_MODEL = "message.received", "question.asked"
+WARM_UP_EVENTS = 100
+# A pipeline slower than this is broken and not slow.
+SLOWEST_EVENTS_PER_S = 40
+PATIENCE_S = 60.0
+
+ACTED = "SELECT uniqExact(event_id) FROM audit_records WHERE event_source = {source:String} AND kind = 'acted'"
+ENDED = """
+SELECT count() FROM ends
+WHERE event_source = {source:String} AND status = 'completed' AND event_type = {type:String}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What must all be 0. `repeated_calls` are no fault: the other side knew the key and did nothing."""
+
+    missing_actions: int
+    doubled_actions: int
+    missing_ends: int
+    repeated_calls: int
+
+    @property
+    def any(self) -> bool:
+        return bool(self.missing_actions or self.doubled_actions or self.missing_ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """From the first produce to the last action and the last audit row. CPU seconds are those of each process."""
+
+    events: int
+    seconds: float
+    cpu_seconds: dict[str, float]
+    faults: Faults
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """From produce to the action's arrival."""
+
+    events: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    faults: Faults
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """With a model that takes its time: `peak` as the model server counted, `mean` by Little's law."""
+
+    throughput: Throughput
+    peak: int
+
+    @property
+    def mean(self) -> float:
+        return self.throughput.events_per_s * MODEL_DELAY_MS / 1000
+
+
+def warm_up(pipeline: Pipeline, sender: EventSender) -> None:
+    """Connections, caches and charters are there before anything is measured."""
+    for kind in (KEYWORD, ASKED_MODEL):
+        _throughput(pipeline, sender, Load(f"warm-up/{kind}", kind, WARM_UP_EVENTS, WARM_UP_EVENTS))
+
+
+def decision_at_once(pipeline: Pipeline, sender: EventSender, load: Load) -> Throughput:
+    """A keyword decides; a backlog of `load`."""
+    return _throughput(pipeline, sender, load)
+
+
+def decision_by_model(pipeline: Pipeline, sender: EventSender, load: Load) -> InFlight:
+    """A model decides and takes its time."""
+    return InFlight(_throughput(pipeline, sender, load), pipeline.calls.peak_in_flight())
+
+
+def latency(pipeline: Pipeline, sender: EventSender, load: Load, per_second: float) -> Latency:
+    """A steady trickle; each event has a subject of its own."""
+    encoded = sender.encode(load)
+    pipeline.actions.forget()
+    sent_at = sender.send_paced(encoded, per_second)
+    _await_ends(pipeline, load)
+    arrivals = pipeline.actions.arrivals()
+    first_at = {subject: times[0] for subject, times in arrivals.at.items() if subject in sent_at}
+    took_ms = sorted((at - sent_at[subject]) * 1000 for subject, at in first_at.items())
+    faults = _faults(pipeline, load, arrivals)
+    return Latency(load.count, per_second, percentile(took_ms, 0.50), percentile(took_ms, 0.99), faults)
+
+
+def floor(pipeline: Pipeline, load: Load) -> Throughput:
+    """The script of `benchmarks.floor` on the same events, which lie in Kafka since `decision_at_once`."""
+    pipeline.actions.forget()
+    command = python_module(
+        "benchmarks.floor",
+        *("--bootstrap-servers", pipeline.settings.kafka.bootstrap_servers),
+        *("--topic", pipeline.settings.kafka.topic_prefix + INGEST.name),
+        *("--source", load.source),
+        *("--events", str(load.count)),
+        *("--url", f"{pipeline.actions.url}/actions"),
+    )
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_limit_s(load))
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"the floor was not done after {error.timeout:.0f} s") from error
+    except subprocess.CalledProcessError as error:
+        raise Failure(f"the floor failed:\n{error.stderr}") from error
+    took = json.loads(done.stdout)
+    arrivals, expected = pipeline.actions.arrivals(), load.expected()
+    faults = Faults(arrivals.missing(expected), arrivals.doubled(expected), 0, arrivals.repeated)
+    return Throughput(load.count, took["seconds"], {"floor": took["cpu_seconds"]}, faults)
+
+
+def _throughput(pipeline: Pipeline, sender: EventSender, load: Load) -> Throughput:
+    encoded = sender.encode(load)
+    pipeline.actions.forget()
+    before, start = processor_time.cpu_seconds(pipeline.children), time.monotonic()
+    sender.send(encoded)
+    _await_ends(pipeline, load)
+    seconds = time.monotonic() - start
+    cpu = processor_time.spent(before, processor_time.cpu_seconds(pipeline.children))
+    return Throughput(load.count, seconds, cpu, _faults(pipeline, load, pipeline.actions.arrivals()))
+
+
+def _await_ends(pipeline: Pipeline, load: Load) -> None:
+    """Until every action is counted and every one's audit row is in ClickHouse."""
+    pipeline.wait(f"{load.source}: actions", pipeline.actions.executed, load.count, _limit_s(load))
+    with clickhouse(pipeline.settings.clickhouse) as client:
+
+        def acted() -> int:
+            return _count(client, ACTED, {"source": load.source})
+
+        pipeline.wait(f"{load.source}: audit rows", acted, load.count, _limit_s(load))
+
+
+def _faults(pipeline: Pipeline, load: Load, arrivals: Arrivals) -> Faults:
+    with clickhouse(pipeline.settings.clickhouse) as client:
+        ended = _count(client, ENDED, {"source": load.source, "type": load.type})
+    expected = load.expected()
+    faults = Faults(arrivals.missing(expected), arrivals.doubled(expected), load.count - ended, arrivals.repeated)
+    if faults.any:
+        tell(f"{load.source}: {faults}")
+    return faults
+
+
+def _count(client: Client, query: str, parameters: dict[str, str]) -> int:
+    ((count,),) = client.query(query, parameters=parameters).result_rows
+    return int(count)
+
+
+def _limit_s(load: Load) -> float:
+    return PATIENCE_S + load.count / SLOWEST_EVENTS_PER_S
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that so large a share does not exceed."""
+    return ordered[ceil(share * len(ordered)) - 1]
