@@ -1,0 +1,327 @@
+"""The main job as a user sees it: every stage a process, events from a stock client, answers from `why` and ClickHouse.
+
+One pipeline for the module: the example charter, the Messages API on a local server, the help desk of the local stack.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from nightdesk.charters import load_charter
+from nightdesk.clickhouse import clickhouse
+from nightdesk.commands.migrate import migrate_database
+from nightdesk.commands.schemas import register_schemas
+from nightdesk.commands.topics import apply_topics
+from nightdesk.control import charter_orders, give_orders
+from nightdesk.local.parts import LOOPBACK, Part, answers_http, claim_port, python_module
+from nightdesk.local.progress import Silent
+from nightdesk.local.stack import LocalStack
+from nightdesk.local.stages import stage_parts
+from nightdesk.local.supervisor import Supervisor
+from nightdesk.registered_codec import registered_codec
+from nightdesk.settings import Settings
+from schemas import ids
+from schemas.records import BudgetEntry
+from tests.nightdesk.command_line import CommandLine
+
+CHARTER = Path(__file__).parents[2] / "charters" / "support-triage"
+PATIENCE_S = 120.0
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A running pipeline with topics and tables of its own."""
+
+    stack: LocalStack
+    settings: Settings
+    stages: Supervisor
+
+    @property
+    def ingest(self) -> str:
+        return f"{self.settings.kafka.topic_prefix}ingest"
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with clickhouse(self.settings.clickhouse) as client:
+            return [tuple(row) for row in client.query(query).result_rows]
+
+    def wait(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            self.stages.check()
+            assert time.monotonic() < deadline, f"{what}: {self.rows('SELECT kind, count() FROM records GROUP BY 1')}"
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    prefix = f"main-{uuid.uuid4().hex[:8]}."
+    url = f"{stack.settings.clickhouse.url.rpartition('/')[0]}/{prefix.strip('.').replace('-', '_')}"
+    settings = stack.settings.model_copy(
+        update={
+            "kafka": stack.settings.kafka.model_copy(update={"topic_prefix": prefix}),
+            "clickhouse": stack.settings.clickhouse.model_copy(update={"url": url}),
+        }
+    )
+    apply_topics(settings.kafka)
+    register_schemas(settings)
+    migrate_database(settings.clickhouse)
+    give_orders(settings, charter_orders([load_charter(CHARTER)]))
+    model = f"http://{LOOPBACK}:{claim_port(0, '')}"
+    environment = {
+        "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
+        "NIGHTDESK_CLICKHOUSE__URL": url,
+        "NIGHTDESK_ANTHROPIC__API_KEY": "no-real-key",
+        "NIGHTDESK_ANTHROPIC__BASE_URL": model,
+    }
+    server = Part(
+        name="model server",
+        where=model,
+        command=python_module("tests.pipeline.model", "--port", model.rpartition(":")[2]),
+        is_ready=answers_http(f"{model}/count"),
+        environment=stack.environment(),
+    )
+    parts = [replace(part, environment={**part.environment, **environment}) for part in stage_parts(stack)]
+    with Supervisor(tmp_path_factory.mktemp("logs"), stack.environment(), Silent()) as stages:
+        stages.start(server, *parts)
+        yield Pipeline(stack, settings, stages)
+
+
+class StockClient:
+    """What any team has: confluent-kafka's producer and Avro serializer, the registry's url, and nothing of ours."""
+
+    def __init__(self, pipeline: Pipeline, registry: SchemaRegistryClient) -> None:
+        self._topic = pipeline.ingest
+        self._serialize = AvroSerializer(registry, conf={"use.latest.version": True, "auto.register.schemas": False})
+        bootstrap = pipeline.settings.kafka.bootstrap_servers
+        self.producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 4_000_000})
+
+    def send(self, event_id: str, subject: str, data: str | dict[str, Any], kind: str = "ticket.created") -> None:
+        event = {
+            "id": event_id,
+            "source": "shop",
+            "type": kind,
+            "subject": subject,
+            "time": datetime.now(UTC),
+            "data": data if isinstance(data, str) else json.dumps(data),
+        }
+        value = self._serialize(event, SerializationContext(self._topic, MessageField.VALUE))
+        self.producer.produce(self._topic, key=subject, value=value, headers=[("traceparent", TRACE.encode())])
+
+    def send_bytes(self, value: bytes, key: str = "broken") -> None:
+        self.producer.produce(self._topic, key=key, value=value, headers=[("x-team", b"billing")])
+
+
+@pytest.fixture
+def client(pipeline: Pipeline) -> Iterator[StockClient]:
+    with SchemaRegistryClient({"url": pipeline.settings.schema_registry.url}) as registry:
+        yield StockClient(pipeline, registry)
+
+
+@pytest.fixture
+def nightdesk(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(pipeline.settings, monkeypatch, capsys)
+
+
+def ticket(text: str) -> dict[str, Any]:
+    return {
+        "status": "open",
+        "priority": "normal",
+        "customer": "c-1",
+        "channel": "email",
+        "subject": "help",
+        "text": text,
+    }
+
+
+def ends(pipeline: Pipeline, prefix: str) -> dict[str, str]:
+    """Event id -> its end, of those that have one."""
+    query = f"SELECT event_id, status FROM ends WHERE event_id LIKE '{prefix}%' AND state != 'running'"
+    return dict(pipeline.rows(query))
+
+
+def helpdesk_count(pipeline: Pipeline) -> dict[str, int]:
+    with urllib.request.urlopen(pipeline.stack.settings.connections["helpdesk"].base_url + "/count") as answer:
+        found: dict[str, int] = json.load(answer)
+        return found
+
+
+def test_every_event_of_a_stock_client_finds_an_end_and_is_explained(
+    pipeline: Pipeline, client: StockClient, nightdesk: CommandLine
+) -> None:
+    for number in range(40):
+        client.send(f"plain-{number}", f"ticket-{number % 20}", ticket(f"Where is parcel {number}? ¿Dónde está? 📦"))
+    client.send("plain-0", "ticket-0", ticket("the same again"))
+    client.producer.flush()
+    pipeline.wait(lambda: len(ends(pipeline, "plain-")) == 40, "events with an end")
+
+    assert set(ends(pipeline, "plain-").values()) <= {"completed", "escalated", "refused"}
+    story = nightdesk("why", "ticket-7", "--output", "json").json()
+    assert story["subject"] == "ticket-7"
+    assert {case["event_id"] for case in story["cases"]} == {"plain-7", "plain-27"}
+    for case in story["cases"]:
+        assert case["agent"] == "support-triage"
+        assert case["case_id"] == ids.case_id("support-triage", "shop", case["event_id"])
+        assert case["status"] == "completed"
+        assert [decision["provider"] for decision in case["decisions"]] == ["anthropic"]
+        assert all(outcome["status"] == "done" for outcome in case["outcomes"])
+        assert case["cost_microusd"] > 0
+    told = nightdesk("why", "plain-7").out
+    assert "reply.send" in told
+    assert "anthropic" in told
+    count = helpdesk_count(pipeline)
+    assert count["requests"] == count["distinct"]
+    traced = "SELECT count() FROM records WHERE event_id = 'plain-7' AND traceparent LIKE '%4bf92f3577b34da6%'"
+    assert pipeline.rows(traced) == [(3,)], "received, decided and acted belong to the producer's trace"
+
+
+def test_the_ledger_in_the_topic_agrees_with_the_audit(pipeline: Pipeline, client: StockClient) -> None:
+    for number in range(5):
+        client.send(f"money-{number}", f"money-{number}", ticket("How much?"))
+    client.producer.flush()
+    pipeline.wait(lambda: len(ends(pipeline, "money-")) == 5, "events with an end")
+    with registered_codec(pipeline.settings) as codec:
+        entries = [codec.decode(BudgetEntry, value) for value in everything(pipeline, "budget")]
+    settled = {entry.case_id: entry.amount_microusd for entry in entries if entry.kind == "settle"}
+    costs = dict(pipeline.rows("SELECT case_id, cost_microusd FROM cases WHERE event_id LIKE 'money-%'"))
+    assert len(costs) == 5
+    assert {case_id: settled[case_id] for case_id in costs} == costs
+
+
+def test_bad_input_goes_to_the_dead_letters_whole_and_stops_nobody(
+    pipeline: Pipeline, client: StockClient, nightdesk: CommandLine
+) -> None:
+    hostile = [b"not avro", b"", b"\x00", b"\x00\x00\x01\x86\x9fabc", b"\x00\x00\x00\x00\x01\xff\xff\xff"]
+    for value in hostile:
+        client.send_bytes(value)
+    client.send("bad-huge", "huge", json.dumps({"text": "x" * 1_100_000}))
+    client.send("bad-none", "", ticket("no subject"))
+    client.send("bad-json", "ticket-json", "{not json")
+    client.send("bad-shape", "ticket-shape", {"status": 7})
+    client.send("bad-other", "ticket-other", ticket("hm"), kind="nobody.listens")
+    client.send("bad-fine", "ticket-fine", ticket("And this one is fine."))
+    client.producer.flush()
+    pipeline.wait(lambda: "bad-fine" in ends(pipeline, "bad-"), "the good event behind the bad ones")
+    letters = "SELECT count() FROM dead_letters"
+    pipeline.wait(lambda: pipeline.rows(letters) == [(len(hostile) + 2,)], "dead letters")
+
+    found = everything(pipeline, "ingest.dlq")
+    assert sorted(value for value in found if len(value or b"") < 100 and value in hostile) == sorted(hostile)
+    pipeline.wait(lambda: len(ends(pipeline, "bad-")) == 6, "an end for each event that could be read")
+    assert ends(pipeline, "bad-")["bad-other"] == "ignored"
+    for event_id in ("bad-huge", "bad-json", "bad-shape"):
+        assert ends(pipeline, "bad-")[event_id] == "failed"
+    assert "JSON" in nightdesk("why", "bad-json").out
+    headers = dict(first_headers(pipeline, "ingest.dlq", b"not avro"))
+    assert headers["x-team"] == b"billing"
+    assert headers["__connect.errors.topic"] == b"ingest"
+    assert b"first byte is 110" in headers["__connect.errors.exception.message"]
+
+
+def test_workers_that_are_killed_lose_and_double_nothing(pipeline: Pipeline, client: StockClient) -> None:
+    before = helpdesk_count(pipeline)
+    for number in range(60):
+        client.send(f"storm-{number}", f"storm-{number % 12}", ticket(f"Parcel {number}?"))
+        if number % 20 == 10:
+            client.producer.flush()
+            for name in ("ingest", "budget", "decide", "act", "sink"):
+                kill(pipeline, name)
+    client.producer.flush()
+    pipeline.wait(lambda: len(ends(pipeline, "storm-")) == 60, "events with an end")
+    after = helpdesk_count(pipeline)
+    called = "subject LIKE 'storm-%' AND handler != 'remind'"
+    done = pipeline.rows(f"SELECT count(), uniqExact(step_id) FROM steps WHERE {called}")
+    assert done[0][0] == done[0][1]
+    assert after["distinct"] - before["distinct"] == done[0][0], "each step changed the world once"
+    decided = "SELECT count(), uniqExact(case_id) FROM decisions WHERE event_id LIKE 'storm-%'"
+    assert pipeline.rows(decided) == [(60, 60)]
+
+
+def test_a_person_approves_rejects_or_edits_what_waits(
+    pipeline: Pipeline, client: StockClient, nightdesk: CommandLine
+) -> None:
+    for name in ("yes", "no", "less"):
+        client.send(f"ask-{name}", f"ask-{name}", ticket("REFUND! It never arrived.") | {"amount": 30})
+    client.producer.flush()
+    pipeline.wait(lambda: set(ends(pipeline, "ask-").values()) == {"needs_approval"}, "decisions that wait")
+    asked = nightdesk("approvals", "list", "--output", "json").json()
+    found = {one["subject"]: one for one in asked}
+    assert set(found) == {"ask-yes", "ask-no", "ask-less"}
+    assert found["ask-yes"]["parameters"] == {"amount": 20, "reason": "never arrived"}
+    assert nightdesk("approvals", "show", found["ask-no"]["decision_id"]).json() == found["ask-no"]
+    assert nightdesk("approvals", "approve", found["ask-yes"]["decision_id"]).code == 0
+    assert nightdesk("approvals", "reject", found["ask-no"]["decision_id"], "--reason", "no receipt").code == 0
+    less = json.dumps({"amount": 5, "reason": "half of it"})
+    assert nightdesk("approvals", "approve", found["ask-less"]["decision_id"], "--edit", less).code == 0
+    expected = {"ask-yes": "completed", "ask-no": "refused", "ask-less": "completed"}
+    pipeline.wait(lambda: ends(pipeline, "ask-") == expected, "answers that were obeyed")
+
+    paid = "SELECT subject, JSONExtractFloat(result, 'body', 'amount') FROM steps WHERE handler = 'refund.pay'"
+    assert dict(pipeline.rows(f"{paid} AND subject LIKE 'ask-%'")) == {"ask-yes": 20.0, "ask-less": 5.0}
+    assert nightdesk("approvals", "approve", found["ask-yes"]["decision_id"]).code == 3
+    assert nightdesk("approvals", "list", "--output", "json").json() == []
+
+
+def test_a_paused_agent_does_nothing_until_it_is_resumed(
+    pipeline: Pipeline, client: StockClient, nightdesk: CommandLine
+) -> None:
+    assert nightdesk("pause", "support-triage", "--reason", "stocktaking").code == 0
+    time.sleep(2)  # the order is obeyed once it was read, and nobody outside sees when
+    before = helpdesk_count(pipeline)
+    client.send("paused-1", "paused-1", ticket("Where is my parcel?"))
+    client.producer.flush()
+    decided = "SELECT count() FROM records WHERE event_id = 'paused-1' AND kind = 'decided'"
+    pipeline.wait(lambda: pipeline.rows(decided) == [(1,)], "a decision")
+    time.sleep(3)
+    assert helpdesk_count(pipeline) == before
+    assert nightdesk("resume", "support-triage").code == 0
+    pipeline.wait(lambda: ends(pipeline, "paused-") == {"paused-1": "completed"}, "what had waited")
+    assert helpdesk_count(pipeline)["distinct"] > before["distinct"]
+
+
+def kill(pipeline: Pipeline, name: str) -> None:
+    child = next(child for child in pipeline.stages.children if child.part.name == name)
+    if child.process is not None:
+        child.process.kill()
+
+
+def everything(pipeline: Pipeline, topic: str) -> list[bytes]:
+    """Every value of a topic."""
+    return [message.value() or b"" for message in messages(pipeline, topic)]
+
+
+def first_headers(pipeline: Pipeline, topic: str, value: bytes) -> list[tuple[str, bytes]]:
+    return next(list(message.headers()) for message in messages(pipeline, topic) if message.value() == value)
+
+
+def messages(pipeline: Pipeline, topic: str) -> Iterator[Any]:
+    name = pipeline.settings.kafka.topic_prefix + topic
+    consumer = Consumer(
+        {**pipeline.settings.kafka.client_config(), "group.id": "test", "auto.offset.reset": "earliest"}
+    )
+    try:
+        partitions = [TopicPartition(name, number, 0) for number in consumer.list_topics(name).topics[name].partitions]
+        left = sum(consumer.get_watermark_offsets(partition)[1] for partition in partitions)
+        consumer.assign(partitions)
+        while left:
+            message = consumer.poll(10.0)
+            assert message is not None, f"{left} records of {name} did not come"
+            assert message.error() is None
+            left -= 1
+            yield message
+    finally:
+        consumer.close()
