@@ -53,6 +53,6 @@ def registry_part(home: Path, ports: RegistryPorts, cache: Cache, report: Report
     return Part(
         name="registry",
         where=registry_url(ports.api),
-        command=java("-XX:TieredStopAtLevel=1", *options, "-jar", str(program), heap_mb=256),
+        command=java(*options, "-jar", str(program), heap_mb=256),
         is_ready=answers_http(registry_url(ports.api) + "/subjects"),
     )
