@@ -1,0 +1,86 @@
+"""`nightdesk budget verify`: whether every micro-dollar is where it should be.
+
+JSON contract: docs/reference/commands.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from nightdesk.books import Books, read_books
+from nightdesk.commands.why_text import money
+from nightdesk.exits import Failure
+from nightdesk.output import Output, OutputOption
+from nightdesk.settings import load_settings
+from processors.reconciliation import Drift
+
+LOOK_AGAIN_AFTER_S = 0.5
+
+app = typer.Typer(help="What the agents may spend, have spent, and whether the books agree.", no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """What the agents may spend, have spent, and whether the books agree."""
+
+
+@app.command()
+def verify(
+    output: OutputOption = Output.text,
+    wait: Annotated[float, typer.Option(help="seconds in which what is on its way may arrive")] = 10.0,
+) -> None:
+    """Recompute every balance from the log and compare it with the table and with ClickHouse; exit code 1 on drift."""
+    books, found = _look(wait)
+    if output is Output.json:
+        print(json.dumps(_document(books, found), indent=2, default=str))
+    else:
+        _print(books, found)
+    if found:
+        raise Failure(f"the books differ about {len(found)} cases", "See `nightdesk why CASE` for each of them")
+
+
+def _look(wait_s: float) -> tuple[Books, list[Drift]]:
+    """The books, and what they differ in however often they are read: a line on its way is no drift."""
+    settings = load_settings()
+    until = time.monotonic() + wait_s
+    books = read_books(settings)
+    lasting = books.drifts()
+    while lasting and time.monotonic() < until:
+        time.sleep(LOOK_AGAIN_AFTER_S)
+        books = read_books(settings)
+        lasting &= books.drifts()
+    return books, sorted(lasting, key=lambda drift: (drift.agent, drift.case_id))
+
+
+def _document(books: Books, found: list[Drift]) -> dict[str, Any]:
+    still_open = [fact for fact in books.facts if fact.state == "open"]
+    return {
+        "cases": len({*books.log, *books.table, *books.audit}),
+        "spent_microusd": sum(cost.microusd for cost in books.log.values()),
+        "tokens": sum(cost.tokens for cost in books.log.values()),
+        "open_reservations": len(still_open),
+        "reserved_microusd": sum(fact.reserved_microusd for fact in still_open),
+        "log_since": books.since and books.since.isoformat(),
+        "drifts": [asdict(drift) for drift in found],
+    }
+
+
+def _print(books: Books, found: list[Drift]) -> None:
+    for drift in found:
+        table = "forgotten" if drift.table_microusd is None else drift.table_microusd
+        says = f"log {drift.log_microusd}, table {table}, audit {drift.audit_microusd}"
+        sys.stdout.write(f"drift: {drift.agent} {drift.case_id}: {says} micro-dollars\n")
+    document = _document(books, found)
+    spent, held = money(document["spent_microusd"]), money(document["reserved_microusd"])
+    sys.stdout.write(
+        f"cases: {document['cases']}, spent: {spent}, open reservations: {document['open_reservations']} ({held}),"
+        f" drift: {len(found)}\n"
+    )
+    if books.since is not None:
+        sys.stdout.write(f"the log begins at {books.since:%Y-%m-%d %H:%M} UTC: what came before cannot be recomputed\n")

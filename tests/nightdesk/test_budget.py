@@ -1,0 +1,126 @@
+"""`nightdesk budget`: three books that agree, and a drift of one micro-dollar that is found in whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Producer
+
+from nightdesk.registered_codec import registered_codec
+from nightdesk.saying import say
+from nightdesk.settings import Settings
+from processors.ledger import Fact, FactState
+from schemas import ids
+from schemas.records import BudgetEntry
+from schemas.topics import BUDGET
+from streams.runtime.naming import group_id
+from streams.runtime.tables import ENVELOPE
+from tests.nightdesk.command_line import CommandLine
+from tests.sinks.records import AGENT, decided, land, of_case
+
+NOW = datetime.now(UTC)
+CASE = str(of_case()["case_id"])
+
+
+def settlement(microusd: int, event_id: str = "evt-1") -> BudgetEntry:
+    case_id = str(of_case(event_id)["case_id"])
+    entry_id = ids.entry_id(case_id, "settle")
+    return BudgetEntry(
+        entry_id=entry_id, kind="settle", agent=AGENT, case_id=case_id, amount_microusd=microusd, tokens=120, time=NOW
+    )
+
+
+def fact(microusd: int, event_id: str = "evt-1", state: FactState = "settled") -> Fact:
+    return Fact(
+        agent=AGENT,
+        case_id=str(of_case(event_id)["case_id"]),
+        state=state,
+        day=NOW.date().isoformat(),
+        at=NOW.timestamp(),
+        reserved_microusd=9_000,
+        spent_microusd=microusd,
+        tokens=120,
+    )
+
+
+@pytest.fixture
+def log(topics: Settings) -> Callable[..., None]:
+    """Writes lines of the ledger."""
+
+    def write(*entries: BudgetEntry) -> None:
+        with registered_codec(topics) as codec:
+            say(topics.kafka, BUDGET, [(entry.agent, codec.encode(entry)) for entry in entries])
+
+    return write
+
+
+@pytest.fixture
+def table(topics: Settings) -> Callable[..., None]:
+    """Writes facts as the budget stage does, in its `term`."""
+
+    def write(*facts: Fact, term: int = 7) -> None:
+        producer = Producer(topics.kafka.client_config())
+        name = f"{group_id(topics.kafka.topic_prefix, 'budget')}-ledger-changelog"
+        for one in facts:
+            value = ENVELOPE.pack(term, 0.0) + one.model_dump_json().encode()
+            producer.produce(name, key=f"{one.agent}|{one.case_id}", value=value, partition=0)
+        assert producer.flush(30) == 0
+
+    return write
+
+
+Write = Callable[..., None]
+
+
+def test_books_that_agree(nightdesk: CommandLine, client: Client, log: Write, table: Write) -> None:
+    log(settlement(4_200), settlement(4_200))
+    table(fact(0, state="open"), fact(4_200), fact(0, "evt-2", state="open"))
+    table(fact(77), term=6)  # a late write of a process that lost the partition
+    land(client, decided(1))
+    assert nightdesk("budget", "verify", "--output", "json").json() == {
+        "cases": 1,
+        "spent_microusd": 4_200,
+        "tokens": 120,
+        "open_reservations": 1,
+        "reserved_microusd": 9_000,
+        "log_since": None,
+        "drifts": [],
+    }
+    text = nightdesk("budget", "verify")
+    assert text.code == 0
+    assert text.out == "cases: 1, spent: $0.0042, open reservations: 1 ($0.009), drift: 0\n"
+
+
+@pytest.mark.parametrize(
+    ("in_log", "in_table", "in_audit"), [(4_201, 4_200, 4_200), (4_200, 4_199, 4_200), (4_200, 4_200, 0)]
+)
+def test_a_drift_is_named(
+    nightdesk: CommandLine, client: Client, log: Write, table: Write, in_log: int, in_table: int, in_audit: int
+) -> None:
+    log(settlement(in_log), settlement(50, "evt-2"))
+    table(fact(in_table), fact(50, "evt-2"))
+    if in_audit:
+        land(client, decided(1))
+    land(client, decided(2, event_id="evt-2", cost_microusd=50), first=10)
+    result = nightdesk("budget", "verify", "--wait", "0", "--output", "json")
+    assert result.code == 1
+    assert result.json()["drifts"] == [
+        {"agent": AGENT, "case_id": CASE, "log_microusd": in_log, "table_microusd": in_table,
+         "audit_microusd": in_audit}
+    ]  # fmt: skip
+    said = nightdesk("budget", "verify", "--wait", "0").out.splitlines()[0]
+    assert said == f"drift: {AGENT} {CASE}: log {in_log}, table {in_table}, audit {in_audit} micro-dollars"
+
+
+def test_what_was_spent_and_never_settled_is_drift(nightdesk: CommandLine, client: Client, topics: Settings) -> None:
+    land(client, decided(1, time=NOW))
+    result = nightdesk("budget", "verify", "--wait", "0")
+    assert result.code == 1
+    assert "log 0, table 0, audit 4200" in result.out
+
+
+def test_before_topics_apply_it_says_what_to_run(nightdesk: CommandLine) -> None:
+    assert "nightdesk" in nightdesk("budget", "verify").err
