@@ -5,13 +5,16 @@ names the records it nests (`nightdesk.v1.Event`); `load` resolves them to one s
 references.
 """
 
+import copy
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from fastavro.schema import load_schema, parse_schema
 
+from schemas import upcasters
 from schemas.records import Record
 
 AVSC = Path(__file__).parent / "avsc"
@@ -32,3 +35,27 @@ def parsed(record: type[Record]) -> dict[str, Any]:
 def text(record: type[Record]) -> str:
     """The schema as the registry stores it."""
     return json.dumps(load(record))
+
+
+def reader_for(record: type[Record], writer: dict[str, Any]) -> dict[str, Any]:
+    """The schema to read with what `writer` wrote: today's, and beside it the older words that an upcaster lifts."""
+    written = {name: {field["name"]: field for field in fields} for name, fields in defined_in(writer)}
+    wider, widened = copy.deepcopy(load(record)), False
+    for name, fields in list(defined_in(wider)):
+        for upcaster in upcasters.upcasters_of(name.rpartition(".")[2]):
+            if upcaster.word in written.get(name, {}):
+                fields.append(written[name][upcaster.word])
+                widened = True
+    return cast(dict[str, Any], parse_schema(wider)) if widened else parsed(record)
+
+
+def defined_in(schema: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each record that a loaded schema defines, however deep: its name and its fields."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "record":
+            yield schema["name"], schema["fields"]
+        for part in ("fields", "type", "items"):
+            yield from defined_in(schema.get(part))
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from defined_in(part)

@@ -42,6 +42,8 @@ class Codec:
     def __init__(self, ids: Mapping[type[Record], int], fetch: Callable[[int], dict[str, Any]]) -> None:
         self._headers = {record: HEADER.pack(MAGIC, schema_id) for record, schema_id in ids.items()}
         self._writers = {schema_id: avro.parsed(record) for record, schema_id in ids.items()}
+        # What to read an older version with, for each record that is read from it.
+        self._readers: dict[tuple[type[Record], int], dict[str, Any]] = {}
         self._fetch = fetch
         self._unknown: set[int] = set()
 
@@ -61,7 +63,7 @@ class Codec:
         if magic != MAGIC:
             raise Undecodable(f"first byte is {magic}, not 0: produce Avro in Confluent wire format")
         writer = self._writer(schema_id)
-        reader = avro.parsed(kind)
+        reader = self._reader(kind, schema_id, writer)
         body = BytesIO(payload)
         body.seek(HEADER.size)
         try:
@@ -74,6 +76,14 @@ class Codec:
             return kind.model_validate(datum)
         except ValidationError as error:
             raise Undecodable(f"not a valid {kind.__name__}: {_first_problem(error)}") from error
+
+    def _reader(self, kind: type[Record], schema_id: int, writer: dict[str, Any]) -> dict[str, Any]:
+        if writer is avro.parsed(kind):
+            return writer
+        known = self._readers.get((kind, schema_id))
+        if known is None:
+            known = self._readers[kind, schema_id] = avro.reader_for(kind, writer)
+        return known
 
     def _writer(self, schema_id: int) -> dict[str, Any]:
         known = self._writers.get(schema_id)

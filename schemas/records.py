@@ -1,14 +1,17 @@
 """The records that flow, as frozen pydantic models beside their hand-kept Avro schemas in `avsc/`.
 
 Called by every room. `tests/schemas/test_records.py` holds that model and schema agree field by field; change both, and
-keep an example of the old version in `examples/`. JSON inside a record (`data`, `parameters`, `detail`) is text, so
-that a reader without our code can still show it.
+run `python -m tests.schemas.keep`, so that an example of every version stays in `examples/`. JSON inside a record
+(`data`, `parameters`, `detail`) is text, so that a reader without our code can still show it.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from schemas import upcasters
 
 Kind = Literal["respond", "escalate", "research", "wait"]
 Disposition = Literal["execute", "needs_approval", "dry_run", "refused", "deferred"]
@@ -22,6 +25,14 @@ class Record(BaseModel):
     """What all records share: frozen, and nothing in them that the schema does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # Only where a word is lifted: on the path of every record a validator in Python costs.
+        schema, mine = handler(source), upcasters.upcasters_of(cls.__name__)
+        if not mine:
+            return schema
+        return core_schema.no_info_before_validator_function(lambda fields: upcasters.lift_all(mine, fields), schema)
 
 
 class Event(Record):

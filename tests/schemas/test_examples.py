@@ -1,31 +1,34 @@
-"""Every example of every version is decoded for ever: `schemas/examples/<version>/` is written once and never changed.
+"""Every example of every version is decoded for ever, and no schema changes without an example of its own."""
 
-`<Record>.avro` is a body as that version wrote it, `<Record>.json` what it says. When a schema changes, keep the
-folder, put the schema that wrote it beside it as `<Record>.avsc`, and add a folder for the new version.
-"""
-
-import json
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_reader
 
-from schemas import avro, records
-from schemas.records import RECORDS
-
-EXAMPLES = Path(records.__file__).parent / "examples"
-FILES = sorted(EXAMPLES.glob("*/*.avro"))
+from schemas import avro
+from schemas.records import RECORDS, Record
+from schemas.upcasters import UPCASTERS
+from tests.schemas.kept import Example, examples, is_kept, read
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_an_example_still_says_what_it_said(path: Path) -> None:
-    record = next(record for record in RECORDS if record.__name__ == path.stem)
-    written = path.with_suffix(".avsc")
-    writer = parse_schema(json.loads(written.read_text())) if written.exists() else avro.parsed(record)
-    datum = schemaless_reader(BytesIO(path.read_bytes()), writer, avro.parsed(record))
-    assert record.model_validate(datum) == record.model_validate_json(path.with_suffix(".json").read_text())
+@pytest.mark.parametrize("example", examples(), ids=lambda example: f"v{example.version}-{example.record.__name__}")
+def test_an_example_still_says_what_it_said(example: Example) -> None:
+    assert read(example) == example.record.model_validate_json(example.path(".json").read_text())
 
 
-def test_there_is_an_example_of_every_record() -> None:
-    assert {path.stem for path in FILES} == {record.__name__ for record in RECORDS}
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_every_version_is_kept(record: type[Record]) -> None:
+    assert is_kept(record), "the schema changed: run `python -m tests.schemas.keep` and commit what it writes"
+
+
+def test_every_upcaster_has_an_example_and_lifts_what_is_gone() -> None:
+    kept = {word for example in examples() for word in _words(example.schema)}
+    today = {word for record in RECORDS for word in _words(avro.load(record))}
+    lifted = {(f"nightdesk.v1.{upcaster.record}", upcaster.word) for upcaster in UPCASTERS}
+    assert lifted <= kept
+    assert not lifted & today
+
+
+def _words(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, fields in avro.defined_in(schema):
+        yield from ((name, field["name"]) for field in fields)
