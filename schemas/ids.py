@@ -61,3 +61,8 @@ def reminder_id(*causes: str) -> str:
 def dead_letter_id(topic: str, partition: int, offset: int) -> str:
     """A dead letter: where the record lay names it."""
     return _derive("dead_letter", topic, str(partition), str(offset))
+
+
+def next_dead_letter_id(letter: str) -> str:
+    """The dead letter of a replay that failed again: one, however often the same letter was replayed."""
+    return _derive("dead_letter", letter)

@@ -161,7 +161,19 @@ class Decision(Record):
 
 
 AuditKind = Literal[
-    "received", "ignored", "rejected", "deferred", "refused", "decided", "acted", "approval", "dead_letter", "control"
+    "received",
+    "ignored",
+    "rejected",
+    "deferred",
+    "refused",
+    "decided",
+    "acted",
+    "approval",
+    "dead_letter",
+    "replayed",
+    "discarded",
+    "parked",
+    "control",
 ]
 
 
@@ -240,7 +252,12 @@ class ApprovalReply(Record):
 
 
 class DeadLetter(Record):
-    """Why a record could not be done; travels in a header of the original bytes on `<topic>.dlq`."""
+    """Why a record could not be done; travels in a header of the original bytes on `<topic>.dlq`.
+
+    `attempts` counts this one and every replay before it, `replay_of` is the letter that was replayed. The first
+    `original_headers` headers of the message are those that the record came with. `parks`: its subject's later records
+    wait behind it.
+    """
 
     dead_letter_id: str
     stage: str
@@ -256,6 +273,20 @@ class DeadLetter(Record):
     case_id: str | None = None
     program_version: str
     time: datetime
+    attempted: str = ""
+    replay_of: str | None = None
+    original_headers: int | None = None
+    parks: bool = False
+
+
+class DeadLetterEnd(Record):
+    """What a person made of a dead letter; travels in a header of an empty record, behind the letter on its topic."""
+
+    dead_letter_id: str
+    verdict: Literal["replayed", "discarded"]
+    person: str
+    reason: str = ""
+    time: datetime
 
 
 RECORDS: tuple[type[Record], ...] = (
@@ -268,4 +299,5 @@ RECORDS: tuple[type[Record], ...] = (
     ControlCommand,
     ApprovalReply,
     DeadLetter,
+    DeadLetterEnd,
 )

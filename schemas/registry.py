@@ -13,18 +13,18 @@ from httpx2 import TransportError
 
 from schemas import avro
 from schemas.codec import Codec, RegistryUnavailable, UnknownSchema
-from schemas.records import DeadLetter, Record
+from schemas.records import DeadLetter, DeadLetterEnd, Record
 from schemas.topics import TOPICS
 
 COMPATIBILITY = "BACKWARD"
-# Besides the topics' values: the context that travels in a dead letter's header.
-DEAD_LETTER_SUBJECT = "dead-letter-header"
+# Besides the topics' values: what travels in the headers of dead letters and of their ends.
+HEADERS: dict[str, type[Record]] = {"dead-letter-header": DeadLetter, "dead-letter-end-header": DeadLetterEnd}
 
 
 def subjects(topic_prefix: str) -> dict[str, type[Record]]:
     """Registry subject -> the record that lies under it."""
     values: dict[str, type[Record]] = {f"{topic_prefix}{topic.subject}": topic.record for topic in TOPICS}
-    return {**values, f"{topic_prefix}{DEAD_LETTER_SUBJECT}": DeadLetter}
+    return values | {f"{topic_prefix}{subject}": record for subject, record in HEADERS.items()}
 
 
 class Registry:

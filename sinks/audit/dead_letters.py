@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import ids
 from schemas.codec import Codec, Undecodable
-from schemas.dead_letters import headers
+from schemas.dead_letters import Headers, buried, headers, replay_of
 from schemas.records import AuditRecord, DeadLetter
 from schemas.topics import AUDIT
 
@@ -32,9 +32,12 @@ class DeadLetterNotDelivered(Exception):
 def describe(message: Message, error: Undecodable, now: datetime) -> DeadLetter:
     """Why the message could not be done."""
     partition, offset = message.partition() or 0, message.offset() or 0
-    key = message.key()
+    key, came_with = message.key(), _headers(message)
+    replay = replay_of(came_with)
     return DeadLetter(
-        dead_letter_id=ids.dead_letter_id(AUDIT.name, partition, offset),
+        dead_letter_id=ids.next_dead_letter_id(replay.letter_id)
+        if replay
+        else ids.dead_letter_id(AUDIT.name, partition, offset),
         stage=STAGE,
         topic=AUDIT.name,
         partition=partition,
@@ -43,22 +46,13 @@ def describe(message: Message, error: Undecodable, now: datetime) -> DeadLetter:
         error=type(error).__name__,
         message=str(error)[:MESSAGE_CHARACTERS],
         traceback="",
+        attempts=1 + (replay.attempts if replay else 0),
         subject=(key if isinstance(key, bytes) else str(key or "").encode()).decode(errors="replace"),
         program_version=version("nightdesk"),
         time=now,
-    )
-
-
-def record_of(letter: DeadLetter) -> AuditRecord:
-    """The audit's line about it; takes the place of the record that could not be read."""
-    return AuditRecord(
-        record_id=ids.record_id("dead_letter", letter.dead_letter_id),
-        kind="dead_letter",
-        time=letter.time,
-        subject=letter.subject or "",
-        status="failed",
-        reason=f"{letter.stage}: {letter.error}: {letter.message}",
-        detail=letter.model_dump_json(),
+        attempted=f"read as {AuditRecord.__name__}",
+        replay_of=replay.letter_id if replay else None,
+        original_headers=len(came_with),
     )
 
 
@@ -84,7 +78,7 @@ class DeadLetters:
                 f"{message.topic()}.dlq",
                 value=message.value(),
                 key=message.key(),
-                headers=[*(message.headers() or []), *headers(letter, self._codec)],
+                headers=[*_headers(message), *headers(letter, self._codec)],
                 on_delivery=lambda failure, _: failures.append(failure) if failure else None,
             )
         except (BufferError, KafkaException) as failure:
@@ -93,4 +87,8 @@ class DeadLetters:
         if failures or left:
             reason = failures[0].str() if failures else f"no answer within {DELIVERED_WITHIN_S:.0f} s"
             raise DeadLetterNotDelivered(f"{message.topic()}.dlq: {reason}")
-        return record_of(letter)
+        return buried(letter, None)
+
+
+def _headers(message: Message) -> Headers:
+    return cast(Headers, tuple(message.headers() or ()))  # a consumed message's are pairs of text and bytes

@@ -11,8 +11,8 @@ from typing import Any
 from schemas.codec import Codec, RegistryUnavailable
 from schemas.records import Record
 from schemas.topics import Topic
-from streams.runtime import dead_letters
 from streams.runtime.changes import Changes
+from streams.runtime.dead_letters import Failure, bury
 from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
 from streams.runtime.fail_stop import ExitCode, fail_stop
 from streams.runtime.metrics import DEAD_LETTERS
@@ -85,7 +85,9 @@ class Guard:
             fail_stop(ExitCode.UNAVAILABLE, str(error))
         changes = self._changes(event)
         try:
-            dead_letters.bury(changes, route.topic, event, error, self._stage, self._clock(), record)
+            attempted = f"read as {route.topic.record.__name__}" if record is None else route.handler.__qualname__
+            failure = Failure(self._stage, route.topic, attempted, error, record, self._clock())
+            bury(changes, event, failure)
         except Exception as second:  # noqa: BLE001 - the guard: a dead letter that cannot be made must not lose the record
             fail_stop(ExitCode.DEAD_LETTER_FAILED, f"{second!r} while burying {error!r}")
         DEAD_LETTERS.labels(stage=self._stage, topic=route.topic.name, error=type(error).__name__).inc()

@@ -9,6 +9,7 @@ from schemas.records import (
     Case,
     ControlCommand,
     DeadLetter,
+    DeadLetterEnd,
     Decision,
     Event,
     Fallback,
@@ -99,5 +100,10 @@ SAMPLES: tuple[Record, ...] = (
         traceback="",
         program_version="0.1.0",
         time=NOW,
+        attempted="read an Event",
+        replay_of="c",
+        original_headers=1,
+        parks=True,
     ),
+    DeadLetterEnd(dead_letter_id="d", verdict="replayed", person="Ada", reason="the registry is back", time=NOW),
 )

@@ -29,5 +29,6 @@ def test_each_kind_of_thing_has_ids_of_its_own() -> None:
         ids.record_id("decided", cause),
         ids.reminder_id(cause),
         ids.dead_letter_id("ingest", 0, 1),
+        ids.next_dead_letter_id(cause),
     }
-    assert len(derived) == 9
+    assert len(derived) == 10

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from schemas.dead_letters import CONTEXT_HEADER
+from schemas.dead_letters import ATTEMPTS_HEADER, CONTEXT_HEADER, REPLAY_HEADER, original_headers, replay_headers
 from schemas.records import AuditRecord, DeadLetter, Event
 from schemas.topics import INGEST
 from streams.runtime.changes import Changes
@@ -100,6 +100,7 @@ def test_a_handler_that_fails_half_way_leaves_nothing_but_the_dead_letter() -> N
     assert (buried.topic, buried.value) == ("t.ingest.dlq", value)
     letter = _letter(buried)
     assert (letter.error, letter.message) == ("ZeroDivisionError", "the handler's own mistake")
+    assert letter.attempted == "_fails_after_speaking"
     assert "_fails_after_speaking" in letter.traceback
     record = CODEC.decode(AuditRecord, audited.value)
     assert (record.event_id, record.event_source) == ("e-1", "storm")
@@ -117,6 +118,38 @@ def test_the_same_bad_record_again_is_the_same_dead_letter() -> None:
     first, again = (_guard(_says).apply(_came(b"bad")) for _ in range(2))
     assert _letter(first.messages[0]).dead_letter_id == _letter(again.messages[0]).dead_letter_id
     assert first.messages[1].value == again.messages[1].value
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("x-own", b"\xff\x00"), ("x-own", b"twice")),
+        ((TRACEPARENT, TRACE), ("x-own", b"")),
+        ((TRACEPARENT, b"no trace"),),
+        (("__connect.errors.topic", b"theirs"), (CONTEXT_HEADER, b"forged"), (REPLAY_HEADER, b"")),
+    ],
+)
+def test_the_headers_that_it_came_with_can_be_told_from_ours(headers: Headers) -> None:
+    buried, _ = _guard(_says).apply(_came(b"bad", headers)).messages
+    assert original_headers(_letter(buried), buried.headers) == headers
+    assert any(name == TRACEPARENT and value != b"no trace" for name, value in buried.headers)
+
+
+def test_a_replay_that_fails_again_is_the_next_letter() -> None:
+    first = _letter(_guard(_says).apply(_came(b"bad")).messages[0])
+    headers = replay_headers(first, (("x-own", b"1"),))
+    sent_again = [arrival(TP("t.ingest", 2), offset, b"s-1", b"bad", headers) for offset in (20, 21)]
+    second, twice = (_letter(_guard(_says).apply(event).messages[0]) for event in sent_again)
+    assert (first.attempts, second.attempts, second.replay_of) == (1, 2, first.dead_letter_id)
+    assert first.dead_letter_id != second.dead_letter_id == twice.dead_letter_id
+    assert _letter(_guard(_says).apply(_came(b"bad", replay_headers(second, ()))).messages[0]).attempts == 3
+
+
+@pytest.mark.parametrize("attempts", [b"", b"-1", b"9" * 5000, b"\xff", "٣".encode()])
+def test_a_forged_count_of_attempts_counts_as_one(attempts: bytes) -> None:
+    headers = ((REPLAY_HEADER, b"\xff"), (ATTEMPTS_HEADER, attempts))
+    assert _letter(_guard(_says).apply(_came(b"bad", headers)).messages[0]).attempts == 2
 
 
 def test_a_record_without_a_key_is_buried_without_one() -> None:
