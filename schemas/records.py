@@ -85,6 +85,8 @@ class Case(Record):
     """One agent's handling of one event. `step` 0 is the first; a research result comes back as the next step.
 
     `escalate_because` is set where no model may be asked any more (the budget is spent): it goes to a person.
+    `reserved_microusd` is all that it may have spent when the step ends, `budget_day` whose money that is, and
+    `closed_actions` those whose day has no room for it.
     """
 
     case_id: str
@@ -97,6 +99,8 @@ class Case(Record):
     spent: Spent = Spent()
     history: tuple[PastStep, ...] = ()
     escalate_because: str = ""
+    budget_day: str = ""
+    closed_actions: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -104,16 +108,24 @@ class Case(Record):
 
 
 class BudgetEntry(Record):
-    """A line of an agent's ledger. `reserve` carries the case it asks for; `settle` says what a case really cost."""
+    """A line of an agent's ledger. `reserve` carries the case whose step asks for money; `settle` says what the step
+    really cost, `expire` that nobody ever said so. `ended` says how it went, where the charter watches for anomalies.
+    """
 
     entry_id: str
-    kind: Literal["reserve", "settle", "release"]
+    kind: Literal["reserve", "settle", "release", "expire", "ended"]
     agent: str
     case_id: str
     amount_microusd: int
     tokens: int = 0
     time: datetime
     case: Case | None = None
+    step: int = 0
+    day: str = ""
+    event_type: str = ""
+    action: str = ""
+    low_confidence: bool = False
+    failed: bool = False
 
 
 class Verdict(Record):

@@ -48,6 +48,8 @@ CASE = Case(
     spent=Spent(actions=1, external_calls=1, model_calls=1, cost_microusd=1300),
     history=(PAST,),
     escalate_because="",
+    budget_day="2026-11-22",
+    closed_actions=("refund",),
 )
 DECISION = Decision(
     decision_id="decision-1",
