@@ -22,8 +22,8 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 bench: $(VENV)/.installed-dev ## speed on this machine against the floor
 	@exec $(PYTHON_IN_VENV) -m benchmarks
 
-chaos: $(VENV)/.installed-dev ## kill, stop and freeze two workers on the safety layer, count what is lost (three minutes)
-	@exec $(PYTHON_IN_VENV) -m tests.streams.storm
+chaos: $(VENV)/.installed-dev ## break the running pipeline, count what is lost or doubled (SCENARIO=kill-storm SEED=7; long: N=200)
+	@exec $(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(if $(N),--size $(N))
 
 test-chart: $(VENV)/.installed-dev ## check the Helm chart, the compose file and the Dockerfile
 	@exec sh deploy/test-chart.sh

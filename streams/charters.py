@@ -7,7 +7,6 @@ version is compiled once. A running case keeps the version that it began with, s
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -46,9 +45,7 @@ class Control:
             if command.kind == "charter" and command.charter and command.charter_version:
                 name = (command.agent, command.charter_version)
                 if name not in self._compiled:
-                    # Named as it was applied: cases that began with an older program know it by that name.
-                    compiled = compile_charter(charter_from_json(command.charter))
-                    self._compiled[name] = replace(compiled, version=command.charter_version)
+                    self._compiled[name] = compile_charter(charter_from_json(command.charter))
             elif command.kind == "promote" and command.charter_version:
                 self._promoted[command.agent] = command.charter_version
             else:

@@ -1,0 +1,216 @@
+"""What must hold of the facts, whatever happened. Each check gives one line for each violation.
+
+Called by `run.py`. `money.py` has the checks about the budget; `test_checker.py` shows each of them failing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from schemas.ids import dead_letter_id
+from schemas.records import AuditRecord, Decision
+from tests.chaos import money
+from tests.chaos.facts import Cost, Facts, Name
+from tests.chaos.outside import WITHOUT_KEYS
+
+Check = Callable[[Facts], Iterator[str]]
+
+
+def calm(facts: Facts) -> Iterator[str]:
+    """Everything was read and committed in time."""
+    if facts.not_calm:
+        yield facts.not_calm
+
+
+def one_end(facts: Facts) -> Iterator[str]:
+    """Every event has exactly one end, and it is one that it may have."""
+    ends: dict[Name, list[str]] = defaultdict(list)
+    for name, status in facts.ends:
+        ends[name].append(status)
+    for sent in facts.sent:
+        found = ends.get(sent.name, [])
+        if len(found) != 1:
+            yield f"{_named(sent.name)} has {len(found)} ends: {found}"
+        elif found[0] not in sent.kind.ends:
+            yield f"{_named(sent.name)} ended as {found[0]}, which is none of {sorted(sent.kind.ends)}"
+
+
+def one_decision(facts: Facts) -> Iterator[str]:
+    """Each step of a case was decided once: whatever is said twice of it is the same."""
+    on_topic = ((decision.decision_id, _decided(decision)) for decision in facts.decisions)
+    in_audit = (
+        (str(said.record.decision_id), _decided_in_audit(said.record))
+        for said in facts.said
+        if said.record.kind == "decided"
+    )
+    answers: dict[str, set[Hashable]] = defaultdict(set)
+    for decision_id, answer in (*on_topic, *in_audit):
+        answers[decision_id].add(answer)
+    for decision_id, found in answers.items():
+        if len(found) > 1:
+            yield f"decision {decision_id} was made in {len(found)} ways: {sorted(map(str, found))}"
+    decided = {_event_of(said.record) for said in facts.said if said.record.kind == "decided"}
+    refused = {name for name, status in facts.ends if status == "refused"}
+    for sent in facts.sent:
+        if sent.name not in decided | refused:
+            yield f"{_named(sent.name)} was never decided"
+
+
+def same_words(facts: Facts) -> Iterator[str]:
+    """Audit records of one id say the same."""
+    words: dict[str, set[Hashable]] = defaultdict(set)
+    for said in facts.said:
+        words[said.record.record_id].add(_words(said.record))
+    for record_id, found in words.items():
+        if len(found) > 1:
+            yield f"audit record {record_id} says {len(found)} things: {sorted(map(str, found))}"
+
+
+def acted_once(facts: Facts) -> Iterator[str]:
+    """Each effect of an event was seen once where it must be, and never twice; no key was executed twice."""
+    seen = Counter((effect.path, effect.name) for effect in facts.effects)
+    statuses = dict(facts.ends)
+    for (path, name), count in seen.items():
+        if count > 1:
+            yield f"{_named(name)} was executed {count} times at {path}"
+    for sent in facts.sent:
+        missing = [path for path in sent.kind.effects if not seen[path, sent.name]]
+        if statuses.get(sent.name) == "completed" and missing:
+            yield f"{_named(sent.name)} is completed and was never seen at {', '.join(missing)}"
+    if facts.executed_twice:
+        yield f"{facts.executed_twice} idempotency keys were executed twice"
+
+
+def unknown_said(facts: Facts) -> Iterator[str]:
+    """What was done without a key is recorded as done, or as unknown: never as not done, and never left open."""
+    outcomes: dict[Name, set[str]] = defaultdict(set)
+    for said in facts.said:
+        if said.record.kind == "acted":
+            outcomes[_event_of(said.record)] |= {outcome["status"] for outcome in _outcomes(said.record)}
+    for effect in facts.effects:
+        if effect.path in WITHOUT_KEYS and not outcomes[effect.name] & {"done", "unknown"}:
+            recorded = sorted(outcomes[effect.name])
+            yield f"{_named(effect.name)} was done at {effect.path} and is recorded as {recorded}"
+
+
+def in_order(facts: Facts) -> Iterator[str]:
+    """Events of one subject were acted upon in the order in which they were sent, as the action server saw it."""
+    ordered = {sent.name for sent in facts.sent if sent.kind.ordered}
+    last: dict[tuple[str, str, str], int] = {}
+    for effect in facts.effects:
+        if effect.name not in ordered:
+            continue
+        before = last.get((effect.path, effect.source, effect.subject), -1)
+        if effect.number < before:
+            yield f"{_named(effect.name)} was seen at {effect.path} after {before} of the same subject"
+        last[effect.path, effect.source, effect.subject] = max(before, effect.number)
+
+
+def landed_once(facts: Facts) -> Iterator[str]:
+    """ClickHouse has each record of the audit topic once, and nothing else."""
+    for place, count in Counter((row.partition, row.offset) for row in facts.landed).items():
+        if count > 1:
+            yield f"audit {place[0]}/{place[1]} landed {count} times"
+    wanted, found = {said.record.record_id for said in facts.said}, Counter(facts.records)
+    for record_id in wanted - found.keys():
+        yield f"audit record {record_id} is not in ClickHouse"
+    for record_id, count in found.items():
+        if record_id not in wanted or count > 1:
+            yield f"audit record {record_id} is in ClickHouse {count} times and on the topic {record_id in wanted:d}"
+
+
+def roll_ups_equal(facts: Facts) -> Iterator[str]:
+    """The roll-up comes to what the topic comes to."""
+    wanted = _costs(_first_said(facts))
+    for agent in wanted.keys() | facts.costs.keys():
+        if wanted.get(agent) != facts.costs.get(agent):
+            yield f"roll-up of {agent}: {facts.costs.get(agent)}, by the topic {wanted.get(agent)}"
+
+
+def buried_are_poison(facts: Facts) -> Iterator[str]:
+    """The dead letters are what was injected, byte for byte, and nothing else."""
+    by_id = {buried.letter.dead_letter_id: buried for buried in facts.buried}
+    for buried in by_id.values():
+        letter = buried.letter
+        if letter.dead_letter_id != dead_letter_id(letter.topic, letter.partition, letter.offset):
+            yield f"dead letter {letter.dead_letter_id} is not named by its place"
+    found, wanted = Counter(buried.value for buried in by_id.values()), Counter(facts.poison)
+    for value, count in (wanted - found).items():
+        yield f"{count} poison records have no dead letter: {_shown(value)}"
+    for value, count in (found - wanted).items():
+        letter = next(buried.letter for buried in by_id.values() if buried.value == value)
+        yield f"{count} dead letters that nobody injected: {letter.stage}: {letter.error}: {letter.message}"
+
+
+CHECKS: tuple[Check, ...] = (
+    calm,
+    one_end,
+    one_decision,
+    same_words,
+    acted_once,
+    unknown_said,
+    in_order,
+    landed_once,
+    roll_ups_equal,
+    buried_are_poison,
+    *money.CHECKS,
+)
+
+
+def violations(facts: Facts, more: Iterable[Check] = ()) -> list[str]:
+    """What is wrong, by every check and those of the scenarios."""
+    return [f"{check.__name__}: {line}" for check in (*CHECKS, *more) for line in check(facts)]
+
+
+def _named(name: Name) -> str:
+    return f"event {name[0]}/{name[1]}"
+
+
+def _shown(value: bytes) -> str:
+    return f"{len(value)} bytes, {value[:24]!r}"
+
+
+def _event_of(record: AuditRecord) -> Name:
+    return record.event_source, int(record.event_id) if record.event_id.isdigit() else -1
+
+
+def _decided(decision: Decision) -> Hashable:
+    answer = orjson.dumps(orjson.loads(decision.parameters), option=orjson.OPT_SORT_KEYS)
+    return decision.action, answer, decision.confidence, decision.disposition, decision.cost_microusd
+
+
+def _decided_in_audit(record: AuditRecord) -> Hashable:
+    answer = orjson.dumps(orjson.loads(record.detail)["parameters"], option=orjson.OPT_SORT_KEYS)
+    return record.action, answer, record.confidence, record.disposition, record.cost_microusd
+
+
+def _words(record: AuditRecord) -> Hashable:
+    """What a record says, without the times of saying."""
+    outcomes = [(outcome["step_id"], outcome["status"]) for outcome in _outcomes(record)]
+    return record.model_copy(update={"time": None, "latency_ms": 0, "detail": repr(outcomes)}).model_dump_json()
+
+
+def _outcomes(record: AuditRecord) -> Sequence[Mapping[str, Any]]:
+    if record.kind != "acted":
+        return ()
+    outcomes: list[dict[str, Any]] = orjson.loads(record.detail)["outcomes"]
+    return outcomes
+
+
+def _first_said(facts: Facts) -> list[AuditRecord]:
+    """The first of each id, which is the one that counts."""
+    first: dict[str, AuditRecord] = {}
+    for said in facts.said:
+        first.setdefault(said.record.record_id, said.record)
+    return list(first.values())
+
+
+def _costs(records: Iterable[AuditRecord]) -> dict[str, Cost]:
+    decisions, cost_microusd = Counter[str](), Counter[str]()
+    for record in records:
+        if record.agent is not None:
+            decisions[record.agent] += record.kind == "decided"
+            cost_microusd[record.agent] += record.cost_microusd
+    return {agent: Cost(decisions[agent], cost_microusd[agent]) for agent in decisions}

@@ -1,0 +1,110 @@
+"""The outside of the pipeline under test: a model server and an action server that count, in a thread of this process,
+so that a scenario changes their conduct by assignment and the checker reads what they saw.
+"""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+from tests.fakes.action_server import ActionServer, Conduct, Request
+from tests.fakes.model_server import ModelServer, Step
+
+MODEL_DELAY_S = 0.1
+# Where a second call acts again, whatever its key.
+WITHOUT_KEYS = frozenset({"/appends"})
+_NUMBER = re.compile(r'"number": (\d+)')
+_SOURCE = re.compile(r'"source": "([^"]*)"')
+_WANT = re.compile(r'"want": "(\w+)"')
+_LOOKED = "Step 0: what you decided"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Something that was done to the world. `at` is epoch seconds."""
+
+    path: str
+    source: str
+    number: int
+    subject: str
+    at: float
+
+    @property
+    def name(self) -> tuple[str, int]:
+        return self.source, self.number
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question to the model: about which event, and in which step of its case."""
+
+    source: str
+    number: int
+    step: int
+
+
+def decide(prompt: str) -> Mapping[str, Any]:
+    """What the event wants; who has looked around answers."""
+    want = _WANT.findall(prompt)[0]
+    action = "answer" if want == "look" and _LOOKED in prompt else want
+    return {"action": action, "confidence": 0.9, "parameters": {}, "reasoning": "the event says so"}
+
+
+def asked(prompt: str) -> Asked:
+    """Which question it is."""
+    return Asked(_SOURCE.findall(prompt)[0], int(_NUMBER.findall(prompt)[0]), int(_LOOKED in prompt))
+
+
+class CountingActions(ActionServer):
+    """Notes every effect with its time; some paths know no keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Effect] = []
+
+    def handle(self, request: Request) -> Conduct:
+        if request.path in WITHOUT_KEYS:
+            headers = {name: value for name, value in request.headers.items() if name != "idempotency-key"}
+            request = request._replace(headers=headers)
+        before = len(self.tally.effects)
+        conduct = super().handle(request)
+        if len(self.tally.effects) > before and request.method == "POST":
+            body = orjson.loads(request.body)
+            self.seen.append(Effect(request.path, body["source"], int(body["number"]), body["subject"], at=time.time()))
+        return conduct
+
+
+class Outside:
+    """Both servers. A context manager; the urls stay the same when a server is stopped and started again."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="outside", daemon=True)
+        self.model = ModelServer(decide, Step(delay_seconds=MODEL_DELAY_S), keep_requests=1_000_000)
+        self.actions = CountingActions()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.run(self.actions.start())
+        self.run(self.model.__aenter__())
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.run(self.actions.stop())
+        self.run(self.model.__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, what: Coroutine[Any, Any, Any]) -> None:
+        """Do something on the servers' loop, for example `actions.stop()`, and wait for it."""
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(timeout=30)
+
+    def questions(self) -> list[Asked]:
+        """Every question that came, in order."""
+        return [asked(seen.prompt) for seen in list(self.model.requests)]

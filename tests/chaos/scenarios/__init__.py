@@ -1,0 +1,1 @@
+"""One module for each way to break the pipeline. `tests/chaos/catalog.py` lists them."""

@@ -1,0 +1,78 @@
+"""One record in a hundred is poison: it ends as a dead letter, byte for byte, and holds up nobody."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from schemas.codec import HEADER
+from tests.chaos.events import NOTE, Sent, draw
+from tests.chaos.scenario import Scenario
+from tests.chaos.sender import Raw
+from tests.chaos.world import World
+
+NAME = "poison"
+RECORDS_A_KILL = 50
+ONE_IN = 100
+TOO_LARGE_BYTES = 1_100_000
+
+
+def play(world: World, size: int, chance: Random) -> None:
+    """Fifty times as many records as kills in a storm, shuffled; an ingest stage is killed in the midst of them."""
+    count = size * RECORDS_A_KILL
+    poison = max(count // ONE_IN, len(POISONS))
+    over_s = count / 200
+    world.send(draw(NAME, count - poison, chance, (NOTE,), subjects=200), over_s)
+    world.send_poison([_poison(world, number, chance) for number in range(poison)], over_s)
+    world.pause(over_s / 2)
+    world.fleet.kill(chance.choice(("ingest-0", "ingest-1")))
+
+
+def _poison(world: World, number: int, chance: Random) -> Raw:
+    sent = Sent("poisoned", number, f"poisoned-{chance.randrange(20)}", NOTE)
+    return Raw(sent.subject, POISONS[number % len(POISONS)](world, sent, chance))
+
+
+def _noise(_world: World, _sent: Sent, chance: Random) -> bytes:
+    """Whatever."""
+    return chance.randbytes(chance.randrange(1, 400))
+
+
+def _nothing(_world: World, _sent: Sent, _chance: Random) -> bytes:
+    return b""
+
+
+def _cut(world: World, sent: Sent, _chance: Random) -> bytes:
+    """The end is missing."""
+    return world.codec.encode(sent.event())[:-3]
+
+
+def _longer(world: World, sent: Sent, chance: Random) -> bytes:
+    """Something follows."""
+    return world.codec.encode(sent.event()) + chance.randbytes(3)
+
+
+def _unknown_schema(world: World, sent: Sent, _chance: Random) -> bytes:
+    """By a schema that the registry does not know."""
+    return HEADER.pack(0, 999_999) + world.codec.encode(sent.event())[HEADER.size :]
+
+
+def _too_large(world: World, sent: Sent, _chance: Random) -> bytes:
+    """A well-formed event that is too large to be carried."""
+    return world.codec.encode(sent.event().model_copy(update={"data": f'"{"x" * TOO_LARGE_BYTES}"'}))
+
+
+def _about_nobody(world: World, sent: Sent, _chance: Random) -> bytes:
+    """A well-formed event without a subject."""
+    return world.codec.encode(replace(sent, subject=" ").event())
+
+
+POISONS: tuple[Callable[[World, Sent, Random], bytes], ...] = (
+    _noise,
+    _nothing,
+    _cut,
+    _longer,
+    _unknown_schema,
+    _too_large,
+    _about_nobody,
+)
+SCENARIO = Scenario(NAME, play)

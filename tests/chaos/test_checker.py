@@ -1,0 +1,255 @@
+"""The checker can fail: facts of one good case, and each way to doctor them that must be found."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from processors.ledger import Fact
+from schemas import ids
+from schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
+from tests.chaos.checker import CHECKS, violations
+from tests.chaos.events import ANSWER, APPEND, Sent
+from tests.chaos.facts import Buried, Cost, Facts, Landed, LedgerWrite, Said
+from tests.chaos.outside import Effect
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+AGENT = "answerer"
+SENT = (Sent("storm", 0, "s", ANSWER), Sent("storm", 1, "s", APPEND))
+POISON = b"no avro"
+
+
+def case(sent: Sent) -> Case:
+    event = sent.event()
+    case_id = ids.case_id(AGENT, event.source, event.id)
+    return Case(case_id=case_id, agent=AGENT, charter_version="v", event=event, received_at=NOW, reserved_microusd=1000)
+
+
+def decision(sent: Sent) -> Decision:
+    one = case(sent)
+    return Decision(
+        decision_id=ids.decision_id(one.case_id, 0),
+        case=one,
+        action=sent.kind.want,
+        kind="respond",
+        confidence=0.9,
+        parameters="{}",
+        reasoning="",
+        provider="openai-compatible",
+        disposition="execute",
+        cost_microusd=300,
+        decided_at=NOW,
+    )
+
+
+def audit(sent: Sent, kind: str, detail: object, **fields: object) -> AuditRecord:
+    made = decision(sent)
+    return AuditRecord.model_validate(
+        {
+            "record_id": ids.record_id(kind, made.decision_id),
+            "kind": kind,
+            "time": NOW,
+            "subject": sent.subject,
+            "event_id": str(sent.number),
+            "event_source": sent.source,
+            "case_id": made.case.case_id,
+            "agent": AGENT,
+            "decision_id": made.decision_id,
+            "action": made.action,
+            "detail": orjson.dumps(detail).decode(),
+            **fields,
+        }
+    )
+
+
+def said(sent: Sent, status: str = "done") -> list[AuditRecord]:
+    outcome = {"step_id": f"step-{sent.number}", "status": status}
+    decided = {"cost_microusd": 300, "confidence": 0.9, "disposition": "execute", "status": "running"}
+    return [
+        audit(sent, "decided", {"parameters": {}}, **decided),
+        audit(sent, "acted", {"outcomes": [outcome]}, status="completed"),
+    ]
+
+
+def at_their_place(records: list[AuditRecord]) -> tuple[Said, ...]:
+    return tuple(Said(0, offset, record) for offset, record in enumerate(records))
+
+
+def fact(sent: Sent, state: str, reserved: int = 1000, spent: int = 0) -> Fact:
+    fields = {"agent": AGENT, "case_id": case(sent).case_id, "state": state, "day": "2026-11-23", "at": 1.0}
+    return Fact.model_validate({**fields, "reserved_microusd": reserved, "spent_microusd": spent})
+
+
+def write(one: Fact, term: int = 1) -> LedgerWrite:
+    return LedgerWrite(one.case_id.encode(), term, one)
+
+
+def settlement(sent: Sent, amount_microusd: int = 300) -> BudgetEntry:
+    case_id = case(sent).case_id
+    entry_id = ids.entry_id(case_id, "settle")
+    return BudgetEntry(
+        entry_id=entry_id, kind="settle", agent=AGENT, case_id=case_id, amount_microusd=amount_microusd, time=NOW
+    )
+
+
+def effect(sent: Sent, path: str) -> Effect:
+    return Effect(path, sent.source, sent.number, sent.subject, at=1.0)
+
+
+def letter(value: bytes, offset: int = 7) -> Buried:
+    described = DeadLetter(
+        dead_letter_id=ids.dead_letter_id("ingest", 0, offset),
+        stage="ingest",
+        topic="ingest",
+        partition=0,
+        offset=offset,
+        timestamp_ms=0,
+        error="Undecodable",
+        message="",
+        traceback="",
+        program_version="0",
+        time=NOW,
+    )
+    return Buried(described, value)
+
+
+def good() -> Facts:
+    records = [record for sent in SENT for record in said(sent)]
+    return Facts(
+        sent=SENT,
+        poison=(POISON,),
+        limits_microusd={AGENT: 2000},
+        said=at_their_place(records),
+        decisions=tuple(decision(sent) for sent in SENT),
+        cases=tuple(case(sent) for sent in SENT),
+        entries=tuple(settlement(sent) for sent in SENT),
+        ledger=(
+            *(write(fact(sent, "open")) for sent in SENT),
+            *(write(fact(sent, "settled", spent=300)) for sent in SENT),
+        ),
+        buried=(letter(POISON),),
+        ends=tuple((sent.name, "completed") for sent in SENT),
+        landed=tuple(Landed(0, offset, record.record_id) for offset, record in enumerate(records)),
+        records=tuple(record.record_id for record in records),
+        costs={AGENT: Cost(2, 600)},
+        effects=(effect(SENT[0], "/answers"), effect(SENT[0], "/notes"), effect(SENT[1], "/appends")),
+    )
+
+
+def says_twice(facts: Facts, **fields: object) -> Facts:
+    """The last audit record again, with other words."""
+    again = facts.said[-1].record.model_copy(update=fields)
+    return replace(facts, said=(*facts.said, Said(0, len(facts.said), again)))
+
+
+DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
+    "somebody is behind": ("calm", lambda facts: replace(facts, not_calm="not calm after 240 s")),
+    "an event is lost": ("one_end", lambda facts: replace(facts, ends=facts.ends[:1])),
+    "an event has two ends": ("one_end", lambda facts: replace(facts, ends=(*facts.ends, facts.ends[0]))),
+    "an event has an end that it must not have": (
+        "one_end",
+        lambda facts: replace(facts, ends=((SENT[0].name, "failed"), facts.ends[1])),
+    ),
+    "another decision is on the topic": (
+        "one_decision",
+        lambda facts: replace(
+            facts, decisions=(*facts.decisions, facts.decisions[0].model_copy(update={"action": "append"}))
+        ),
+    ),
+    "the audit has another decision than the topic": (
+        "one_decision",
+        lambda facts: replace(facts, decisions=(facts.decisions[0].model_copy(update={"confidence": 0.8}),)),
+    ),
+    "an event was never decided": ("one_decision", lambda facts: replace(facts, said=facts.said[:2])),
+    "an audit record says two things": ("same_words", lambda facts: says_twice(facts, status="failed")),
+    "an audit record has two outcomes": (
+        "same_words",
+        lambda facts: says_twice(facts, detail='{"outcomes": [{"step_id": "step-1", "status": "unknown"}]}'),
+    ),
+    "an effect is seen twice": (
+        "acted_once",
+        lambda facts: replace(facts, effects=(*facts.effects, facts.effects[0])),
+    ),
+    "a completed event is never seen": ("acted_once", lambda facts: replace(facts, effects=facts.effects[1:])),
+    "a key is executed twice": ("acted_once", lambda facts: replace(facts, executed_twice=1)),
+    "what was done is recorded as failed": (
+        "unknown_said",
+        lambda facts: replace(facts, said=(*facts.said[:2], *at_their_place(said(SENT[1], status="failed")))),
+    ),
+    "a later event acts first": (
+        "in_order",
+        lambda facts: replace(
+            facts, sent=(SENT[0], replace(SENT[1], kind=ANSWER)), effects=(effect(SENT[1], "/notes"), *facts.effects)
+        ),
+    ),
+    "an offset landed twice": (
+        "landed_once",
+        lambda facts: replace(facts, landed=(*facts.landed, facts.landed[0])),
+    ),
+    "a record did not land": ("landed_once", lambda facts: replace(facts, records=facts.records[1:])),
+    "a record is shown twice": (
+        "landed_once",
+        lambda facts: replace(facts, records=(*facts.records, facts.records[0])),
+    ),
+    "a record came from nowhere": ("landed_once", lambda facts: replace(facts, records=(*facts.records, "x"))),
+    "a roll-up counts twice": ("roll_ups_equal", lambda facts: replace(facts, costs={AGENT: Cost(3, 600)})),
+    "a poison record is lost": ("buried_are_poison", lambda facts: replace(facts, buried=())),
+    "a good record is buried": (
+        "buried_are_poison",
+        lambda facts: replace(facts, buried=(*facts.buried, letter(b"good", offset=8))),
+    ),
+    "a dead letter has a wrong id": (
+        "buried_are_poison",
+        lambda facts: replace(
+            facts, buried=(replace(letter(POISON), letter=letter(POISON).letter.model_copy(update={"offset": 9})),)
+        ),
+    ),
+    "the ledger forgot a settlement": (
+        "balances_agree",
+        lambda facts: replace(facts, ledger=(*facts.ledger[:3], write(fact(SENT[1], "settled", spent=299)))),
+    ),
+    "the topic has a settlement more": (
+        "balances_agree",
+        lambda facts: replace(
+            facts, entries=(*facts.entries, facts.entries[0].model_copy(update={"entry_id": "another"}))
+        ),
+    ),
+    "ClickHouse has another cost": ("balances_agree", lambda facts: replace(facts, costs={AGENT: Cost(2, 601)})),
+    "a case was never settled": ("settled_once", lambda facts: replace(facts, entries=facts.entries[:1])),
+    "a case was settled in two ways": (
+        "settled_once",
+        lambda facts: replace(facts, entries=(*facts.entries, settlement(SENT[0], 301))),
+    ),
+    "a reservation is open": ("nothing_reserved", lambda facts: replace(facts, ledger=facts.ledger[:3])),
+    "the limit was passed for a moment": (
+        "limit_kept",
+        lambda facts: replace(facts, limits_microusd={AGENT: 1999}),
+    ),
+    "budget verify finds something": ("verified", lambda facts: replace(facts, drifts=("drift",))),
+}
+
+
+def test_facts_of_a_good_run_violate_nothing() -> None:
+    assert violations(good()) == []
+
+
+@pytest.mark.parametrize("what", DOCTORED)
+def test_doctored_facts_are_found(what: str) -> None:
+    check, doctor = DOCTORED[what]
+    assert any(line.startswith(f"{check}: ") for line in violations(doctor(good())))
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    assert {check for check, _ in DOCTORED.values()} == {check.__name__ for check in CHECKS}
+
+
+def test_what_a_process_wrote_after_its_term_counts_for_nothing() -> None:
+    late = write(fact(SENT[0], "open", reserved=5000), term=0)
+    assert violations(replace(good(), ledger=(*good().ledger, late))) == []
+
+
+def test_what_is_said_twice_in_the_same_words_is_no_violation() -> None:
+    later = says_twice(good(), time=NOW.replace(hour=13), latency_ms=9)
+    assert violations(later) == []
