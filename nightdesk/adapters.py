@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from effects.actions.http import HttpClient
 from effects.actions.kafka import PublishFailed
@@ -54,7 +55,7 @@ class CharterActions:
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
         call = Call(step.step_id, subject, step.request, traceparent)
         result = await perform(self._handlers_of(compiled)[step.handler], call, begun=step.begun)
-        return Performed(result.status, result.result, result.error, result.retryable, result.retry_after_seconds)
+        return Performed(**asdict(result))
 
     async def close(self) -> None:
         if self._client is not None:

@@ -29,7 +29,8 @@ from streams.runtime.policy import Clock, WorkerPolicy, system_clock
 from streams.runtime.stage import Handlers, Stage
 from streams.stages.act import Act
 from streams.stages.budget import Budget
-from streams.stages.decide import Decide
+from streams.stages.circuits import Circuits
+from streams.stages.decide import BREAKER, Decide
 from streams.stages.ingest import Ingest
 from streams.stages.later import Later
 
@@ -63,13 +64,14 @@ def build_handlers(name: str, settings: Settings, control: Control, clock: Clock
     if name == "budget":
         return Budget(control, clock)
     if name == "decide":
-        return Decide(control, ProviderModels(build_providers(settings)), clock)
+        circuits = Circuits(name, BREAKER, clock)
+        return Decide(control, ProviderModels(build_providers(settings, circuits)), clock, circuits)
     if name == "act":
         return Act(control, CharterActions(build_connections(settings)), clock)
     return Later(clock)
 
 
-def build_providers(settings: Settings) -> ProviderChain:
+def build_providers(settings: Settings, circuits: Circuits) -> ProviderChain:
     """The model providers that have credentials or an address."""
     providers: list[Provider] = []
     calls = settings.worker.model_calls
@@ -77,7 +79,7 @@ def build_providers(settings: Settings) -> ProviderChain:
         providers.append(AnthropicProvider(settings.anthropic.api_key, settings.anthropic.base_url, calls))
     if settings.openai.base_url is not None:
         providers.append(OpenAIProvider(Endpoint(settings.openai.base_url, settings.openai.api_key), calls))
-    return ProviderChain(providers)
+    return ProviderChain(providers, circuits)
 
 
 def build_connections(settings: Settings) -> dict[str, Connection]:

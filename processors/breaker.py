@@ -1,8 +1,8 @@
 """The circuit breaker: stop asking who does not answer, and find out cheaply when it answers again.
 
-`effects/llm/chain.py` keeps one `State` for each provider and calls `admit` and `record` around each call. Pure: `now`
-is seconds of any clock that does not go back. Failures count in a row, so a provider that answers every other call
-stays in use.
+`streams/stages/circuits.py` keeps one `State` for each model provider and each system that actions call, and asks
+`admit` and `record` around each call. Pure: `now` is seconds of any clock that does not go back. Failures count in a
+row, so a system that answers every other call stays in use.
 """
 
 from collections.abc import Callable, Mapping

@@ -22,8 +22,8 @@ class StageSpec:
 STAGES: tuple[StageSpec, ...] = (
     StageSpec("ingest", (INGEST,), ("seen", "subject_rates")),
     StageSpec("budget", (BUDGET,), ("ledger",)),
-    StageSpec("decide", (DECIDE,), ("replies",)),
-    StageSpec("act", (ACT, APPROVALS), ("progress", "approvals")),
+    StageSpec("decide", (DECIDE,), ("replies", "circuits")),
+    StageSpec("act", (ACT, APPROVALS), ("progress", "approvals", "circuits")),
     StageSpec("later", (LATER,), ("timers",)),
 )
 BY_NAME: dict[str, StageSpec] = {stage.name: stage for stage in STAGES}

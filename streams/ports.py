@@ -21,13 +21,16 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What came of one call. `retryable`: it did not happen, and the same call may succeed later."""
+    """What came of one call. `retryable`: it did not happen, and the same call may succeed later. `answered`: whether
+    the other side is there and works; None where it was not asked.
+    """
 
     status: Literal["done", "failed", "unknown"]
     result: str = "null"
     error: str | None = None
     retryable: bool = False
     retry_after_seconds: int | None = None
+    answered: bool | None = None
 
 
 class Actions(Protocol):

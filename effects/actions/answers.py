@@ -42,11 +42,17 @@ def meaning(status: int, *, takes_keys: bool) -> Meaning:
     return MEANINGS.get(status, Meaning.MAYBE if status >= 500 else Meaning.NEVER)
 
 
-def result(found: Meaning, detail: str, *, repeatable: bool, retry_after_seconds: int | None = None) -> Result:
+def works(status: int) -> bool:
+    """Whether who answers so is in a state to do what it is asked."""
+    return status < 500 and status != 429
+
+
+def result(found: Meaning, detail: str, *, repeatable: bool, answered: bool) -> Result:
     """The result for whatever was not done."""
     if found is Meaning.MAYBE and not repeatable:
-        return Result("unknown", error=f"{detail}: it may have happened, and it is not safe to try again")
-    return Result("failed", error=detail, retryable=found is not Meaning.NEVER, retry_after_seconds=retry_after_seconds)
+        error = f"{detail}: it may have happened, and it is not safe to try again"
+        return Result("unknown", error=error, answered=answered)
+    return Result("failed", error=detail, retryable=found is not Meaning.NEVER, answered=answered)
 
 
 def json_text(body: bytes, cut: bool) -> str:

@@ -5,6 +5,7 @@ the bootstrap opens inside the event loop and closes at the end.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import aiohttp
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE, METH_GET
@@ -76,13 +77,15 @@ class HttpAction:
         try:
             return await self._send(request, call)
         except aiohttp.ClientConnectorError as error:
-            refused = isinstance(error.os_error, AddressRefused)
-            return Result("failed", error=_explain(error.os_error), retryable=not refused)
+            if isinstance(error.os_error, AddressRefused):
+                return Result("failed", error=_explain(error.os_error))
+            return Result("failed", error=_explain(error.os_error), retryable=True, answered=False)
         except aiohttp.ConnectionTimeoutError as error:
-            return Result("failed", error=f"no connection in time: {error}", retryable=True)
+            return Result("failed", error=f"no connection in time: {error}", retryable=True, answered=False)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             # From here on the request may have arrived.
-            return answers.result(Meaning.MAYBE, f"no answer: {_explain(error)}", repeatable=self.repeatable)
+            detail = f"no answer: {_explain(error)}"
+            return answers.result(Meaning.MAYBE, detail, repeatable=self.repeatable, answered=False)
 
     async def _send(self, request: Request, call: Call) -> Result:
         async with self._session.request(
@@ -96,13 +99,10 @@ class HttpAction:
             body, cut = await _read(response)
         found = answers.meaning(response.status, takes_keys=self._takes_keys)
         if found is Meaning.DONE:
-            return Result("done", answers.json_text(body, cut))
-        return answers.result(
-            found,
-            answers.error_text(response.status, body),
-            repeatable=self.repeatable,
-            retry_after_seconds=answers.retry_after_seconds(response.headers.get("Retry-After")),
-        )
+            return Result("done", answers.json_text(body, cut), answered=True)
+        detail, answered = answers.error_text(response.status, body), answers.works(response.status)
+        result = answers.result(found, detail, repeatable=self.repeatable, answered=answered)
+        return replace(result, retry_after_seconds=answers.retry_after_seconds(response.headers.get("Retry-After")))
 
     def _call_headers(self, call: Call, body: bytes | None) -> dict[str, str]:
         headers = {**self._headers, "Idempotency-Key": call.idempotency_key}

@@ -46,5 +46,5 @@ class KafkaAction:
         try:
             await self._publish(self._topic, call.subject.encode(), value, headers)
         except PublishFailed as error:
-            return Result("failed", error=str(error), retryable=True)
-        return Result("done", orjson.dumps({"topic": self._topic}).decode())
+            return Result("failed", error=str(error), retryable=True, answered=False)
+        return Result("done", orjson.dumps({"topic": self._topic}).decode(), answered=True)

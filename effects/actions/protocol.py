@@ -26,7 +26,8 @@ class Result:
     """What came of it. `result` is JSON text of at most 64 kB.
 
     `done`: it happened. `failed`: it did not happen; when `retryable`, the same call may succeed later. `unknown`: it
-    may have happened, and another call could do it twice.
+    may have happened, and another call could do it twice. `answered` says whether the other side is there and works;
+    None where it was not asked.
     """
 
     status: ResultStatus
@@ -34,6 +35,7 @@ class Result:
     error: str | None = None
     retryable: bool = False
     retry_after_seconds: int | None = None  # as the other side asked
+    answered: bool | None = None
 
 
 class Handler(Protocol):

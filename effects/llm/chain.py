@@ -4,32 +4,33 @@ Called by the decide stage for every `AskModel`. There is no retry here: the nex
 is left the stage decides by the charter's rules or later. `rules` is no provider: what comes after it is never asked.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from typing import Protocol
 
 from effects.llm.protocol import AllProvidersFailed, Kind, ModelError, Provider
-from processors.breaker import Policy, Report, Result, State, admit, record
+from processors.breaker import Report, Result
 from processors.model import ModelReply, ModelRequest
 from processors.prices import RULES
 from schemas.records import Fallback
 
-DEFAULT_POLICY = Policy()
+
+class Circuits(Protocol):
+    """The breakers by provider; the stage keeps their states."""
+
+    def admit(self, name: str) -> int | None:
+        """The generation to report back with; None when the provider is not to be asked."""
+
+    def record(self, name: str, report: Report) -> None:
+        """How an admitted call ended."""
 
 
 class ProviderChain:
-    """`providers`: those that are configured; a charter may name others. `clock`: seconds that do not go back."""
+    """`providers`: those that are configured; a charter may name others."""
 
-    def __init__(
-        self,
-        providers: Iterable[Provider],
-        policy: Policy = DEFAULT_POLICY,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, providers: Iterable[Provider], circuits: Circuits) -> None:
         self._providers = {provider.name: provider for provider in providers}
-        self._policy = policy
-        self._clock = clock
-        self._circuits = {name: State() for name in self._providers}
+        self._circuits = circuits
 
     async def ask(self, names: Sequence[str], request: ModelRequest) -> ModelReply:
         """The first answer, with why the providers before it gave none. Raises `AllProvidersFailed`."""
@@ -48,10 +49,6 @@ class ProviderChain:
                 return reply.model_copy(update={"fallbacks": fallbacks, "passed_over_microusd": spent_microusd})
         raise AllProvidersFailed(fallbacks, spent_microusd, retryable)
 
-    def circuits(self) -> dict[str, str]:
-        """Each provider's circuit: `closed`, `open` or `half_open`. For readiness pages and metrics."""
-        return {name: str(state.status) for name, state in self._circuits.items()}
-
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.aclose()
@@ -59,10 +56,9 @@ class ProviderChain:
     async def _ask_one(self, name: str, request: ModelRequest) -> ModelReply:
         if name not in self._providers:
             raise ModelError(Kind.NOT_CONFIGURED, f"the settings hold no credentials or address for {name!r}")
-        state, generation = admit(self._policy, self._circuits[name], self._clock())
-        self._circuits[name] = state
+        generation = self._circuits.admit(name)
         if generation is None:
-            raise ModelError(Kind.CIRCUIT_OPEN, f"{name} has failed {self._policy.failures_to_open} times in a row")
+            raise ModelError(Kind.CIRCUIT_OPEN, f"{name} failed so often in a row that it is left alone for a while")
         report = Report(generation, Result.ABANDONED)  # stands when we are cancelled
         try:
             reply = await self._providers[name].ask(request)
@@ -72,7 +68,7 @@ class ProviderChain:
             report = Report(generation, _result(error), error.retry_after_seconds)
             raise
         finally:
-            self._circuits[name] = record(self._policy, self._circuits[name], report, self._clock())
+            self._circuits.record(name, report)
 
 
 def _result(error: ModelError) -> Result:

@@ -69,7 +69,7 @@ class HttpHandler(Part):
 
     Names in braces in `path` are taken from the step's `with`; what is left of it is the body, unless `body` says else.
     `idempotent` says what a second call with the same key does: `key` the other side answers as before, `natural` it
-    changes nothing more, `none` it acts again.
+    changes nothing more, `none` it acts again. A system that is away is waited for until `give_up_after`.
     """
 
     type: Literal["http"]
@@ -81,6 +81,12 @@ class HttpHandler(Part):
     read_only: bool = False
     timeout: DurationSeconds = 10
     retries: int = Field(default=3, ge=0, le=10)
+    give_up_after: DurationSeconds = 86_400
+
+    @property
+    def outside(self) -> str:
+        """The system that is called; empty for a handler that calls none."""
+        return self.connection
 
     @model_validator(mode="after")
     def _path_is_a_template(self) -> Self:
@@ -95,12 +101,20 @@ class RemindHandler(Part):
     type: Literal["remind"]
     read_only: Literal[True] = True
 
+    @property
+    def outside(self) -> str:
+        return ""
+
 
 class NoteHandler(Part):
     """Writes the step's `with` into the audit and does nothing else."""
 
     type: Literal["note"]
     read_only: Literal[True] = True
+
+    @property
+    def outside(self) -> str:
+        return ""
 
 
 class KafkaHandler(Part):
@@ -109,6 +123,10 @@ class KafkaHandler(Part):
     type: Literal["kafka"]
     topic: Name
     read_only: Literal[False] = False
+
+    @property
+    def outside(self) -> str:
+        return f"topic {self.topic}"
 
 
 Handler = Annotated[HttpHandler | RemindHandler | NoteHandler | KafkaHandler, Field(discriminator="type")]

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from processors.playbook import Timer
 from schemas import ids
 from schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, CaseStatus, Decision, Event, StepOutcome
 
@@ -115,6 +116,21 @@ def acted(
         status=status,
         reason=reason,
         detail=_json({"outcomes": [_outcome(outcome) for outcome in outcomes]}),
+        traceparent=traceparent,
+        **_of_decision(decision),
+    )
+
+
+def queued(decision: Decision, timer: Timer, cause: str, traceparent: str, now: datetime) -> AuditRecord:
+    """The decision waits: for its turn, for a system that is away, for another try, or for an order to be lifted."""
+    return AuditRecord(
+        record_id=ids.record_id("queued", decision.decision_id, cause),
+        kind="queued",
+        time=now,
+        disposition=decision.disposition,
+        status="waiting",
+        reason=timer.reason,
+        detail=_json({"until": timer.due_at.isoformat()}),
         traceparent=traceparent,
         **_of_decision(decision),
     )

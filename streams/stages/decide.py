@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from processors import prices
+from processors import breaker, prices
 from processors.charter.compiled import CompiledCharter
 from processors.deciding import AskModel, ModelUnavailable, decide
 from processors.model import ModelReply
@@ -26,7 +26,9 @@ from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.circuits import Circuits
 
+BREAKER = breaker.Policy()
 REPLIES_KEPT_S = 2 * 86_400
 # A question that was begun and never answered so often is not asked again: each may have been paid.
 LOST_ANSWERS_AT_MOST = 3
@@ -46,12 +48,14 @@ class Decide:
 
     name = "decide"
     converses = True
-    table_names = ("replies",)
+    table_names = ("replies", "circuits")
 
-    def __init__(self, control: Control, models: Models, clock: Clock) -> None:
+    def __init__(self, control: Control, models: Models, clock: Clock, circuits: Circuits | None = None) -> None:
+        """`circuits` are those that `models` asks before each call."""
         self._control = control
         self._models = models
         self._clock = clock
+        self._circuits = circuits or Circuits(self.name, BREAKER, clock)
         self._replies: FactTable
         self._commit: Commit
 
@@ -60,12 +64,14 @@ class Decide:
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._replies, self._commit = tables["replies"], commit
+        self._circuits.bind(tables["circuits"])
 
     def recovered(self) -> None:
-        """Nothing is derived from the table."""
+        self._circuits.recovered()
 
     def tick(self, partition: int, changes: Changes) -> None:
         """Drop replies that nobody can ask for again."""
+        self._circuits.tick(partition, changes)
         for key in self._replies.expired(partition, self._clock().timestamp()):
             changes.forget(self._replies, key.decode())
 

@@ -30,6 +30,10 @@ def refused(seconds: float) -> AuditRecord:
     return record("refused", seconds, status="refused", reason="budget", **of_case())
 
 
+def queued(seconds: float) -> AuditRecord:
+    return record("queued", seconds, {"until": at(99).isoformat()}, status="waiting", **of_case())
+
+
 def approval(seconds: float, status: str) -> AuditRecord:
     return record("approval", seconds, status=status, **of_case())
 
@@ -52,6 +56,12 @@ CASES: dict[str, tuple[list[AuditRecord], str]] = {
     "researched and done": (
         [received(), decided(1), acted(2, "running"), decided(3, step=1), acted(4, "escalated", step=1)],
         "escalated",
+    ),
+    "queued": ([received(), decided(1), queued(2)], "waiting"),
+    "queued, then done": ([received(), decided(1), queued(2), acted(3, "completed")], "completed"),
+    "approved and queued": (
+        [received(), decided(1, status="needs_approval"), approval(9, "running"), queued(10)],
+        "waiting",
     ),
     "clocks differ": ([received(), decided(5), acted(2, "completed")], "completed"),
     "dead": ([received(), decided(1), dead_letter(2, **of_case())], "failed"),

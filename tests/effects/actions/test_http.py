@@ -79,6 +79,16 @@ async def test_statuses(
         assert "so" in result.error
 
 
+@pytest.mark.parametrize(
+    ("status", "answered"), [(200, True), (404, True), (408, True), (429, False), (500, False), (503, False)]
+)
+async def test_a_status_says_whether_the_other_side_works(
+    build: Build, server: ActionServer, status: int, answered: bool
+) -> None:
+    server.otherwise = Conduct(status, b"{}")
+    assert (await build().run(call())).answered is answered
+
+
 async def test_how_long_the_other_side_asks_to_wait_is_told(build: Build, server: ActionServer) -> None:
     server.script.append(action_server.TOO_MANY)
     assert (await build().run(call())).retry_after_seconds == 7
@@ -93,7 +103,7 @@ async def test_an_answer_lost_on_the_way(build: Build, server: ActionServer, con
     """May it be done again? Only where that is harmless; elsewhere there is one request and a person sees it."""
     server.otherwise = conduct
     repeatable = await build(method=method).run(call(timeout_seconds=0.3))
-    assert (repeatable.status, repeatable.retryable) == ("failed", True)
+    assert (repeatable.status, repeatable.retryable, repeatable.answered) == ("failed", True, False)
     before = len(server.requests)
     once = await build(method=method, idempotent="none").run(call(timeout_seconds=0.3))
     assert (once.status, once.retryable) == ("unknown", False)
@@ -113,7 +123,7 @@ async def test_nobody_listening_is_known_not_to_have_happened(connection: Connec
     handler = HttpHandler(type="http", connection="away", path="/x", idempotent="none")
     result = await HttpAction(handler, away, client).run(call())
     await client.aclose()
-    assert (result.status, result.retryable) == ("failed", True)
+    assert (result.status, result.retryable, result.answered) == ("failed", True, False)
 
 
 async def test_a_call_that_cannot_be_repeated_has_a_connection_of_its_own(build: Build, server: ActionServer) -> None:

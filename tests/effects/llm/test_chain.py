@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from effects.llm.protocol import AllProvidersFailed
 from effects.llm.recorded import NotRecorded, RecordedReplies
 from processors.breaker import Policy
 from processors.model import ModelReply, ModelRequest
+from streams.stages.circuits import Circuits
 from tests.fakes.model_server import Conduct, ModelServer, Step
 
 BOTH = ("anthropic", "openai-compatible", "rules")
@@ -24,12 +26,13 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def __call__(self) -> float:
-        return self.seconds
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 class Chained(NamedTuple):
     chain: ProviderChain
+    circuits: Circuits
     first: ModelServer
     second: ModelServer
     clock: Clock
@@ -43,8 +46,9 @@ async def chained(server: ModelServer) -> AsyncIterator[Chained]:
             AnthropicProvider(api_key=KEY, base_url=server.anthropic_url),
             OpenAIProvider(Endpoint(second.openai_url, KEY)),
         )
-        chain = ProviderChain(providers, Policy(failures_to_open=2, open_seconds=10), clock)
-        yield Chained(chain, server, second, clock)
+        circuits = Circuits("decide", Policy(failures_to_open=2, open_seconds=10), clock)
+        chain = ProviderChain(providers, circuits)
+        yield Chained(chain, circuits, server, second, clock)
         await chain.aclose()
 
 
@@ -104,7 +108,7 @@ async def test_what_comes_after_rules_is_not_asked(chained: Chained, request_: M
 
 
 async def test_a_provider_without_settings_is_passed_over(server: ModelServer, request_: ModelRequest) -> None:
-    chain = ProviderChain([OpenAIProvider(Endpoint(server.openai_url))])
+    chain = ProviderChain([OpenAIProvider(Endpoint(server.openai_url))], Circuits("decide", Policy(), Clock()))
     reply = await chain.ask(BOTH, request_)
     assert reasons(reply) == [("anthropic", "not_configured")]
     await chain.aclose()
@@ -116,14 +120,14 @@ async def test_a_circuit_opens_waits_and_closes_by_one_probe(chained: Chained, r
         reply = await chained.chain.ask(BOTH, request_)
     assert reasons(reply) == [("anthropic", "circuit_open")]
     assert chained.first.count == 2
-    assert chained.chain.circuits() == {"anthropic": "open", "openai-compatible": "closed"}
+    assert [chained.circuits.is_open(name) for name in ("anthropic", "openai-compatible")] == [True, False]
 
     chained.clock.seconds = 10.0
     chained.first.script.append(Step(delay_seconds=0.2))
     replies = await asyncio.gather(*(chained.chain.ask(BOTH, request_) for _ in range(5)))
     assert sorted(reply.provider for reply in replies) == ["anthropic"] + ["openai-compatible"] * 4
     assert chained.first.count == 3
-    assert chained.chain.circuits()["anthropic"] == "closed"
+    assert not chained.circuits.is_open("anthropic")
 
 
 async def test_a_circuit_stays_open_as_long_as_the_provider_asks(chained: Chained, request_: ModelRequest) -> None:
@@ -154,7 +158,7 @@ async def test_questions_that_a_provider_rejects_do_not_open_its_circuit(
     chained.first.script.extend([Step(Conduct.TOO_LONG)] * 5)
     for _ in range(5):
         await chained.chain.ask(BOTH, request_)
-    assert chained.chain.circuits()["anthropic"] == "closed"
+    assert not chained.circuits.is_open("anthropic")
 
 
 async def test_a_question_that_was_never_sent_says_nothing_about_the_provider(
@@ -164,7 +168,7 @@ async def test_a_question_that_was_never_sent_says_nothing_about_the_provider(
     chained.first.script.extend([Step(Conduct.OVERLOADED)] * 2)
     for request in (request_, unpriced, request_):
         await chained.chain.ask(BOTH, request)
-    assert chained.chain.circuits()["anthropic"] == "open"
+    assert chained.circuits.is_open("anthropic")
 
 
 async def test_recorded_replies_are_given_again_in_order(chained: Chained, request_: ModelRequest) -> None:

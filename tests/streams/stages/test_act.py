@@ -1,13 +1,18 @@
 """Each step happens once, in order, and what came of it is kept, whatever happens in between."""
 
+from datetime import timedelta
+
 import pytest
 
+from processors import backoff
 from schemas import ids
 from schemas.records import BudgetEntry, Case, Decision, Reminder
 from schemas.topics import ACT, BUDGET, DECIDE, LATER
 from streams import charters
 from streams.charters import CharterMissing, Control
-from streams.stages.act import HALTED_RETRY_S, PROGRESS_KEPT_S, RETRY_S, Act
+from streams.stages.act import Act
+from streams.stages.calls import HALTED_RETRY_S
+from streams.stages.errands import KEPT_S
 from tests.processors.examples import case, compiled, event
 from tests.streams.stages.bench import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said, words
 from tests.streams.stages.world import BROKEN, BUSY, World, decision
@@ -51,8 +56,13 @@ async def test_a_step_that_may_succeed_later_is_tried_again_when_it_is_due() -> 
     bench = _bench(world)
     waits = await bench.take(ACT, RESPOND)
     [reminder] = said(waits, LATER, Reminder)
-    assert (reminder.topic, reminder.due_at.timestamp()) == ("act", Clock().now.timestamp() + RETRY_S[0])
-    assert audited(waits) == []
+    first, longest_s = ids.step_id(RESPOND.decision_id, 0), backoff.LONGEST_S[0]
+    assert (reminder.topic, reminder.due_at - Clock().now) == (
+        "act",
+        timedelta(seconds=backoff.delay_s(f"{first}:1", 1)),
+    )
+    assert longest_s / 2 <= (reminder.due_at - Clock().now).total_seconds() <= longest_s
+    assert [(record.kind, record.status) for record in audited(waits)] == [("queued", "waiting")]
     again = await bench.take(ACT, CODEC.decode(Decision, reminder.value), offset=9)
     assert [record.status for record in audited(again)] == ["completed"]
     assert world.handlers == ["send", "send", "note"]
@@ -173,6 +183,6 @@ async def test_what_was_done_long_ago_is_forgotten() -> None:
     clock = Clock()
     bench = Bench(Act(in_force(CHARTER), World(), clock))
     await bench.take(ACT, RESPOND)
-    clock.forward(PROGRESS_KEPT_S + 1)
+    clock.forward(KEPT_S + 1)
     bench.tick()
     assert len(bench.tables["progress"]) == 0

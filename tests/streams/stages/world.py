@@ -11,6 +11,7 @@ from tests.processors.examples import NOW
 
 BUSY = Performed("failed", error="503", retryable=True)
 BROKEN = Performed("failed", error="400")
+AWAY = Performed("failed", error="no connection", retryable=True, answered=False)
 
 
 class World:
@@ -19,7 +20,7 @@ class World:
     def __init__(self, once: tuple[str, ...] = ("pay",), retries: int = 2, **answers: list[Performed]) -> None:
         self._once = once
         self._retries = retries
-        self._answers = answers
+        self.answers = answers
         self.calls: list[tuple[str, str]] = []
 
     @property
@@ -36,8 +37,10 @@ class World:
         if step.begun and step.handler in self._once:
             return Performed("unknown", error="it was begun, and nobody knows how it ended")
         self.calls.append((step.handler, step.step_id))
-        answers = self._answers.get(step.handler)
-        return answers.pop(0) if answers else Performed("done", result=orjson.dumps({"id": step.handler}).decode())
+        answers = self.answers.get(step.handler)
+        if answers:
+            return answers.pop(0)
+        return Performed("done", result=orjson.dumps({"id": step.handler}).decode(), answered=True)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,0 +1,127 @@
+"""A decision on its way through the act stage, and what is remembered of it in `progress`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel
+
+from processors.charter.compiled import CompiledCharter
+from processors.playbook import RunStep
+from schemas.records import Decision, StepOutcome
+from streams.runtime.changes import Changes
+from streams.runtime.policy import Clock
+from streams.runtime.stage import Commit
+from streams.runtime.tables import FactTable
+
+KEPT_S = 30 * 86_400
+
+
+class Away(BaseModel):
+    """The system that the next step calls does not answer: since when, and how often we came in vain."""
+
+    since: datetime
+    waits: int = 0
+
+
+class Kept(BaseModel):
+    """What is remembered of a decision. `at` is the playbook's now, so that running it again comes to the same.
+
+    `attempts` counts, by step, the calls that failed while the other side was there.
+    """
+
+    at: datetime
+    outcomes: tuple[StepOutcome, ...] = ()
+    intents: tuple[str, ...] = ()
+    attempts: dict[str, int] = {}
+    approved_by: str | None = None
+    away: Away | None = None
+
+    @property
+    def waits(self) -> int:
+        """How often in a row the other side was not there."""
+        return self.away.waits if self.away else 0
+
+    def with_intent(self, step: RunStep) -> Self:
+        """The call of the step is about to be made."""
+        return self.model_copy(update={"intents": (*self.intents, step.step_id)})
+
+    def without_intent(self, step: RunStep) -> Self:
+        """The call was not made, or it was answered: its intent is no open question."""
+        intents = tuple(intent for intent in self.intents if intent != step.step_id)
+        return self.model_copy(update={"intents": intents})
+
+    def with_attempt(self, step: RunStep) -> Self:
+        """The call was answered, and is to be made again."""
+        attempts = {**self.attempts, step.step_id: self.attempts.get(step.step_id, 0) + 1}
+        return self.without_intent(step).model_copy(update={"attempts": attempts, "away": None})
+
+    def with_wait(self, now: datetime) -> Self:
+        """The other side is not there."""
+        before = self.away or Away(since=now)
+        return self.model_copy(update={"away": Away(since=before.since, waits=before.waits + 1)})
+
+    def with_outcome(self, outcome: StepOutcome) -> Self:
+        """The step is over."""
+        return self.model_copy(update={"outcomes": (*self.outcomes, outcome), "away": None})
+
+
+@dataclass(slots=True)
+class Errand:
+    """One decision on its way. `place` is where in the log it came from this time; `kept` grows as it goes on, and
+    `saved` is what of it was durable last.
+    """
+
+    decision: Decision
+    compiled: CompiledCharter
+    traceparent: str
+    place: str
+    changes: Changes
+    kept: Kept
+    saved: Kept = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.saved = self.kept
+
+
+class RetryLater(Exception):
+    """The step did not happen and may later; what is known is in the errand."""
+
+    def __init__(self, after_s: float, reason: str) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class ProgressTable:
+    """What is kept of each decision, by its id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._table: FactTable
+        self._commit: Commit
+
+    def bind(self, table: FactTable, commit: Commit) -> None:
+        self._table, self._commit = table, commit
+
+    def read(self, partition: int, decision_id: str) -> Kept:
+        """What is known of a decision; nothing, the first time."""
+        value = self._table.read(partition, decision_id)
+        return Kept(at=self._clock()) if value is None else Kept.model_validate_json(value)
+
+    def remember(self, errand: Errand, changes: Changes | None = None) -> None:
+        """Make what is known part of what the record comes to, or of other changes."""
+        expires_at = self._clock().timestamp() + KEPT_S
+        value = errand.kept.model_dump_json().encode()
+        (changes or errand.changes).put(self._table, errand.decision.decision_id, value, expires_at)
+
+    async def save(self, errand: Errand) -> None:
+        """Make what is known durable before anything else happens."""
+        durable = errand.changes.empty()
+        self.remember(errand, durable)
+        await self._commit(durable)
+        errand.saved = errand.kept
+
+    def tick(self, partition: int, changes: Changes) -> None:
+        """Drop what was done long ago."""
+        for key in self._table.expired(partition, self._clock().timestamp()):
+            changes.forget(self._table, key.decode())
