@@ -6,10 +6,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema_rs
-
 from processors.charter.answers import parameters_schema
 from processors.charter.examples import ExampleInvalid, parse_examples
+from processors.charter.json_schemas import validator_for
 from processors.charter.model import Action, Charter
 from processors.charter.playbooks import HttpHandler, Step, path_variables
 from processors.charter.source import Path
@@ -60,7 +59,7 @@ def _check_escalation(charter: Charter) -> Found:
     """Nobody fills in parameters when nobody decides."""
     for name, action in charter.actions.items():
         if action.kind == "escalate":
-            validator = jsonschema_rs.validator_for(parameters_schema(action))
+            validator = validator_for(parameters_schema(action))
             if not any(validator.is_valid(parameters) for parameters in ({}, {"reason": "x" * 1000})):
                 wanted = "has to accept {} or {reason: …} (1,000 characters), since it is taken when nobody can decide"
                 yield ("actions", name, "parameters"), wanted

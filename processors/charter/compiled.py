@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema_rs
 
 from processors.charter.answers import answer_schema, parameters_schema
+from processors.charter.json_schemas import validator_for
 from processors.charter.model import Action, Charter, FallbackRule, Rule, Trigger
 from processors.charter.playbooks import Handler, Step
 from processors.charter.system import system_text
@@ -131,7 +132,7 @@ def compile_charter(charter: Charter) -> CompiledCharter:
 
 
 def _schema(schema: Mapping[str, Any] | None) -> CompiledSchema:
-    return CompiledSchema(None if schema is None else jsonschema_rs.validator_for(dict(schema)))
+    return CompiledSchema(None if schema is None else validator_for(schema))
 
 
 def _when(source: str | None) -> Expression | None:

@@ -22,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from processors.charter.json_schemas import validator_for
 from processors.expressions import compile_expression
 from processors.scopes import BODY, DECISION, EVENT, PROMPT, STEP, UNDO
 from processors.templates import check_template
@@ -96,7 +97,7 @@ def _read_schema(value: Any, info: ValidationInfo) -> Any:
 
 def _check_schema(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     try:
-        jsonschema_rs.validator_for(value)
+        validator_for(value)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise ValueError(f"not a JSON Schema: {str(error).splitlines()[0]}") from None
     return value

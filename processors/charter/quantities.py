@@ -10,14 +10,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 DURATION_PATTERN = r"^[1-9][0-9]{0,6}(s|m|h|d)$"
 RATE_PATTERN = r"^[1-9][0-9]{0,8}/[1-9][0-9]{0,6}(s|m|h|d)$"
+LONGEST_S = 3650 * 86_400  # beyond it dates end
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(text: str) -> int:
-    """Seconds of `30s`, `10m`, `24h` or `7d`; ValueError for anything else."""
+    """Seconds of `30s`, `10m`, `24h` or `7d`; ValueError for anything else, and for more than ten years."""
     if not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration: write a number and s, m, h or d, as in 24h")
-    return int(text[:-1]) * _SECONDS[text[-1]]
+    seconds = int(text[:-1]) * _SECONDS[text[-1]]
+    if seconds > LONGEST_S:
+        raise ValueError(f"{text!r} is longer than {LONGEST_S // 86_400}d")
+    return seconds
 
 
 def _to_seconds(value: Any) -> Any:

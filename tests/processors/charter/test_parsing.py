@@ -1,5 +1,7 @@
 """A charter's text to a charter: what is wrong, all at once, each with its line."""
 
+import socket
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,3 +213,15 @@ def test_json_from_the_topic_is_checked_as_if_people_had_written_it() -> None:
     for bad in ("", "[]", good.replace('"do":"pay"', '"do":"nobody"'), good.replace('"kind":"wait"', '"kind":"nap"')):
         with pytest.raises(CharterInvalid):
             charter_from_json(bad)
+
+
+@pytest.mark.parametrize("where", ["HOST", "file:///etc/hostname", "other.json"])
+def test_a_schema_that_refers_outside_is_refused_and_nobody_is_asked(where: str) -> None:
+    """The JSON Schema library would fetch it, in each process that reads the charter."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        reference = where.replace("HOST", f"http://127.0.0.1:{server.getsockname()[1]}/schema")
+        with pytest.raises(CharterInvalid, match="not a JSON Schema"):
+            parse_charter(changed(("schema: ticket.schema.json", f'schema: {{$ref: "{reference}"}}')), FILES)
+        with pytest.raises(BlockingIOError):
+            server.accept()
