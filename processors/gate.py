@@ -91,8 +91,8 @@ def _of_bounds(
     calls = sum(step.handler.type in ("http", "kafka") for step in compiled.playbooks.get(action.name, ()))
     if spent.external_calls + calls > bounds.external_calls:
         yield "escalate", f"the case would pass its bound of {bounds.external_calls} external calls"
-    at_most = action.policy.at_most
-    if at_most is not None and (seconds := wait_seconds(decision)) > at_most:
+    at_most = action.policy.longest_wait_s
+    if action.policy.kind == "wait" and (seconds := wait_seconds(decision)) > at_most:
         yield "escalate", f"a wait of {seconds} s is longer than the {at_most} s that the charter allows"
 
 

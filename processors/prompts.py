@@ -12,6 +12,7 @@ import orjson
 
 from processors.charter.compiled import CompiledCharter
 from processors.model import ModelRequest
+from processors.scopes import DataInvalid, parse_json
 from schemas.records import Case, PastStep
 
 MAX_TEXT_CHARACTERS = 8_000
@@ -39,15 +40,20 @@ def build(compiled: CompiledCharter, case: Case, recalled: Sequence[str] = ()) -
 
 
 def again(request: ModelRequest, reason: str) -> ModelRequest:
-    """The same question after an answer that could not be used; `reason` says why."""
-    problem = f"Your last answer could not be used: {reason[:MAX_REASON_CHARACTERS]}"
-    prompt = f"{request.prompt}\n\n{problem}\nAnswer again, with the JSON object alone."
+    """The same question after an answer that could not be used; `reason` says why.
+
+    The reason quotes the answer, which may quote the event: so it is data too.
+    """
+    problem = reason[:MAX_REASON_CHARACTERS]
+    fence = fence_of(request.prompt, problem)
+    said = f"Your last answer could not be used. Why:\n{fence}\n{problem}\n{fence}"
+    prompt = f"{request.prompt}\n\n{said}\nAnswer again, with the JSON object alone."
     return request.model_copy(update={"prompt": prompt})
 
 
-def fence_of(case_id: str, text: str) -> str:
+def fence_of(seed: str, text: str) -> str:
     """A line that the text cannot contain: to forge it, the text would have to contain its own hash."""
-    digest = sha256("\n".join((case_id, text)).encode()).hexdigest()
+    digest = sha256("\n".join((seed, text)).encode()).hexdigest()
     return f"=====DATA-{digest[:24]}====="
 
 
@@ -86,8 +92,8 @@ def _step_text(past: PastStep) -> str:
 def _loaded(text: str) -> Any:
     """The value of a JSON text with its long texts shortened; what is no JSON stays a text."""
     try:
-        return _shorten_all(orjson.loads(text))
-    except orjson.JSONDecodeError:
+        return _shorten_all(parse_json(text, "it"))
+    except DataInvalid:
         return _shortened(text, MAX_TEXT_CHARACTERS)
 
 

@@ -5,12 +5,11 @@
 
 from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from processors.charter.compiled import CompiledCharter
 from processors.model import ModelReply
-from processors.scopes import parse_json
+from processors.scopes import DataInvalid, parse_json
 from schemas.records import Decision
 
 MAX_ANSWER_CHARACTERS = 262_144
@@ -41,8 +40,8 @@ def parse(compiled: CompiledCharter, reply: ModelReply) -> AgentDecision | Malfo
     if len(reply.text) > MAX_ANSWER_CHARACTERS:
         return Malformed(reason=f"the answer has more than {MAX_ANSWER_CHARACTERS} characters")
     try:
-        value = orjson.loads(reply.text)
-    except orjson.JSONDecodeError as error:
+        value = parse_json(reply.text, "the answer")
+    except DataInvalid as error:
         return Malformed(reason=f"the answer is not one JSON object and nothing else: {error}")
     try:
         decision = AgentDecision.model_validate(value)

@@ -20,8 +20,12 @@ PROMPT = frozenset({"agent", "description", "actions"})
 BODY = frozenset({"parameters"})
 
 
+# What nests deeper cannot be written again by the JSON library, which gives up at 254 where it reads 1,024.
+MAX_NESTING = 64
+
+
 class DataInvalid(ValueError):
-    """The `data` of an event, or the parameters of a decision, is not JSON."""
+    """The `data` of an event, or the parameters of a decision, is not JSON, or nests without end."""
 
 
 def _lower(text: str) -> str:
@@ -60,9 +64,21 @@ class Scope:
 def parse_json(text: str, what: str) -> Any:
     """The value of a JSON text; DataInvalid, naming `what`, when it is none."""
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise DataInvalid(f"{what} is not JSON: {error}") from None
+    # Few texts have so many braces that the values need a look.
+    if text.count("{") + text.count("[") > MAX_NESTING and _nests_deeper(value, MAX_NESTING):
+        raise DataInvalid(f"{what} nests deeper than {MAX_NESTING}")
+    return value
+
+
+def _nests_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in value)
 
 
 def event_scope(event: Event) -> Scope:

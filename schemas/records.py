@@ -6,9 +6,9 @@ run `python -m tests.schemas.keep`, so that an example of every version stays in
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from schemas import upcasters
@@ -19,6 +19,9 @@ StepStatus = Literal["done", "failed", "unknown", "skipped", "undone", "undo_fai
 CaseStatus = Literal[
     "running", "completed", "escalated", "waiting", "needs_approval", "deferred", "refused", "failed", "ignored"
 ]
+
+# Anyone who may produce can write any number: one that would give money or room back is no record.
+Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
@@ -56,7 +59,7 @@ class StepOutcome(Record):
     status: StepStatus
     result: str = "null"
     error: str | None = None
-    attempts: int = 1
+    attempts: Count = 1
     started_at: datetime
     latency_ms: int = 0
 
@@ -75,10 +78,10 @@ class PastStep(Record):
 class Spent(Record):
     """What a case has used of its bounds so far."""
 
-    actions: int = 0
-    external_calls: int = 0
-    model_calls: int = 0
-    cost_microusd: int = 0
+    actions: Count = 0
+    external_calls: Count = 0
+    model_calls: Count = 0
+    cost_microusd: Count = 0
 
 
 class Case(Record):
@@ -93,9 +96,9 @@ class Case(Record):
     agent: str
     charter_version: str
     event: Event
-    step: int = 0
+    step: Count = 0
     received_at: datetime
-    reserved_microusd: int = 0
+    reserved_microusd: Count = 0
     spent: Spent = Spent()
     history: tuple[PastStep, ...] = ()
     escalate_because: str = ""
@@ -116,8 +119,8 @@ class BudgetEntry(Record):
     kind: Literal["reserve", "settle", "release", "expire", "ended"]
     agent: str
     case_id: str
-    amount_microusd: int
-    tokens: int = 0
+    amount_microusd: Count
+    tokens: Count = 0
     time: datetime
     case: Case | None = None
     step: int = 0
@@ -151,7 +154,7 @@ class Decision(Record):
     case: Case
     action: str
     kind: Kind
-    confidence: float
+    confidence: Annotated[float, Field(ge=0.0, le=1.0)]
     parameters: str
     reasoning: str
     provider: str
@@ -161,10 +164,10 @@ class Decision(Record):
     disposition_reason: str = ""
     verdicts: tuple[Verdict, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_microusd: int = 0
-    latency_ms: int = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cost_microusd: Count = 0
+    latency_ms: Count = 0
     decided_at: datetime
 
     @property

@@ -59,8 +59,9 @@ def _waiting(row: Mapping[str, Any]) -> Waiting:
         subject=row["subject"],
         agent=row["agent"],
         action=row["action"],
-        parameters=decided["parameters"],
-        reasoning=decided["reasoning"],
+        # What the hash is of. Audit records of older versions of the program do not hold it.
+        parameters=asked.get("parameters", decided["parameters"]),
+        reasoning=asked.get("reasoning", decided["reasoning"]),
         confidence=row["confidence"],
         reason=row["reason"],
         asked_at=row["asked_at"],

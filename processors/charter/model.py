@@ -31,6 +31,7 @@ from processors.model import TokenPrice
 from schemas.records import Kind
 
 RULES = "rules"
+WAIT_AT_MOST_S = 30 * 86_400  # where the charter does not say
 MICROUSD_PER_USD = 1_000_000
 
 ProviderName = Literal["anthropic", "openai-compatible", "rules"]
@@ -122,6 +123,11 @@ class Action(Part):
     writes: bool = False
     parameters: JsonSchema | None = None
     at_most: DurationSeconds | None = None
+
+    @property
+    def longest_wait_s(self) -> int:
+        """How long a case may wait with this action."""
+        return self.at_most or WAIT_AT_MOST_S
 
     @model_validator(mode="after")
     def _waits(self) -> Self:

@@ -110,12 +110,12 @@ def _next_step(book: Book, reminders: tuple[Timer, ...]) -> Ending:
 
 
 def _wait_seconds(book: Book) -> int:
-    at_most = book.compiled.charter.actions[book.decision.action].at_most
+    action = book.compiled.charter.actions[book.decision.action]
     try:
         asked = _seconds(orjson.loads(book.decision.parameters).get("after"))
     except ReminderInvalid:
-        asked = at_most or WAIT_SECONDS
-    return min(asked, at_most or asked)
+        asked = action.at_most or WAIT_SECONDS
+    return min(asked, action.longest_wait_s)
 
 
 def _next_case(book: Book) -> Case:

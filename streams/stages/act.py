@@ -11,6 +11,7 @@ import orjson
 from processors import gate, playbook
 from processors.charter.compiled import CompiledCharter
 from processors.playbook import Ending, Progress
+from processors.provenance import Forged, check_origin, payload_sha256
 from processors.replies import AgentDecision
 from processors.verification import verify
 from schemas import ids
@@ -67,8 +68,20 @@ class Act:
     # -- what comes in
 
     async def act(self, delivery: Delivery[Decision], changes: Changes) -> None:
-        """One decision: done, held for a person, or refused."""
-        await self._proceed(self._errand(delivery.record, delivery, changes))
+        """One decision: done, held for a person, or refused. Raises `Forged` for one that none of ours made."""
+        errand = self._errand(delivery.record, delivery, changes)
+        check_origin(errand.decision, errand.compiled)
+        self._progress.check_step_before(errand)
+        payload, done = payload_sha256(errand.decision), errand.kept.payload_sha256
+        held = self._approvals.payload_held(errand.decision, changes)
+        if (done or held) and payload not in (done, held):
+            raise Forged(f"decision {errand.decision.decision_id} is known with another payload")
+        approved = errand.kept.approved_by is not None and done in (None, payload)
+        if held == payload and not approved:
+            # Once it is held only an answer lets it go, whatever this copy of it says.
+            self._approvals.hold(errand.decision, errand.traceparent, changes)
+        else:
+            await self._proceed(errand)
 
     async def answered(self, delivery: Delivery[ApprovalReply], changes: Changes) -> None:
         """A person's answer to a decision that is held here."""
@@ -90,7 +103,7 @@ class Act:
         decision = errand.decision
         disposed = _checked_again(decision, errand.compiled, approved=errand.kept.approved_by is not None)
         if disposed.disposition == "needs_approval":
-            self._approvals.hold(decision, disposed.reason, errand.traceparent, errand.changes)
+            self._approvals.hold(decision, errand.traceparent, errand.changes, disposed.reason)
         elif disposed.disposition == "refused":
             self._end(errand, Ending("refused", (), reason=disposed.reason))
         else:
@@ -114,7 +127,7 @@ class Act:
 
     def _end(self, errand: Errand, ending: Ending) -> None:
         decision, changes, now = errand.decision, errand.changes, self._clock()
-        self._progress.remember(errand)
+        self._progress.leave_off(errand, ending)
         changes.audit(audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now))
         for timer in ending.reminders:
             changes.emit(LATER, _reminder(timer, errand))
@@ -143,8 +156,6 @@ class Act:
 
 def _checked_again(decision: Decision, compiled: CompiledCharter, *, approved: bool) -> gate.Disposed:
     """The gates' answer by the charter alone; a vote that went wrong in the decide stage still asks a person."""
-    if decision.disposition == "refused":
-        return gate.Disposed("refused", decision.disposition_reason)
     answer = AgentDecision(
         action=decision.action,
         confidence=decision.confidence,
@@ -157,6 +168,8 @@ def _checked_again(decision: Decision, compiled: CompiledCharter, *, approved: b
     disposed = gate.dispose(compiled, decision.case, answer, verdicts, approved=approved)
     if disposed.disposition == "execute" and decision.disposition == "needs_approval" and not approved:
         return gate.Disposed("needs_approval", decision.disposition_reason)
+    if disposed.disposition != "refused" and decision.disposition == "dry_run":
+        return gate.Disposed("dry_run", decision.disposition_reason)
     return disposed
 
 

@@ -4,13 +4,13 @@ Part of the act stage (the same partition holds the decision and its answer). Wh
 answer to anything else changes nothing. The first answer wins, an expiry is an answer that `later` sends.
 """
 
-import hashlib
 from datetime import datetime, timedelta
 
 import orjson
 from pydantic import BaseModel
 
 from processors.playbook import Ending
+from processors.provenance import payload_sha256
 from schemas import ids
 from schemas.records import ApprovalReply, AuditRecord, Decision, Reminder
 from schemas.topics import APPROVALS, BUDGET, LATER
@@ -32,6 +32,7 @@ class Held(BaseModel):
     decision: Decision
     payload_sha256: str
     expires_at: datetime
+    reason: str = ""
     answered_by: str | None = None
     verdict: str | None = None
 
@@ -46,13 +47,20 @@ class Approvals:
     def bind(self, tables: dict[str, FactTable]) -> None:
         self._held = tables["approvals"]
 
-    def hold(self, decision: Decision, reason: str, traceparent: str, changes: Changes) -> None:
-        """Put the decision aside; the same one again changes nothing."""
-        now, shown = self._clock(), payload_sha256(decision)
-        held = Held(decision=decision, payload_sha256=shown, expires_at=now + EXPIRES_AFTER)
-        if self._held.read(changes.partition, decision.decision_id) is None:
+    def payload_held(self, decision: Decision, changes: Changes) -> str | None:
+        """What is held under this decision's id, answered or not."""
+        held = self._read(changes.partition, decision.decision_id)
+        return None if held is None else held.payload_sha256
+
+    def hold(self, decision: Decision, traceparent: str, changes: Changes, reason: str = "") -> None:
+        """Put the decision aside; one that is held already says the same and changes nothing."""
+        now = self._clock()
+        held = self._read(changes.partition, decision.decision_id)
+        if held is None:
+            shown, until = payload_sha256(decision), now + EXPIRES_AFTER
+            held = Held(decision=decision, payload_sha256=shown, expires_at=until, reason=reason)
             changes.put(self._held, decision.decision_id, held.model_dump_json().encode())
-        changes.audit(_asked(held, reason, traceparent, now))
+        changes.audit(_asked(held, traceparent, now))
         changes.emit(LATER, _expiry(held, traceparent, changes))
 
     def take(self, delivery: Delivery[ApprovalReply], changes: Changes, now: datetime) -> Decision | None:
@@ -64,9 +72,8 @@ class Approvals:
             reason = "no decision waits under this id" if held is None else f"it was answered before: {held.verdict}"
             changes.audit(audit.void_approval(reply, reason, place, delivery.traceparent, now))
             return None
-        if reply.payload_sha256 != held.payload_sha256:
-            reason = "the answer is to something else than what waits here (payload_sha256 differs)"
-            changes.audit(audit.void_approval(reply, reason, place, delivery.traceparent, now))
+        if (wrong := _problem_with(reply, held)) is not None:
+            changes.audit(audit.void_approval(reply, wrong, place, delivery.traceparent, now))
             return None
         answered = held.model_copy(update={"answered_by": f"{reply.person}@{place}", "verdict": reply.verdict})
         kept_until = now.timestamp() + KEPT_S
@@ -76,7 +83,7 @@ class Approvals:
         if reply.verdict == "reject":
             self._end(decision, reply, delivery.traceparent, changes, now)
             return None
-        if reply.verdict == "edit" and reply.parameters is not None:
+        if reply.parameters is not None:
             return decision.model_copy(update={"parameters": orjson.dumps(orjson.loads(reply.parameters)).decode()})
         return decision
 
@@ -92,10 +99,15 @@ class Approvals:
         return None if value is None else Held.model_validate_json(value)
 
 
-def payload_sha256(decision: Decision) -> str:
-    """What a person agrees to: this action, with these parameters, for this decision."""
-    shown = {"decision_id": decision.decision_id, "action": decision.action, "parameters": decision.parameters}
-    return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _problem_with(reply: ApprovalReply, held: Held) -> str | None:
+    """Why an answer counts for nothing."""
+    if reply.payload_sha256 != held.payload_sha256:
+        return "the answer is to something else than what waits here (payload_sha256 differs)"
+    if not reply.person.strip():
+        return "nobody gave the answer (person is empty)"
+    if (reply.verdict == "edit") != (reply.parameters is not None):
+        return "parameters come with an edit, and with nothing else"
+    return None
 
 
 def _expiry(held: Held, traceparent: str, changes: Changes) -> Reminder:
@@ -122,9 +134,16 @@ def _expiry(held: Held, traceparent: str, changes: Changes) -> Reminder:
     )
 
 
-def _asked(held: Held, reason: str, traceparent: str, now: datetime) -> AuditRecord:
-    detail = {"payload_sha256": held.payload_sha256, "expires_at": held.expires_at.isoformat(), "verdict": "asked"}
-    return audit.approval(held.decision, "needs_approval", reason, "asked", detail, traceparent, now)
+def _asked(held: Held, traceparent: str, now: datetime) -> AuditRecord:
+    """What is shown comes from what is held: the card and the hash are of one thing."""
+    detail = {
+        "payload_sha256": held.payload_sha256,
+        "expires_at": held.expires_at.isoformat(),
+        "verdict": "asked",
+        "parameters": orjson.loads(held.decision.parameters),
+        "reasoning": held.decision.reasoning,
+    }
+    return audit.approval(held.decision, "needs_approval", held.reason, "asked", detail, traceparent, now)
 
 
 def _answered(reply: ApprovalReply, decision: Decision, place: str, traceparent: str, now: datetime) -> AuditRecord:

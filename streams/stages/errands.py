@@ -7,8 +7,10 @@ from typing import Self
 from pydantic import BaseModel
 
 from processors.charter.compiled import CompiledCharter
-from processors.playbook import RunStep
-from schemas.records import Decision, StepOutcome
+from processors.playbook import Ending, RunStep
+from processors.provenance import Forged, case_sha256, payload_sha256
+from schemas import ids
+from schemas.records import Case, Decision, StepOutcome
 from streams.runtime.changes import Changes
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
@@ -27,10 +29,13 @@ class Away(BaseModel):
 class Kept(BaseModel):
     """What is remembered of a decision. `at` is the playbook's now, so that running it again comes to the same.
 
-    `attempts` counts, by step, the calls that failed while the other side was there.
+    `attempts` counts, by step, the calls that failed while the other side was there. `payload_sha256` is what the
+    decision's id stands for, `next_sha256` the case that its next step begins with; older programs kept neither.
     """
 
     at: datetime
+    payload_sha256: str | None = None
+    next_sha256: str | None = None
     outcomes: tuple[StepOutcome, ...] = ()
     intents: tuple[str, ...] = ()
     attempts: dict[str, int] = {}
@@ -108,10 +113,30 @@ class ProgressTable:
         value = self._table.read(partition, decision_id)
         return Kept(at=self._clock()) if value is None else Kept.model_validate_json(value)
 
-    def remember(self, errand: Errand, changes: Changes | None = None) -> None:
+    def check_step_before(self, errand: Errand) -> None:
+        """A case goes on from where it was left here, and from nowhere else. Raises `Forged`."""
+        case = errand.decision.case
+        if case.step == 0:
+            return
+        value = self._table.read(errand.changes.partition, ids.decision_id(case.case_id, case.step - 1))
+        before = None if value is None else Kept.model_validate_json(value)
+        if before is None or (before.payload_sha256 is not None and before.next_sha256 != case_sha256(case)):
+            raise Forged(f"step {case.step} does not follow from what was done in step {case.step - 1}")
+
+    def leave_off(self, errand: Errand, ending: Ending) -> None:
+        """Remember how it ended, and what the case may go on with, for as long as that can take."""
+        cases = [ending.next_case, *(timer.record for timer in ending.reminders)]
+        following = next((case for case in cases if isinstance(case, Case)), None)
+        if following is not None:
+            errand.kept = errand.kept.model_copy(update={"next_sha256": case_sha256(following)})
+        self.remember(errand, until=max((timer.due_at for timer in ending.reminders), default=None))
+
+    def remember(self, errand: Errand, changes: Changes | None = None, until: datetime | None = None) -> None:
         """Make what is known part of what the record comes to, or of other changes."""
-        expires_at = self._clock().timestamp() + KEPT_S
-        value = errand.kept.model_dump_json().encode()
+        now = self._clock()
+        expires_at = max(now, until or now).timestamp() + KEPT_S
+        kept = errand.kept.model_copy(update={"payload_sha256": payload_sha256(errand.decision)})
+        value = kept.model_dump_json().encode()
         (changes or errand.changes).put(self._table, errand.decision.decision_id, value, expires_at)
 
     async def save(self, errand: Errand) -> None:

@@ -96,6 +96,9 @@ def test_a_bound_that_is_reached_hands_over(spent: dict[str, int], reason: str) 
 def test_a_wait_that_is_too_long_hands_over() -> None:
     assert dispose(CHARTER, case(CHARTER), decision("wait", 1.0, {"after": "25h"}), ()).escalate
     assert wait_seconds(decision("wait", 1.0, {"after": "25h"})) == 90_000
+    endless = compiled(("    at_most: 24h\n", ""))
+    assert dispose(endless, case(endless), decision("wait", 1.0, {"after": "30d"}), ()).disposition == "execute"
+    assert dispose(endless, case(endless), decision("wait", 1.0, {"after": "31d"}), ()).escalate
     assert wait_seconds(decision("wait", 1.0, {})) == 0
 
 

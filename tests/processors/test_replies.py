@@ -81,3 +81,18 @@ def test_whatever_is_a_decision_holds_to_the_charter(action: str, parameters: ob
     if isinstance(found, AgentDecision):
         assert 0 <= found.confidence <= 1
         assert CHARTER.actions[found.action].problem_with(found.parameters) is None
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_an_answer_that_nests_without_end_is_malformed(opening: str, closing: str) -> None:
+    """The JSON library reads what it cannot write again."""
+    for levels in (100, 500, 1100, 100_000):
+        parameters = f'{{"text": {opening * levels}1{closing * levels}}}'
+        text = f'{{"reasoning": "", "action": "respond", "confidence": 1, "parameters": {parameters}}}'
+        found = parse(CHARTER, reply(text))
+        assert isinstance(found, Malformed)
+
+
+def test_many_brackets_side_by_side_are_no_nesting() -> None:
+    found = parse(CHARTER, reply(answer("respond", text="[{" * 500)))
+    assert not isinstance(found, Malformed)

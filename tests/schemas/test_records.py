@@ -144,3 +144,33 @@ def test_an_older_producer_is_read_by_the_newer_schema() -> None:
     schemaless_writer(buffer, parse_schema(old), {"id": "1", "source": "s", "type": "t", "subject": "x", "time": when})
     event = Codec(IDS, lambda _: old).decode(records.Event, buffer.getvalue())
     assert event == records.Event(id="1", source="s", type="t", subject="x", time=when)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        (records.Decision, "confidence", float("nan")),
+        (records.Decision, "confidence", 1.01),
+        (records.Decision, "cost_microusd", -1),
+        (records.Decision, "case.step", -1),
+        (records.Decision, "case.spent.actions", -1),
+        (records.Decision, "case.spent.external_calls", -1),
+        (records.Decision, "case.spent.model_calls", -1),
+        (records.Decision, "case.spent.cost_microusd", -1),
+        (records.Case, "reserved_microusd", -1),
+        (records.BudgetEntry, "amount_microusd", -1),
+        (records.BudgetEntry, "tokens", -1),
+    ],
+)
+def test_numbers_that_would_give_something_back_are_no_record(
+    kind: type[records.Record], path: str, value: float
+) -> None:
+    [sample] = [sample for sample in SAMPLES if type(sample) is kind]
+    with pytest.raises(Undecodable, match=path.rpartition(".")[2]):
+        CODEC.decode(kind, CODEC.encode(_with(sample, path, value)))
+
+
+def _with(record: records.Record, path: str, value: object) -> records.Record:
+    """A copy that nobody has checked."""
+    name, _, rest = path.partition(".")
+    return record.model_copy(update={name: _with(getattr(record, name), rest, value) if rest else value})

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from processors.provenance import payload_sha256
 from schemas.records import ApprovalReply, Reminder
 from schemas.topics import ACT, APPROVALS, LATER
 from streams.stages.act import Act
-from streams.stages.approvals import EXPIRES_AFTER, EXPIRY, payload_sha256
+from streams.stages.approvals import EXPIRES_AFTER, EXPIRY
 from tests.processors.examples import NOW, case, compiled
 from tests.streams.stages.bench import CODEC, Bench, Clock, audited, in_force, said, words
 from tests.streams.stages.world import World, decision
