@@ -4,6 +4,7 @@ Faust reads the topics, balances partitions and recovers tables. What it loses b
 table writes that nobody awaited, records skipped after a rebalance, failing agents that acknowledge) is done here:
 
     stage.py        the Faust app of one stage: agent -> dispatch -> guard -> committer -> position
+    batches.py      Faust's consumer, handing on many records at a time
     guard.py        the one guard around every record: changes, a dead letter, or the process stops
     committer.py    state before words: table writes are durable before anything is said, then the record is done
     positions.py    in-order acknowledgement and contiguity for each partition (pure)

@@ -4,19 +4,24 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from faust.types import EventT
+from faust.types.tuples import Message as FaustMessage
 
 from schemas.records import Record
 from schemas.topics import Topic
 from streams.runtime.producer import Headers
 
 R = TypeVar("R", bound=Record)
-RawEvent = EventT[Any]
-
 TRACEPARENT = "traceparent"
 _WELL_FORMED = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """A record as it came, undecoded."""
+
+    message: FaustMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,18 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import AuthProtocol, SASLMechanism
 
+from streams.runtime.batches import travel_together
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.sensor import QuietMonitor
 
 DAY_S = 86_400.0
+# Of up to 200 records each; a partition is paused above it.
+BATCHES_BUFFERED = 32
 
 
 def build(app_id: str, policy: WorkerPolicy) -> faust.App:
     """The app; nothing connects before it starts."""
-    return faust.App(
+    app = faust.App(
         app_id,
         broker=_broker_urls(policy.client_config),
         broker_credentials=_credentials(policy.client_config),
@@ -38,7 +41,7 @@ def build(app_id: str, policy: WorkerPolicy) -> faust.App:
         broker_rebalance_timeout=max(60.0, policy.session_timeout_s),
         broker_request_timeout=max(90.0, policy.session_timeout_s),
         stream_wait_empty=False,
-        stream_buffer_maxsize=4096,
+        stream_buffer_maxsize=BATCHES_BUFFERED,
         stream_processing_timeout=DAY_S,
         stream_recovery_delay=0.0,
         table_standby_replicas=0,
@@ -51,6 +54,8 @@ def build(app_id: str, policy: WorkerPolicy) -> faust.App:
         # Nothing is kept there with memory://, but Faust makes the folder, and containers are read-only.
         datadir=str(Path(tempfile.gettempdir()) / app_id),
     )
+    travel_together(app)
+    return app
 
 
 def _broker_urls(config: Mapping[str, Any]) -> list[str]:

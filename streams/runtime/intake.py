@@ -54,11 +54,12 @@ class Intake:
         position = self._positions.get(tp) or await self._open(tp)
         if position.judge(offset) is Arrival.SEEN:
             return None
-        await self._wait_for_room()
+        if self.closed or self.in_flight >= self._policy.in_flight:
+            await self._wait_for_room()
+        if position.judge(offset) is Arrival.GAP and epoch == self.epoch:
+            await self._judge_gap(tp, position, offset)
         if epoch != self.epoch:
             return None
-        if position.judge(offset) is Arrival.GAP:
-            await self._judge_gap(tp, position, offset)
         position.accept(offset)
         self.accepted += 1
         self._records.inc()

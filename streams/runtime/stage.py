@@ -7,6 +7,7 @@ log) or converses with the outside (`Converse` handlers: records at once, those 
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import faust
@@ -27,8 +28,6 @@ from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Producer
 from streams.runtime.tables import FactTable
 
-# The loop gets a turn after so many records, so that a full partition does not hold up commits and timers.
-RECORDS_A_TURN = 200
 REVOKE_DRAIN_S = 5.0
 
 
@@ -95,7 +94,13 @@ class Stage:
         self._handlers.bind(tables, Commit(self._committer, self._freeze_guard))
         names = [self._policy.topic_prefix + route.topic.name for route in self._routes]
         topic = self.app.topic(
-            *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
+            *names,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+            acks=False,
         )
         self.app.agent(topic, name=self.name)(self._consume)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]  # a signal's first argument is its sender
@@ -111,13 +116,19 @@ class Stage:
     # -- records
 
     async def _consume(self, stream: Any) -> None:
-        async for event in stream.noack().events():
+        async for batch in stream.noack().events():
+            await self._consume_batch(map(RawEvent, batch.message.value))
+            # The loop gets a turn, so that a full partition does not hold up commits and timers.
+            await asyncio.sleep(0)
+
+    async def _consume_batch(self, events: Iterable[RawEvent]) -> None:
+        epoch = self._intake.epoch
+        for event in events:
             finish = await self._intake.accept(event)
-            if finish is None:
-                continue
-            self._dispatch(event, finish)
-            if self._intake.accepted % RECORDS_A_TURN == 0:
-                await asyncio.sleep(0)
+            if epoch != self._intake.epoch:
+                return  # revoked meanwhile: the rest is delivered again, here or elsewhere
+            if finish is not None:
+                self._dispatch(event, finish)
 
     def _dispatch(self, event: RawEvent, finish: Finish) -> None:
         if not self._handlers.converses:

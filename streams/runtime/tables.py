@@ -14,12 +14,12 @@ import heapq
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import faust
-from faust.types import TP
+from faust.types import TP, EventT
 
 from streams.runtime.changes import Put
-from streams.runtime.delivery import RawEvent
 from streams.runtime.producer import Message
 
 # term (ms), expires_at (epoch seconds, 0 never)
@@ -66,7 +66,7 @@ class FactTable(faust.Table[bytes, bytes]):
         value = None if put.value is None else ENVELOPE.pack(self._terms[put.partition], put.expires_at) + put.value
         return Message(self._changelog_name, put.key, value, partition=put.partition)
 
-    def apply_changelog_batch(self, batch: Iterable[RawEvent]) -> None:
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Recovery: Faust hands the changelog over in order."""
         for event in batch:
             message = event.message

@@ -1,16 +1,11 @@
 """Records as Faust hands them to a stage."""
 
-from typing import cast
-
-import faust
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from faust.types.tuples import Message as FaustMessage
 
 from streams.runtime.delivery import RawEvent
 from streams.runtime.producer import Headers
-
-APP = faust.App("arrivals", broker="kafka://nowhere", store="memory://")
 
 
 def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> RawEvent:
@@ -29,4 +24,4 @@ def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers
         serialized_value_size=len(value or b""),
         tp=tp,
     )
-    return cast(RawEvent, faust.Event(APP, key, value, list(headers), message))
+    return RawEvent(message)

@@ -1,0 +1,74 @@
+"""Faust's Kafka consumer, handing on many records at a time.
+
+Named in `faust_app.py`, unpacked by the stage. For each record Faust wakes two tasks, takes a lock, passes a queue and
+runs a generator, which costs as much as what a stage does with it. Here the records of a partition travel together as
+the value of one message; changelogs go one by one, as recovery expects them.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message
+
+# No partition waits for longer than so many records of another.
+RECORDS_AT_ONCE = 200
+
+
+class BatchConsumer(aiokafka.Consumer):
+    """Gives `(partition, message)` whose value is a tuple of records as messages, its offset that of the last."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
+        """What was fetched, as long as the partitions stay ours."""
+        fetched, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        for tp, records in in_turns(fetched or {}):
+            if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if active is not None and tp not in active and tp not in self._buffered_partitions:
+                continue
+            messages = tuple(self._to_message(tp, record) for record in records)
+            if self._is_changelog_tp(tp):
+                for message in messages:
+                    yield tp, message
+            else:
+                yield tp, _together(tp, messages)
+
+
+class BatchTransport(aiokafka.Transport):
+    """Faust's aiokafka transport with that consumer."""
+
+    Consumer = BatchConsumer
+
+
+def travel_together(app: faust.App) -> None:
+    """Let `app` consume in batches."""
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+
+
+def in_turns(fetched: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Sequence[Any]]]:
+    """Each partition's records in order, at most `RECORDS_AT_ONCE` of each in its turn."""
+    longest = max(map(len, fetched.values()), default=0)
+    for start in range(0, longest, RECORDS_AT_ONCE):
+        for tp, records in fetched.items():
+            if start < len(records):
+                yield tp, records[start : start + RECORDS_AT_ONCE]
+
+
+def _together(tp: TP, messages: tuple[Message, ...]) -> Message:
+    last = messages[-1]
+    return ConsumerMessage(
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=last.offset,
+        timestamp=last.timestamp,
+        timestamp_type=last.timestamp_type,
+        headers=[],
+        key=None,
+        value=messages,  # type: ignore[arg-type]  # only our stage unpacks it
+        checksum=None,
+        tp=tp,
+        generation_id=last.generation_id,
+    )
