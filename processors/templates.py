@@ -4,6 +4,7 @@ The charter's fields check every template when a charter is read; `charter/compi
 rules, playbooks and prompts.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -17,6 +18,7 @@ from processors.scopes import Scope
 MAX_RENDERED_CHARACTERS = 262_144
 
 Render = Callable[[Scope], Any]
+_PATH = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 _RENDER_ERRORS = (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 
@@ -130,7 +132,26 @@ def _compile_text(source: str) -> Render:
         template = _environment().from_string(source)
         return lambda scope: _bounded(_guarded(template.render, scope))
     evaluate = _environment().compile_expression(expression, undefined_to_none=False)
-    return lambda scope: _bounded(_plain(_guarded(evaluate, scope)))
+    path = _PATH.fullmatch(expression)
+    return _lookup(expression.split("."), evaluate) if path else lambda scope: _evaluated(evaluate, scope)
+
+
+def _lookup(path: list[str], evaluate: Callable[..., Any]) -> Render:
+    """What most templates are, a path through mappings, is looked up; Jinja says what is wrong with any other."""
+
+    def render(scope: Scope) -> Any:
+        value: Any = scope.values
+        for name in path:
+            if not isinstance(value, dict) or name not in value:
+                return _evaluated(evaluate, scope)
+            value = value[name]
+        return _bounded(_plain(value))
+
+    return render
+
+
+def _evaluated(evaluate: Callable[..., Any], scope: Scope) -> Any:
+    return _bounded(_plain(_guarded(evaluate, scope)))
 
 
 def _single_expression(source: str) -> str | None:

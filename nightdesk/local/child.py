@@ -28,7 +28,10 @@ class Child:
     restart_at: float | None = None
 
     def start(self) -> None:
-        """On a leash and in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+        """On a leash and in a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor.
+
+        Not in a session of its own: Linux shares processor time among sessions first, and niceness would mean nothing.
+        """
         self.restart_at = None
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LARGEST_OLD_LOG_BYTES:
@@ -41,7 +44,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self.environment | dict(self.part.environment),
-                start_new_session=True,
+                process_group=0,
             )
 
     @property

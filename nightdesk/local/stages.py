@@ -8,18 +8,26 @@ from streams.catalog import STAGES
 
 
 def stage_parts(stack: LocalStack) -> list[Part]:
-    """One process per stage and one for the sink, each with its metrics and health on a free port."""
-    workers = [_part(stack, stage.name, "worker", stage.name) for stage in STAGES]
+    """One process per stage and one for the sink, each with its metrics and health on a free port.
+
+    They share few cores, so the nearer a stage is to the end, the sooner its turn comes: what was begun is finished
+    first, and a burst waits in `ingest` and not half done in front of `act`.
+    """
+    later_stages = range(len(STAGES) - 1, -1, -1)
+    workers = [
+        _part(stack, stage.name, "worker", stage.name, niceness=2 * later)
+        for stage, later in zip(STAGES, later_stages, strict=True)
+    ]
     return [*workers, _part(stack, "sink", "sink")]
 
 
-def _part(stack: LocalStack, name: str, *arguments: str) -> Part:
+def _part(stack: LocalStack, name: str, *arguments: str, niceness: int = 0) -> Part:
     port = claim_port(0, "")
     url = f"http://{LOOPBACK}:{port}"
     return Part(
         name=name,
         where=f"{url}/metrics",
-        command=python_module("nightdesk", *arguments),
+        command=("nice", "-n", str(niceness), *python_module("nightdesk", *arguments)),
         is_ready=answers_http(f"{url}/readyz"),
         environment=stack.environment() | {"NIGHTDESK_WORKER__METRICS_PORT": str(port)},
         wave=1,

@@ -30,10 +30,11 @@ class Book:
         self.intents = frozenset(progress.intents)
         self.outcomes: list[StepOutcome] = []
         self.states: list[State] = ["pending"] * len(self.steps)
+        self._step_ids = tuple(ids.step_id(decision.decision_id, position) for position in range(len(self.steps)))
         self._scope = decision_scope(decision)
 
     def step_id(self, position: int) -> str:
-        return ids.step_id(self.decision.decision_id, position)
+        return self._step_ids[position]
 
     def add(self, position: int, outcome: StepOutcome) -> None:
         """Take an outcome of the step or of its undo. Raises `IllegalOutcome` where the step cannot have it."""

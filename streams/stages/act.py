@@ -107,7 +107,8 @@ class Act:
         elif disposed.disposition == "refused":
             self._end(errand, Ending("refused", (), reason=disposed.reason))
         else:
-            errand.decision = decision.model_copy(update={"disposition": disposed.disposition})
+            if decision.disposition != disposed.disposition:
+                errand.decision = decision.model_copy(update={"disposition": disposed.disposition})
             await self._run(errand)
 
     async def _run(self, errand: Errand) -> None:
