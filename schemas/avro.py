@@ -32,6 +32,23 @@ def parsed(record: type[Record]) -> dict[str, Any]:
     return cast(dict[str, Any], parse_schema(load(record)))
 
 
+@cache
+def nullable(record: type[Record]) -> tuple[tuple[str, str], ...]:
+    """The fields that may be null, each with the name of its other branch.
+
+    Given `(branch, value)` fastavro takes the branch; otherwise it tries the value against each, field by field.
+    """
+    unions = ((field["name"], field["type"]) for field in parsed(record)["fields"] if isinstance(field["type"], list))
+    return tuple((name, _branch(union)) for name, union in unions)
+
+
+def _branch(union: list[Any]) -> str:
+    [other] = (branch for branch in union if branch != "null")
+    if isinstance(other, str):
+        return other
+    return str(other["name"] if other["type"] == "record" else other["type"])
+
+
 def text(record: type[Record]) -> str:
     """The schema as the registry stores it."""
     return json.dumps(load(record))

@@ -105,14 +105,18 @@ class Codec:
 
 
 def _datum(record: Record) -> dict[str, Any]:
-    # Not model_dump(): this is on the path of every record. A record that nests none is its own datum.
-    fields = record.__dict__
-    nested = {name: _nested(value) for name, value in fields.items() if type(value) not in PLAIN}
-    return {**fields, **nested} if nested else fields
+    # Not model_dump(): this is on the path of every record.
+    datum = {name: value if type(value) in PLAIN else _nested(value) for name, value in record.__dict__.items()}
+    for name, branch in avro.nullable(type(record)):
+        if datum[name] is not None:
+            datum[name] = (branch, datum[name])
+    return datum
 
 
 def _nested(value: Any) -> Any:
-    return [_datum(item) for item in value] if type(value) is tuple else _datum(value)
+    if type(value) is tuple:
+        return [item if type(item) in PLAIN else _nested(item) for item in value]
+    return _datum(value)
 
 
 def _first_problem(error: ValidationError) -> str:

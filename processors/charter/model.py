@@ -91,7 +91,7 @@ class Decide(Part):
     effort: Literal["low", "medium", "high"] | None = None
     prices: dict[str, TokenPrice] = Field(default={})
 
-    @property
+    @cached_property
     def asked(self) -> tuple[str, ...]:
         """The providers that are models."""
         return tuple(name for name in self.provider if name != RULES)
@@ -160,11 +160,11 @@ class Budget(Part):
     per_case_usd: Decimal = Field(default=Decimal(0), ge=0, decimal_places=6, max_digits=15)
     when_spent: Literal["defer", "escalate", "refuse"] = "defer"
 
-    @property
+    @cached_property
     def per_day_microusd(self) -> int:
         return _microusd(self.per_day_usd)
 
-    @property
+    @cached_property
     def per_case_microusd(self) -> int:
         return _microusd(self.per_case_usd)
 

@@ -5,7 +5,7 @@ nothing.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from schemas.codec import Codec
 from schemas.records import AuditRecord, Record
@@ -23,8 +23,7 @@ class RecordTooLarge(ValueError):
     """A record would not fit its topic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """A fact to remember; `value` None forgets it."""
 
     table: "FactTable"

@@ -3,8 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from faust.types.tuples import Message as FaustMessage
 
@@ -17,15 +16,13 @@ TRACEPARENT = "traceparent"
 _WELL_FORMED = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
+class RawEvent(NamedTuple):
     """A record as it came, undecoded."""
 
     message: FaustMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery(Generic[R]):
+class Delivery(NamedTuple, Generic[R]):
     """One record of a topic, at its place in the log."""
 
     record: R

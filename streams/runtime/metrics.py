@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-RECORDS = Counter("nightdesk_records_total", "Records taken into work", ["stage"])
+RECORDS = Counter("nightdesk_records_total", "Records read, those that came again with them", ["stage"])
 DEAD_LETTERS = Counter(
     "nightdesk_dead_letters_total", "Records that ended as dead letters", ["stage", "topic", "error"]
 )

@@ -7,8 +7,7 @@ retry; Faust's own producer is not used (it cost most of the time of a hop, and 
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Message as Report
@@ -17,8 +16,7 @@ from confluent_kafka import Producer as RdKafkaProducer
 Headers = tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What goes to a topic. `partition` -1 lets the key decide (murmur2, as Java clients do)."""
 
     topic: str
