@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "status": Command("nightdesk.commands.status", "status", "Say where things run and how far behind each stage is."),
     "approvals": Command("nightdesk.commands.approvals", "app", "What waits for a person, and the person's answer."),
     "budget": Command("nightdesk.commands.budget", "app", "What agents spend, and whether the books agree."),
+    "dlq": Command("nightdesk.commands.dlq", "app", "What could not be done, why, and what becomes of it."),
     "pause": Command("nightdesk.commands.switches", "pause", "Let an agent do nothing more until resume."),
     "resume": Command("nightdesk.commands.switches", "resume", "Let an agent act again."),
     "stop-all": Command("nightdesk.commands.switches", "stop_all", "Let no agent do anything more until resume '*'."),

@@ -17,7 +17,12 @@ from schemas.registry import Registry
 def registered_codec(settings: Settings) -> Iterator[Codec]:
     """A codec for the block; it asks the registry for schemas that it meets. Raises `Failure`."""
     with SchemaRegistryClient(settings.schema_registry.client_config()) as client:
-        yield _codec(client, settings.kafka.topic_prefix)
+        try:
+            yield _codec(client, settings.kafka.topic_prefix)
+        except RegistryUnavailable as error:
+            raise Failure(
+                str(error), "Start it, or correct NIGHTDESK_SCHEMA_REGISTRY__URL", ExitCode.UNREACHABLE
+            ) from error
 
 
 def _codec(client: SchemaRegistryClient, topic_prefix: str) -> Codec:
@@ -25,7 +30,3 @@ def _codec(client: SchemaRegistryClient, topic_prefix: str) -> Codec:
         return Registry(client).codec(topic_prefix)
     except UnknownSchema as error:
         raise Failure(str(error)) from error
-    except RegistryUnavailable as error:
-        raise Failure(
-            str(error), "Start it, or correct NIGHTDESK_SCHEMA_REGISTRY__URL", ExitCode.UNREACHABLE
-        ) from error

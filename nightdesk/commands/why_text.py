@@ -27,7 +27,7 @@ def money(microusd: int) -> str:
 
 
 def _lines(story: Story) -> Iterator[str]:
-    yield _clean(story.subject)
+    yield clean(story.subject)
     told = set()
     for event in story.events:
         yield from _event(event)
@@ -40,7 +40,7 @@ def _lines(story: Story) -> Iterator[str]:
             yield from _case(case)
     if story.other_subjects:
         yield ""
-        yield f"also found under: {_clean(', '.join(story.other_subjects))}"
+        yield f"also found under: {clean(', '.join(story.other_subjects))}"
 
 
 def _event(event: EventStory) -> Iterator[str]:
@@ -48,11 +48,11 @@ def _event(event: EventStory) -> Iterator[str]:
     name = (
         f"{event.event_type} {event.event_id} from {event.event_source}" if event.event_id else "that could not be read"
     )
-    yield f"event {_clean(name)}, {_time(event.time or event.received_at)}"
+    yield f"event {clean(name)}, {_time(event.time or event.received_at)}"
     if event.data is not None:
         yield f"  data        {_data(event.data)}"
     if not event.case_ids:
-        yield f"  {event.status:<11} {_clean(event.reason)}"
+        yield f"  {event.status:<11} {clean(event.reason)}"
 
 
 def _case(case: CaseStory) -> Iterator[str]:
@@ -89,9 +89,9 @@ def _decision(decision: DecisionStory) -> Iterator[str]:
     prompt = f", prompt {decision.prompt_sha256[:12]}" if decision.prompt_sha256 else ""
     yield f"    by        {model}{prompt}, {decision.latency_ms} ms, {money(decision.cost_microusd)}"
     for fallback in decision.fallbacks:
-        yield f"    not by    {fallback.get('provider')}: {_clean(str(fallback.get('reason')))}"
+        yield f"    not by    {fallback.get('provider')}: {clean(str(fallback.get('reason')))}"
     if decision.reasoning:
-        yield f"    because   {_clean(decision.reasoning)}"
+        yield f"    because   {clean(decision.reasoning)}"
     if decision.parameters:
         yield f"    with      {_data(decision.parameters)}"
     for verdict in decision.verdicts:
@@ -109,14 +109,15 @@ def _outcome(outcome: OutcomeStory) -> str:
 
 
 def _because(reason: str) -> str:
-    return f" ({_clean(reason)})" if reason else ""
+    return f" ({clean(reason)})" if reason else ""
 
 
 def _data(value: Any) -> str:
-    return _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Text that others wrote, fit for a terminal."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}… ({len(shown)} characters)"
 

@@ -1,0 +1,112 @@
+"""Dead letters as people and scripts read them. Called by `nightdesk dlq`.
+
+Pure: letters in, text and JSON out. What others wrote is shown without control characters.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+from nightdesk.commands.why_text import clean
+from nightdesk.dead_letters.reading import Letter, Original
+from schemas.records import Record
+
+MESSAGE_CHARACTERS = 80
+BYTES_SHOWN = 400
+
+
+def row(letter: Letter) -> dict[str, Any]:
+    """A letter of `list --output json`: fields are added, never renamed."""
+    about, end = letter.about, letter.end
+    return {
+        "dead_letter_id": about.dead_letter_id,
+        "state": letter.state,
+        "stage": about.stage,
+        "topic": about.topic,
+        "partition": about.partition,
+        "offset": about.offset,
+        "time": about.time.isoformat(),
+        "subject": about.subject,
+        "case_id": about.case_id,
+        "attempted": about.attempted,
+        "error": about.error,
+        "message": about.message,
+        "attempts": about.attempts,
+        "replay_of": about.replay_of,
+        "size_bytes": letter.size_bytes,
+        "end": None if end is None else end.model_dump(mode="json", exclude={"dead_letter_id"}),
+    }
+
+
+def line(letter: Letter) -> dict[str, Any]:
+    """A letter as a row of the table."""
+    about = letter.about
+    return {
+        "id": about.dead_letter_id[:13],
+        "state": letter.state,
+        "time": about.time.strftime("%Y-%m-%d %H:%M"),
+        "stage": about.stage,
+        "subject": clean(about.subject or ""),
+        "tries": about.attempts,
+        "why": f"{about.error}: {clean(about.message)[:MESSAGE_CHARACTERS]}",
+    }
+
+
+def document(letter: Letter, original: Original, record: Record | None) -> dict[str, Any]:
+    """A letter of `show --output json`. Bytes are base64; `record` is null where this version cannot read it."""
+    about = letter.about
+    return {
+        **row(letter),
+        "traceback": about.traceback,
+        "program_version": about.program_version,
+        "timestamp_ms": about.timestamp_ms,
+        "key_base64": _base64(original.key),
+        "value_base64": _base64(original.value),
+        "headers": [{"name": name, "value_base64": _base64(value)} for name, value in original.headers],
+        "record": None if record is None else record.model_dump(mode="json"),
+    }
+
+
+def tell(letter: Letter, original: Original, record: Record | None) -> str:
+    """A letter as people read it."""
+    return "\n".join(_lines(letter, original, record))
+
+
+def _lines(letter: Letter, original: Original, record: Record | None) -> Iterator[str]:
+    about, end = letter.about, letter.end
+    tries = "" if about.attempts == 1 else f", try {about.attempts}, a replay of {about.replay_of}"
+    yield f"dead letter {about.dead_letter_id}: {letter.state}" + (
+        "" if end is None else f" by {clean(end.person)}, {end.time:%Y-%m-%d %H:%M:%S UTC}" + _because(end.reason)
+    )
+    yield f"  record      {about.topic}, partition {about.partition}, offset {about.offset}: {letter.size_bytes} bytes"
+    yield f"  subject     {clean(about.subject or '')}" + (f", case {about.case_id}" if about.case_id else "")
+    yield f"  attempted   {about.attempted or '?'} by {about.stage} {about.program_version}{tries}"
+    yield f"  failed      {about.time:%Y-%m-%d %H:%M:%S UTC}, {about.error}: {clean(about.message)}"
+    for name, value in original.headers:
+        yield f"  header      {clean(name)}: {_shown(value)}"
+    yield f"  key         {_shown(original.key)}"
+    if record is None:
+        yield f"  bytes       {_shown(original.value)}"
+    else:
+        yield f"  says        {clean(json.dumps(record.model_dump(mode='json'), ensure_ascii=False))}"
+    for text in about.traceback.rstrip().splitlines():
+        yield f"    {clean(text)}"
+
+
+def _because(reason: str) -> str:
+    return f" ({clean(reason)})" if reason else ""
+
+
+def _shown(value: bytes | None) -> str:
+    """Bytes on a line, the unprintable ones escaped."""
+    if value is None:
+        return "none"
+    rest = f"… ({len(value)} bytes: --raw FILE has them all)" if len(value) > BYTES_SHOWN else ""
+    return repr(value[:BYTES_SHOWN])[2:-1] + rest
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()

@@ -1,0 +1,211 @@
+"""`nightdesk dlq`: letters are found, shown whole, sent again as they came, and ended where everybody sees it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightdesk.registered_codec import registered_codec
+from nightdesk.settings import Settings
+from schemas.codec import Codec
+from schemas.records import AuditRecord
+from schemas.topics import ACT
+from tests.nightdesk.command_line import CommandLine
+from tests.nightdesk.letters import Buried, event, everything
+
+HOSTILE = b"\x00\xff\n\r\x1b[2J" + bytes(range(256))
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def codec(topics: Settings) -> Iterator[Codec]:
+    with registered_codec(topics) as codec:
+        yield codec
+
+
+@pytest.fixture
+def bury(topics: Settings, codec: Codec) -> Buried:
+    return Buried(topics, codec)
+
+
+def ids(result: Any) -> list[str]:
+    return [letter["dead_letter_id"] for letter in result.json()]
+
+
+def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id = bury.event(7)
+    [letter] = nightdesk("dlq", "list", "--output", "json").json()
+    assert letter == {
+        "dead_letter_id": letter_id,
+        "state": "open",
+        "stage": "ingest",
+        "topic": "ingest",
+        "partition": 1,
+        "offset": 1,
+        "time": "2026-11-20T08:01:00+00:00",
+        "subject": "t-7",
+        "case_id": None,
+        "attempted": "_refuse",
+        "error": "ConnectionError",
+        "message": "the other side hung up\x1b[2J",
+        "attempts": 1,
+        "replay_of": None,
+        "size_bytes": len(bury.codec.encode(event(7))),
+        "end": None,
+    }
+    assert "\x1b" not in nightdesk("dlq", "list").out
+
+
+def test_filters_say_which_letters_are_meant(nightdesk: CommandLine, bury: Buried) -> None:
+    unreadable, at_act, third = bury(b"x"), bury(b"y", topic=ACT, stage="act"), bury.event(3)
+    for options, expected in {
+        (): [unreadable, at_act, third],
+        ("--topic", "act"): [at_act],
+        ("--stage", "ingest"): [unreadable, third],
+        ("--error", "ConnectionError"): [third],
+        ("--subject", "t-3"): [third],
+        ("--since", "2026-11-20T08:02"): [at_act, third],
+        ("--until", "2026-11-20T10:02:00+02:00"): [unreadable],
+        ("--since", "1h"): [],
+        ("--limit", "2"): [unreadable, at_act],
+        ("--state", "replayed"): [],
+    }.items():
+        assert ids(nightdesk("dlq", "list", "-o", "json", *options)) == expected, options
+
+
+WRONG: tuple[tuple[tuple[str, ...], int, str], ...] = (
+    (("list", "--since", "yesterday"), 2, "'yesterday' is no time"),
+    (("list", "--topic", "control"), 2, "no topic 'control' has dead letters"),
+    (("show", "0" * 36), 3, "there is no dead letter"),
+    (("replay",), 2, "Name ids, give a filter, or say --all"),
+    (("replay", "--all"), 3, "no dead letter of this kind is open"),
+    (("discard", "--all"), 2, "--reason"),
+    (("discard", "--reason", "old"), 2, "nothing says which letters"),
+)
+
+
+@pytest.mark.usefixtures("topics")
+def test_wrong_usage_says_what_to_do(nightdesk: CommandLine) -> None:
+    for arguments, code, said in WRONG:
+        result = nightdesk("dlq", *arguments)
+        assert (result.code, result.out) == (code, ""), arguments
+        assert said in result.err
+
+
+@pytest.mark.parametrize("value", [HOSTILE, b"", None, b"x" * 3_000_000])
+def test_the_bytes_come_back_as_they_came(
+    nightdesk: CommandLine, bury: Buried, tmp_path: Path, value: bytes | None
+) -> None:
+    headers = (("x-own", b"\xff\x00"), ("x-own", b"again"), ("traceparent", TRACE))
+    letter_id = bury(value, b"\xfe", headers)
+    assert nightdesk("dlq", "show", letter_id, "--raw", str(tmp_path / "raw")).out == ""
+    assert (tmp_path / "raw").read_bytes() == (value or b"")
+    shown = nightdesk("dlq", "show", letter_id[:8], "--output", "json").json()
+    assert shown["value_base64"] == (None if value is None else base64.b64encode(value).decode())
+    assert base64.b64decode(shown["key_base64"]) == b"\xfe"
+    assert tuple((one["name"], base64.b64decode(one["value_base64"])) for one in shown["headers"]) == headers
+    assert shown["record"] is None
+    assert "Traceback" in shown["traceback"]
+    told = nightdesk("dlq", "show", letter_id).out
+    assert "read as Event" in told
+    assert "\x1b" not in told
+
+
+def test_what_can_be_read_is_shown_as_it_reads(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id = bury.event(3)
+    assert nightdesk("dlq", "show", letter_id, "-o", "json").json()["record"]["id"] == "evt-3"
+    assert '"id": "evt-3"' in nightdesk("dlq", "show", letter_id).out
+
+
+def test_an_id_may_be_short_and_must_mean_one(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id = bury(b"x")
+    assert nightdesk("dlq", "show", letter_id[:6]).code == 0
+    refused = nightdesk("dlq", "show", letter_id[:5])
+    assert (refused.code, "Give more of the id" in refused.err) == (2, True)
+
+
+def test_replay_sends_the_record_as_it_came_and_remembers_it(
+    nightdesk: CommandLine, bury: Buried, codec: Codec
+) -> None:
+    other = bury(b"other", b"o", partition=0)
+    letter_id = bury(HOSTILE, b"k", (("x-own", b"\xff"),), partition=3)
+    done = nightdesk("dlq", "replay", letter_id, "--reason", "fixed", "-o", "json").json()
+    assert (done["verdict"], done["dry_run"]) == ("replayed", False)
+    assert [letter["dead_letter_id"] for letter in done["letters"]] == [letter_id]
+
+    [sent] = everything(bury.settings, "ingest")
+    assert (sent.key(), sent.value(), sent.partition()) == (b"k", HOSTILE, 3)
+    assert sent.headers() == [
+        ("x-own", b"\xff"),
+        ("nightdesk.replay_of", letter_id.encode()),
+        ("nightdesk.replay.attempts", b"1"),
+    ]
+    assert ids(nightdesk("dlq", "list", "-o", "json")) == [other]
+    [replayed] = nightdesk("dlq", "list", "--state", "replayed", "-o", "json").json()
+    assert (replayed["dead_letter_id"], replayed["end"]["reason"]) == (letter_id, "fixed")
+    lines = [codec.decode(AuditRecord, message.value()) for message in everything(bury.settings, "audit")]
+    [line] = [line for line in lines if line.kind == "replayed"]
+    assert (line.subject, line.status) == ("k", "running")
+    assert line.reason.endswith(": fixed")
+
+
+def test_a_dry_run_changes_nothing(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id = bury(b"x")
+    before = {topic: len(everything(bury.settings, topic)) for topic in ("ingest", "ingest.dlq", "audit")}
+    for arguments in (("replay", "--all"), ("discard", "--all", "--reason", "old")):
+        told = nightdesk("dlq", *arguments, "--dry-run")
+        assert letter_id[:13] in told.out
+        assert "1 would be" in told.out
+    assert before == {topic: len(everything(bury.settings, topic)) for topic in before}
+    assert ids(nightdesk("dlq", "list", "-o", "json")) == [letter_id]
+
+
+def test_a_letter_is_replayed_once_unless_somebody_insists(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id = bury(b"x")
+    assert nightdesk("dlq", "replay", letter_id).code == 0
+    refused = nightdesk("dlq", "replay", letter_id)
+    assert (refused.code, "--again" in refused.err) == (3, True)
+    assert nightdesk("dlq", "replay", letter_id, "--again").code == 0
+    assert len(everything(bury.settings, "ingest")) == 2
+
+
+def test_what_is_discarded_is_not_sent_and_can_still_be_read(nightdesk: CommandLine, bury: Buried) -> None:
+    letter_id, other = bury(b"x", b"a"), bury(b"y", b"b")
+    assert nightdesk("dlq", "discard", letter_id, "--reason", "a test").code == 0
+    assert everything(bury.settings, "ingest") == []
+    assert ids(nightdesk("dlq", "list", "-o", "json")) == [other]
+    shown = nightdesk("dlq", "show", letter_id, "-o", "json").json()
+    assert (shown["state"], shown["end"]["reason"], shown["value_base64"]) == ("discarded", "a test", "eA==")
+
+
+def test_a_letter_that_was_buried_twice_is_one(nightdesk: CommandLine, bury: Buried) -> None:
+    bury(b"x")
+    bury.minutes = 0
+    bury(b"x")
+    assert len(everything(bury.settings, "ingest.dlq")) == 2
+    assert len(nightdesk("dlq", "list", "-o", "json").json()) == 1
+    assert nightdesk("dlq", "replay", "--all").code == 0
+    assert len(everything(bury.settings, "ingest")) == 1
+
+
+def test_a_thousand_letters_are_replayed_in_their_order(nightdesk: CommandLine, bury: Buried) -> None:
+    """More than one batch of them, and each once."""
+    for number in range(450):
+        bury(str(number).encode(), partition=2)
+    assert nightdesk("dlq", "replay", "--all").code == 0
+    assert [message.value() for message in everything(bury.settings, "ingest")] == [str(n).encode() for n in range(450)]
+    assert nightdesk("dlq", "list", "-o", "json").json() == []
+
+
+def test_records_of_others_are_counted_and_passed_over(nightdesk: CommandLine, bury: Buried) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer(bury.settings.kafka.client_config())
+    producer.produce(bury.settings.kafka.topic_prefix + "ingest.dlq", b"x", headers=[("nightdesk.dead_letter", b"no")])
+    producer.flush(30)
+    result = nightdesk("dlq", "list", "-o", "json")
+    assert (result.json(), "1 records" in result.err) == ([], True)
