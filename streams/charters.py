@@ -7,6 +7,7 @@ version is compiled once. A running case keeps the version that it began with, s
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -45,7 +46,9 @@ class Control:
             if command.kind == "charter" and command.charter and command.charter_version:
                 name = (command.agent, command.charter_version)
                 if name not in self._compiled:
-                    self._compiled[name] = compile_charter(charter_from_json(command.charter))
+                    # Named as it was applied: cases that began with an older program know it by that name.
+                    compiled = compile_charter(charter_from_json(command.charter))
+                    self._compiled[name] = replace(compiled, version=command.charter_version)
             elif command.kind == "promote" and command.charter_version:
                 self._promoted[command.agent] = command.charter_version
             else:

@@ -46,6 +46,15 @@ def test_a_new_version_takes_over_and_the_old_one_stays_for_its_cases() -> None:
     assert control.charter("desk", CHARTER.version).version == CHARTER.version
 
 
+def test_a_version_keeps_the_name_under_which_an_older_program_applied_it() -> None:
+    """Its own hash of the same charter may have been another."""
+    control = Control()
+    control.obey(_applied().model_copy(update={"key": "desk/older", "charter_version": "older"}))
+    control.obey(_promoted("older"))
+    [current] = control.current()
+    assert control.charter(current.agent, current.version) is current
+
+
 @pytest.mark.parametrize("kind", ["pause", "stop_all"])
 @pytest.mark.parametrize("agent", ["*", "desk"])
 def test_an_order_to_stop_stands_until_it_is_taken_back(kind: str, agent: str) -> None:
