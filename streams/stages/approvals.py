@@ -48,9 +48,9 @@ class Approvals:
         self._held = tables["approvals"]
 
     def payload_held(self, decision: Decision, changes: Changes) -> str | None:
-        """What is held under this decision's id, answered or not."""
+        """What is held under this decision's id, answered or not. The hash that was shown may be an older program's."""
         held = self._read(changes.partition, decision.decision_id)
-        return None if held is None else held.payload_sha256
+        return None if held is None else payload_sha256(held.decision)
 
     def hold(self, decision: Decision, traceparent: str, changes: Changes, reason: str = "") -> None:
         """Put the decision aside; one that is held already says the same and changes nothing."""

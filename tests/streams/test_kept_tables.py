@@ -3,7 +3,8 @@
 import pytest
 
 from streams.catalog import STAGES
-from tests.streams.kept.stories import STORIES, Story
+from tests.streams.kept.stories import STORIES
+from tests.streams.kept.stories.story import Story
 from tests.streams.kept.tables import is_kept, kept, left_by, versions
 
 CASES = [
