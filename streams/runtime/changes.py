@@ -43,6 +43,7 @@ class Changes:
     headers: Headers = ()
     puts: list[Put] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    puts_once_said: list[Put] = field(default_factory=list)
 
     def put(self, table: "FactTable", key: str, value: bytes, expires_at: float = 0.0) -> None:
         """Remember `value` under `key`; `expires_at` is epoch seconds, 0 for never. An empty value is an error."""
@@ -50,6 +51,15 @@ class Changes:
             raise ValueError("a fact is never empty: Faust's recovery would drop it")
         _check_size(table.name, value)
         self.puts.append(Put(table, self.partition, key.encode(), value, expires_at))
+
+    def put_once_said(self, table: "FactTable", key: str, value: bytes, expires_at: float = 0.0) -> None:
+        """The same, when every record here is durable and not before.
+
+        For what time causes: no record comes again to say it, so a fact that it was said must not outlive the words.
+        """
+        following = self.empty()
+        following.put(table, key, value, expires_at)
+        self.puts_once_said.extend(following.puts)
 
     def empty(self) -> "Changes":
         """New changes of the same delivery, for a step that must be durable before the end."""

@@ -53,7 +53,14 @@ class Committer:
             group.facts[put.table.name, put.partition, put.key] = put.table.write(put)
         group.messages.extend(changes.messages)
         group.done.append(done)
+        if changes.puts_once_said:
+            group.done.append(lambda: self._remember_what_was_said(changes))
         self._schedule()
+
+    def _remember_what_was_said(self, changes: Changes) -> None:
+        following = changes.empty()
+        following.puts.extend(changes.puts_once_said)
+        self.submit(following, _nothing)
 
     async def commit(self, changes: Changes) -> None:
         """The same, waited for: a conversation's durable step."""
@@ -124,3 +131,7 @@ class Committer:
         if epoch == self._epoch:
             for done in group.done:
                 done()
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

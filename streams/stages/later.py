@@ -1,8 +1,8 @@
 """Later: durable timers. A reminder is remembered until it is due, then said once on the topic that it names.
 
 `timers` holds every reminder that is not due and, for a day, the ids of those that were said: the same reminder again
-(a redelivery, a stage that repeats itself) finds that it was. A process that dies says it again at worst; ids are
-derived, so readers drop the second.
+(a redelivery, a stage that repeats itself) finds that it was. It is marked as said when it durably was, because no
+record would come again to say it; a process that dies says it again at worst, and readers drop the second of an id.
 """
 
 import heapq
@@ -98,7 +98,7 @@ class Later:
         changes.headers = (("traceparent", trace.encode()),) if trace else ()
         changes.send(BY_NAME[reminder.topic], reminder.key, reminder.value)
         fired = orjson.dumps({"state": "fired", "at": now.astimezone(UTC).isoformat()})
-        changes.put(self._timers, reminder_id, fired, now.timestamp() + FIRED_FOR_S)
+        changes.put_once_said(self._timers, reminder_id, fired, now.timestamp() + FIRED_FOR_S)
 
 
 def _mapping(value: object) -> dict[str, object]:

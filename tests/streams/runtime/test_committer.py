@@ -65,6 +65,22 @@ async def test_nothing_is_said_before_the_facts_are_durable_and_nothing_done_bef
     assert scene.done == ["one"]
 
 
+async def test_what_is_to_be_remembered_once_said_waits_until_it_is(scene: Scene) -> None:
+    changes = scene.changes(word="w")
+    changes.put_once_said(scene.facts, "key", b"said")
+    scene.committer.submit(changes, scene.finisher("one"))
+    await turns()
+    [words] = scene.producer.sent
+    assert (words.topics, scene.facts.read(1, "key")) == ({"t.audit"}, None)
+    words.deliver()
+    await turns()
+    [_, facts] = scene.producer.sent
+    assert (facts.topics, scene.facts.read(1, "key")) == ({scene.facts.changelog_topic_name}, b"said")
+    facts.deliver()
+    await scene.committer.drained()
+    assert scene.done == ["one"]
+
+
 async def test_what_comes_in_one_turn_is_one_group_and_a_key_is_written_once(scene: Scene) -> None:
     scene.committer.submit(scene.changes(fact="first"), scene.finisher("one"))
     scene.committer.submit(scene.changes(fact="last"), scene.finisher("two"))

@@ -82,10 +82,12 @@ class Bench:
         _remember(changes)
         return changes
 
-    def tick(self) -> Changes:
-        """What time causes."""
+    def tick(self, *, dies: bool = False) -> Changes:
+        """What time causes. A process that `dies` then had its facts durable, and not its words."""
         changes = self._changes()
         self.handlers.tick(PARTITION, changes)
+        if dies:
+            changes.puts_once_said.clear()
         _remember(changes)
         return changes
 
@@ -103,7 +105,7 @@ class Bench:
 
 
 def _remember(changes: Changes) -> None:
-    for put in changes.puts:
+    for put in (*changes.puts, *changes.puts_once_said):
         put.table.write(put)
 
 

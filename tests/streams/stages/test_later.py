@@ -82,6 +82,16 @@ async def test_a_new_process_says_exactly_what_is_not_yet_said(after: list[float
     assert len(before) + len(alive.tick().messages) == len(after)
 
 
+async def test_a_process_that_dies_before_its_words_are_durable_leaves_them_to_the_next() -> None:
+    clock = Clock()
+    dead = Bench(Later(clock))
+    await dead.take(LATER, _reminder())
+    clock.forward(60)
+    assert len(dead.tick(dies=True).messages) == 1
+    alive = Bench(Later(clock)).inherit(dead)
+    assert len(alive.tick().messages) == 1
+
+
 async def test_a_thousand_that_are_due_at_once_do_not_hold_up_the_partition() -> None:
     clock = Clock()
     bench = Bench(Later(clock))
