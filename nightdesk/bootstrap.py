@@ -26,6 +26,7 @@ from streams import catalog
 from streams.charters import Control, ControlFollower
 from streams.runtime.naming import group_id
 from streams.runtime.policy import Clock, WorkerPolicy, system_clock
+from streams.runtime.ratio import RatioPolicy
 from streams.runtime.stage import Handlers, Stage
 from streams.stages.act import Act
 from streams.stages.budget import Budget
@@ -115,6 +116,7 @@ def worker_policy(settings: Settings) -> WorkerPolicy:
         session_timeout_s=worker.session_timeout_s,
         in_flight=worker.in_flight,
         metrics_port=worker.metrics_port,
+        dead_letters=RatioPolicy(at_most=worker.dead_letter_ratio),
     )
 
 

@@ -131,6 +131,7 @@ class WorkerSettings(Section):
     session_timeout_s: int = Field(default=30, ge=6)
     in_flight: int = Field(default=2000, ge=1)
     model_calls: int = Field(default=1000, ge=1)
+    dead_letter_ratio: float = Field(default=0.5, gt=0, le=1, description="above it the stage stops; 1 is never")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="/metrics, /healthz, /readyz; 0 is off")
 
 

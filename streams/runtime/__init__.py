@@ -12,5 +12,6 @@ table writes that nobody awaited, records skipped after a rebalance, failing age
     producer.py     delivery of many messages awaited as one future
     liveness.py     freeze guard and progress watchdog: a process that cannot vouch for itself ends
     dead_letters.py the original bytes, with why
+    ratio.py        too many dead letters: the stage is at fault, not the records (pure)
     holes.py        is a missing offset missing in the log, or did we skip it?
 """

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     NO_PROGRESS = 73
     UNAVAILABLE = 74
     DEAD_LETTER_FAILED = 75
+    TOO_MANY_DEAD_LETTERS = 76
 
 
 def fail_stop(code: ExitCode, reason: str) -> NoReturn:

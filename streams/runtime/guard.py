@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.codec import Codec, RegistryUnavailable
-from schemas.records import Record
+from schemas.records import DeadLetter, Record
 from schemas.topics import Topic
 from streams.runtime.changes import Changes
 from streams.runtime.dead_letters import Failure, bury
 from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
 from streams.runtime.fail_stop import ExitCode, fail_stop
 from streams.runtime.metrics import DEAD_LETTERS
-from streams.runtime.policy import Clock
+from streams.runtime.policy import WorkerPolicy
+from streams.runtime.ratio import DeadLetterRatio
 
 Apply = Callable[[Delivery[Any], Changes], None]
 Converse = Callable[[Delivery[Any], Changes], Awaitable[None]]
@@ -37,12 +38,13 @@ class Route:
 class Guard:
     """Decodes, hands over, and turns whatever is raised into an end for the record."""
 
-    def __init__(self, stage: str, routes: tuple[Route, ...], codec: Codec, topic_prefix: str, clock: Clock) -> None:
+    def __init__(self, stage: str, routes: tuple[Route, ...], codec: Codec, policy: WorkerPolicy) -> None:
         self._stage = stage
-        self._routes: Mapping[str, Route] = {topic_prefix + route.topic.name: route for route in routes}
+        self._topic_prefix = policy.topic_prefix
+        self._routes: Mapping[str, Route] = {policy.topic_prefix + route.topic.name: route for route in routes}
         self._codec = codec
-        self._topic_prefix = topic_prefix
-        self._clock = clock
+        self._clock = policy.clock
+        self._ratio = DeadLetterRatio(policy.dead_letters)
 
     def apply(self, event: RawEvent) -> Changes:
         """One record of a stage that only computes."""
@@ -50,6 +52,7 @@ class Guard:
         try:
             record = self._codec.decode(route.topic.record, event.message.value)
             route.handler(self._delivery(event, route, record, changes), changes)
+            self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
             changes = self._bury(event, route, error, record)
         return changes
@@ -60,6 +63,7 @@ class Guard:
         try:
             record = self._codec.decode(route.topic.record, event.message.value)
             await route.handler(self._delivery(event, route, record, changes), changes)  # type: ignore[misc]  # a Converse by the stage's kind
+            self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
             changes = self._bury(event, route, error, record)
         return changes
@@ -87,8 +91,21 @@ class Guard:
         try:
             attempted = f"read as {route.topic.record.__name__}" if record is None else route.handler.__qualname__
             failure = Failure(self._stage, route.topic, attempted, error, record, self._clock())
-            bury(changes, event, failure)
+            letter = bury(changes, event, failure)
         except Exception as second:  # noqa: BLE001 - the guard: a dead letter that cannot be made must not lose the record
             fail_stop(ExitCode.DEAD_LETTER_FAILED, f"{second!r} while burying {error!r}")
         DEAD_LETTERS.labels(stage=self._stage, topic=route.topic.name, error=type(error).__name__).inc()
+        self._stop_at_too_many(letter)
         return changes
+
+    def _stop_at_too_many(self, letter: DeadLetter) -> None:
+        """Before this letter is said, and so before the next commit: what is wrong is more than some records."""
+        if letter.replay_of is None:
+            self._ratio.count(True)
+        if self._ratio.is_too_high:
+            fail_stop(
+                ExitCode.TOO_MANY_DEAD_LETTERS,
+                f"{self._ratio.dead} of the last {self._ratio.records} records became dead letters, the last of them:"
+                f" {letter.error}: {letter.message}. Nothing of this is committed. Repair the cause and start again, or"
+                " let it go on with NIGHTDESK_WORKER__DEAD_LETTER_RATIO=1 (docs/how-to/dead-letters.md)",
+            )

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from streams.runtime.ratio import RatioPolicy
+
 Clock = Callable[[], datetime]
 
 
@@ -32,6 +34,7 @@ class WorkerPolicy:
     tick_interval_s: float = 0.25
     no_progress_s: float = 120.0
     metrics_port: int = 0
+    dead_letters: RatioPolicy = field(default=RatioPolicy())
     clock: Clock = field(default=system_clock)
 
     @property

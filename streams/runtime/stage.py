@@ -80,7 +80,7 @@ class Stage:
         self._routes = handlers.routes()
         self._freeze_guard = FreezeGuard(policy.frozen_after_s)
         producer = Producer(policy.client_config, policy.delivery_timeout_s)
-        self._guard = Guard(self.name, self._routes, codec, policy.topic_prefix, policy.clock)
+        self._guard = Guard(self.name, self._routes, codec, policy)
         self._taken_over = -1
         self._conversations: set[asyncio.Task[None]] = set()
         self._tails: dict[bytes, asyncio.Task[None]] = {}

@@ -18,6 +18,7 @@ from schemas.topics import ACT, INGEST
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
 from streams.runtime.guard import Guard, Route
+from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Headers
 from tests.streams.runtime.arrivals import arrival
 
@@ -38,7 +39,8 @@ class Buried:
         prefix = self.settings.kafka.topic_prefix
         self.minutes += 1
         now = START + timedelta(minutes=self.minutes)
-        guard = Guard(stage, (Route(INGEST, _refuse), Route(ACT, _refuse)), self.codec, prefix, lambda: now)
+        policy = WorkerPolicy({}, prefix, 4, "w0", clock=lambda: now)
+        guard = Guard(stage, (Route(INGEST, _refuse), Route(ACT, _refuse)), self.codec, policy)
         came = arrival(TP(prefix + topic.name, where.get("partition", 1)), self.minutes, key, value, headers)
         producer = Producer({**self.settings.kafka.client_config(), "message.max.bytes": 8_000_000})
         messages = guard.apply(came).messages

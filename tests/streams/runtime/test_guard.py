@@ -18,6 +18,7 @@ from streams.runtime.changes import Changes
 from streams.runtime.delivery import TRACEPARENT, Delivery
 from streams.runtime.fail_stop import ExitCode
 from streams.runtime.guard import Guard, Route
+from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Headers, Message
 from tests.streams.runtime.arrivals import arrival
 from tests.streams.storm.conversation import local_codec
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def _guard(handler: Callable[[Delivery[Any], Changes], Any]) -> Guard:
-    return Guard("ingest", (Route(INGEST, handler),), CODEC, "t.", lambda: NOW)
+    return Guard("ingest", (Route(INGEST, handler),), CODEC, WorkerPolicy({}, "t.", 4, "w0", clock=lambda: NOW))
 
 
 def _came(value: bytes | None, headers: Headers = (), key: bytes | None = b"s-1") -> Any:
@@ -177,3 +178,27 @@ def test_when_something_that_every_record_needs_is_away_the_process_ends(error: 
     assert ended.returncode == ExitCode.UNAVAILABLE, ended.stderr
     assert ended.stdout == ""
     assert "stopping: the " in ended.stderr
+
+
+@pytest.mark.parametrize(("good", "bad", "ends"), [(0, 49, False), (0, 50, True), (25, 25, False), (24, 26, True)])
+def test_too_many_dead_letters_stop_the_stage(good: int, bad: int, ends: bool) -> None:
+    """At exactly the bound, and with what to do. Letters that a person sent again do not count."""
+    program = dedent(
+        f"""
+        from tests.streams.runtime.test_guard import CODEC, REPLAY_HEADER, _came, _guard, _says, event
+
+        guard = _guard(_says)
+        for _ in range({good}):
+            guard.apply(_came(CODEC.encode(event(1, "s-1"))))
+        for _ in range(100):
+            guard.apply(_came(b"bad", ((REPLAY_HEADER, b"somebody's"),)))
+        for _ in range({bad}):
+            guard.apply(_came(b"bad"))
+        print("went on")
+        """
+    )
+    ended = _run(program)
+    assert (ended.returncode, ended.stdout) == ((76, "") if ends else (0, "went on\n")), ended.stderr
+    if ends:
+        assert f"{bad} of the last 50 records became dead letters" in ended.stderr
+        assert "NIGHTDESK_WORKER__DEAD_LETTER_RATIO=1" in ended.stderr
