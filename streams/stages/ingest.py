@@ -1,12 +1,14 @@
 """Ingest: an event becomes a case for every agent whose charter takes it, or an audited reason why not.
 
-`seen` remembers where an event was first read, so that the same record again (a redelivery) is done again and the same
-event at another place (a duplicate) is not. `subject_rates` remembers which cases of a subject were let through.
+`seen` remembers where and when an event was first read and what came of it, so that the same record again (a
+redelivery, perhaps hours later) comes to the same and the same event at another place (a duplicate) to nothing.
+`subject_rates` remembers which cases of a subject were let through.
 """
 
 from datetime import datetime
 
 import orjson
+from pydantic import BaseModel
 
 from processors import rates, routing
 from processors.charter.compiled import CompiledCharter
@@ -29,6 +31,17 @@ EVENT_BYTES_AT_MOST = 1_000_000
 
 class EventRefused(ValueError):
     """The event cannot be carried through the pipeline; it ends as a dead letter."""
+
+
+class Arrival(BaseModel):
+    """An event's first reading. `versions` are the charters that it concerned, by agent; `refused` the agents whose
+    limit kept the case from beginning.
+    """
+
+    place: str
+    at: datetime
+    versions: dict[str, str] = {}
+    refused: tuple[str, ...] = ()
 
 
 class Ingest:
@@ -65,46 +78,59 @@ class Ingest:
 
     def take(self, delivery: Delivery[Event], changes: Changes) -> None:
         """One event."""
-        event, now = delivery.record, self._clock()
+        event, now, trace = delivery.record, self._clock(), delivery.traceparent
         _check(event)
-        if self._came_before(delivery, changes, now):
+        key, place = f"{event.source}\x00{event.id}", f"{delivery.partition}:{delivery.offset}"
+        known = self._seen.read(delivery.partition, key)
+        if known is not None and _place(known) != place:
             reason = "an event with this source and id came before"
-            place = f"{delivery.partition}:{delivery.offset}"
-            changes.audit(audit.no_case(event, "duplicate", reason, place, delivery.traceparent, now))
+            changes.audit(audit.no_case(event, "duplicate", reason, place, trace, now))
             return
-        scope, taken = _scope(event), False
-        for compiled in self._control.current():
-            taken |= self._offer(compiled, scope, delivery, changes, now)
-        if not taken:
+        earlier = _arrival(known)
+        arrival, scope = earlier or Arrival(place=place, at=now), _scope(event)
+        for compiled in self._concerned(earlier):
+            self._offer(compiled, scope, delivery, changes, arrival)
+        if not arrival.versions:
             reason = f"no charter takes {event.type}"
-            changes.audit(audit.no_case(event, "ignored", reason, "", delivery.traceparent, now))
+            changes.audit(audit.no_case(event, "ignored", reason, "", trace, arrival.at))
+        if earlier is None:
+            changes.put(self._seen, key, arrival.model_dump_json().encode(), now.timestamp() + SEEN_FOR_S)
 
-    def _came_before(self, delivery: Delivery[Event], changes: Changes, now: datetime) -> bool:
-        key = f"{delivery.record.source}\x00{delivery.record.id}"
-        place = f"{delivery.partition}:{delivery.offset}".encode()
-        first = self._seen.read(delivery.partition, key)
-        if first is None:
-            changes.put(self._seen, key, place, now.timestamp() + SEEN_FOR_S)
-        return first not in (None, place)
+    def _concerned(self, earlier: Arrival | None) -> tuple[CompiledCharter, ...]:
+        """The promoted charters; for a record that comes again those of its first reading."""
+        if earlier is None:
+            return self._control.current()
+        return tuple(self._control.charter(agent, version) for agent, version in earlier.versions.items())
 
     def _offer(
-        self, compiled: CompiledCharter, scope: Scope | None, delivery: Delivery[Event], changes: Changes, now: datetime
-    ) -> bool:
-        event = delivery.record
+        self,
+        compiled: CompiledCharter,
+        scope: Scope | None,
+        delivery: Delivery[Event],
+        changes: Changes,
+        arrival: Arrival,
+    ) -> None:
+        event, trace = delivery.record, delivery.traceparent
         match = routing.match(compiled, event, scope)
         if match.problems:
             reason = f"{compiled.agent}: " + "; ".join(match.problems)
-            changes.audit(audit.no_case(event, "rejected", reason, compiled.agent, delivery.traceparent, now))
-            return True
-        if match.routed is None:
-            return False
-        case = routing.open_case(compiled, event, now)
-        if not self._has_room(compiled, case, delivery.partition, changes, now):
-            changes.audit(audit.refused(case, _too_many(compiled), delivery.traceparent, now))
-            return True
-        changes.emit(BUDGET, _ask_for_money(case, now))
-        changes.audit(audit.received(case, delivery.traceparent))
-        return True
+            changes.audit(audit.no_case(event, "rejected", reason, compiled.agent, trace, arrival.at))
+        elif match.routed is None:
+            return
+        else:
+            case = routing.open_case(compiled, event, arrival.at)
+            if compiled.agent not in arrival.versions:
+                self._admit(compiled, case, delivery.partition, changes, arrival)
+            if compiled.agent in arrival.refused:
+                changes.audit(audit.refused(case, _too_many(compiled), trace, arrival.at))
+            else:
+                changes.emit(BUDGET, _ask_for_money(case, arrival.at))
+                changes.audit(audit.received(case, trace))
+        arrival.versions[compiled.agent] = compiled.version
+
+    def _admit(self, compiled: CompiledCharter, case: Case, partition: int, changes: Changes, arrival: Arrival) -> None:
+        if not self._has_room(compiled, case, partition, changes, arrival.at):
+            arrival.refused = (*arrival.refused, compiled.agent)
 
     def _has_room(self, compiled: CompiledCharter, case: Case, partition: int, changes: Changes, now: datetime) -> bool:
         rate = compiled.charter.limits.per_subject
@@ -122,6 +148,16 @@ class Ingest:
                 now.timestamp() + rate.per_seconds,
             )
         return admitted.ok
+
+
+def _place(known: bytes) -> str:
+    """Where it was first read. Older programs remembered nothing else."""
+    arrival = _arrival(known)
+    return known.decode() if arrival is None else arrival.place
+
+
+def _arrival(known: bytes | None) -> Arrival | None:
+    return Arrival.model_validate_json(known) if known is not None and known.startswith(b"{") else None
 
 
 def _check(event: Event) -> None:

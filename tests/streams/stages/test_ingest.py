@@ -7,7 +7,7 @@ from schemas.records import BudgetEntry, Event
 from schemas.topics import BUDGET, INGEST
 from streams.stages.ingest import EVENT_BYTES_AT_MOST, SEEN_FOR_S, EventRefused, Ingest
 from tests.processors.examples import compiled, event
-from tests.streams.stages.bench import Bench, Clock, audited, in_force, said, words
+from tests.streams.stages.bench import Bench, Clock, audited, in_force, order, said, words
 
 CHARTER = compiled()
 
@@ -85,6 +85,27 @@ async def test_over_the_subjects_limit_a_case_is_refused_and_the_admitted_ones_s
     assert said(changes, BUDGET, BudgetEntry) == []
     again = await bench.take(INGEST, _numbered(0), 0)
     assert len(said(again, BUDGET, BudgetEntry)) == 1, "a redelivery is not counted against the limit"
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+async def test_hours_later_the_same_records_come_to_the_same(hours: int) -> None:
+    clock = Clock()
+    bench = _bench(clock, ("5/1h", "1/1h"))
+    first = [words(await bench.take(INGEST, _numbered(number), number)) for number in range(3)]
+    clock.forward(3600 * hours)
+    bench.tick()  # the window is over, and with it what was in it
+    again = [words(await bench.take(INGEST, _numbered(number), number)) for number in range(3)]
+    assert first == again
+
+
+async def test_a_charter_that_was_promoted_since_does_not_change_what_came_of_an_event() -> None:
+    control = in_force(CHARTER)
+    bench = Bench(Ingest(control, Clock()))
+    first = await bench.take(INGEST, event(), 7)
+    newer = compiled(("5/1h", "6/1h"))
+    control.obey(order("charter", "desk", "new", charter=newer.charter.to_json(), charter_version=newer.version))
+    control.obey(order("promote", "desk", "desk/promoted", charter_version=newer.version))
+    assert words(await bench.take(INGEST, event(), 7)) == words(first)
 
 
 async def test_an_event_that_nobody_takes_is_said_to_be_ignored() -> None:
