@@ -5,7 +5,7 @@ Each setting that is not Faust's default has its reason in docs/decisions/0002-f
 
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,28 @@ DAY_S = 86_400.0
 BATCHES_BUFFERED = 32
 
 
-def build(app_id: str, policy: WorkerPolicy) -> faust.App:
+class App(faust.App):
+    """A Faust app with tasks that begin with the loop. Those of `task` wait until the tables are recovered, which is
+    too late for whoever has to end a recovery that takes for ever, or to tell it from a process that stands still.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._first_tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    def begin_with(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start `task` before anything connects."""
+        self._first_tasks.append(task)
+
+    async def on_first_start(self) -> None:
+        await super().on_first_start()
+        for task in self._first_tasks:
+            self.add_future(task())
+
+
+def build(app_id: str, policy: WorkerPolicy) -> App:
     """The app; nothing connects before it starts."""
-    app = faust.App(
+    app = App(
         app_id,
         broker=_broker_urls(policy.client_config),
         broker_credentials=_credentials(policy.client_config),

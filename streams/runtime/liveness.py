@@ -32,7 +32,8 @@ class FreezeGuard:
             fail_stop(ExitCode.FROZEN, f"stood still for {silent_s:.1f} s; others may own our partitions")
 
     async def beat(self) -> None:
-        """For ever: check, then say that we are alive."""
+        """For ever: check, then say that we are alive. Begins with the loop: before it nothing was ours to lose."""
+        self._last = time.monotonic()
         while True:
             self.check()
             self._last = time.monotonic()

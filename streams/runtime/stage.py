@@ -104,7 +104,9 @@ class Stage:
         )
         self.app.agent(topic, name=self.name)(self._consume)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]  # a signal's first argument is its sender
-        for task in (self._start, self._freeze_guard.beat, self._commit_for_ever, self._tick_for_ever):
+        for first in (self._start, self._freeze_guard.beat):
+            self.app.begin_with(first)
+        for task in (self._commit_for_ever, self._tick_for_ever):
             self.app.task(task)
 
     def _add_table(self, name: str) -> FactTable:
@@ -222,20 +224,17 @@ class Stage:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: asyncio.ensure_future(self._stop()))
-        intake = self._intake
+        # Faust makes the recovery when it is first asked for, and that must not be in the watchdog's thread.
+        intake, recovery = self._intake, self.app.tables.recovery  # type: ignore[attr-defined]  # Faust's type of it is incomplete
         Watchdog(
             self._policy.client_config,
             self._policy.no_progress_s,
-            progress=lambda: (intake.accepted, intake.done, intake.epoch, self._recovery_offsets()),
+            progress=lambda: (intake.accepted, intake.done, intake.epoch, _offsets_read(recovery)),
             busy=lambda: bool(intake.in_flight) or self.app.rebalancing,
             positions=intake.expected,
         ).start()
         if self._policy.metrics_port:
             await health.serve(self._policy.metrics_port, lambda: self.ready)
-
-    def _recovery_offsets(self) -> int:
-        offsets = self.app.tables.recovery.active_offsets  # type: ignore[attr-defined]  # Faust's type of it is incomplete
-        return sum(offset or 0 for offset in list(offsets.values()))
 
     async def _stop(self) -> None:
         """Take nothing new, finish what is in flight, commit, and leave without Faust's own shutdown (it would commit
@@ -247,6 +246,11 @@ class Stage:
         await self._intake.commit()
         await self._handlers.close()
         leave(ExitCode.DRAINED)
+
+
+def _offsets_read(recovery: Any) -> int:
+    """How far the changelogs are read."""
+    return sum(offset or 0 for offset in list(recovery.active_offsets.values()))
 
 
 def _nothing() -> None:

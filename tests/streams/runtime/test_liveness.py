@@ -50,6 +50,16 @@ def test_a_process_that_was_frozen_ends_when_it_wakes(wakes: str) -> None:
         assert process.stdout.read() == "", "nothing was done after it woke"
 
 
+def test_what_was_before_the_loop_is_no_pause() -> None:
+    """A stage is built, then everything else is: on a slow machine that takes longer than a process may stand still."""
+    slow = f"import time; time.sleep({FROZEN_AFTER_S * 1.5}); beat = asyncio.create_task(guard.beat())"
+    program = (
+        dedent(BEATING).replace("beat = asyncio.create_task(guard.beat())", slow).replace("EFFECT", "guard.check()")
+    )
+    ended = _run(program)
+    assert (ended.returncode, ended.stdout) == (0, "alive\nacted\n"), ended.stderr
+
+
 def test_a_process_that_beats_goes_on() -> None:
     program = dedent(BEATING).replace("EFFECT", f"await asyncio.sleep({FROZEN_AFTER_S * 2}); guard.check()")
     ended = _run(program)

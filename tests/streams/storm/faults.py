@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
@@ -46,6 +47,16 @@ def silent_from_the_start(journal: Journal) -> None:
 def silent_after_the_first(journal: Journal) -> None:
     """Faust hands over offset 0, and then nothing more."""
     _silent_from(1, journal)
+
+
+def recovery_never_ends(journal: Journal) -> None:
+    """The tables are read for ever."""
+
+    async def read_on(self: Recovery, generation_id: int = 0) -> None:
+        journal.write("recovering")
+        await asyncio.Event().wait()
+
+    Recovery.on_recovery_completed = read_on  # type: ignore[method-assign]
 
 
 def fetched_and_thrown_away(journal: Journal) -> None:
@@ -116,6 +127,7 @@ BY_NAME: dict[str, Callable[[Journal], None]] = {
         second_record_skipped,
         silent_from_the_start,
         silent_after_the_first,
+        recovery_never_ends,
         fetched_and_thrown_away,
     )
 }

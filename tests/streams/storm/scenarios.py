@@ -192,11 +192,16 @@ def silent_from_the_start(place: Place) -> list[str]:
     return _silent(place, "silent_from_the_start")
 
 
-def _silent(place: Place, suffers: str) -> list[str]:
+def recovery_for_ever(place: Place) -> list[str]:
+    """The tables are never recovered."""
+    return _silent(place, "recovery_never_ends", sign="recovering")
+
+
+def _silent(place: Place, suffers: str, sign: str = "silent") -> list[str]:
     truth = [event(number, "s") for number in range(3)]
     place.broker.produce(truth)
     worker = place.worker(suffers=suffers, no_progress_s=NO_PROGRESS_S)
-    place.saw(worker, "silent")
+    place.saw(worker, sign)
     status = worker.wait(NO_PROGRESS_S * 5)
     if status is None:
         worker.kill()
@@ -268,6 +273,7 @@ FOR: dict[str, tuple[Callable[[Place], list[str]], ...]] = {
     "take_over": (thrown_away,),
     "freeze_guard": (frozen,),
     "watchdog": (silent, silent_from_the_start),
+    "guarded_recovery": (recovery_for_ever,),
     "cancel_on_revoke": (revoked_in_the_midst,),
     "static_membership": (started_again,),
     "terms": (late_write,),

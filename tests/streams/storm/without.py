@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import faust
 from faust.types import TP
 
 from streams.runtime import faust_app
@@ -80,6 +79,11 @@ def start_at_committed() -> None:
     Intake.accept = start_here  # type: ignore[method-assign]
 
 
+def guarded_recovery() -> None:
+    """Watchdog and beat begin only when the tables are recovered (Faust's own way)."""
+    faust_app.App.begin_with = faust_app.App.task  # type: ignore[method-assign]
+
+
 def take_over() -> None:
     """What Faust fetched before it was ready is taken to have come."""
 
@@ -108,7 +112,7 @@ def static_membership() -> None:
     """A worker that starts again is a stranger to its group."""
     build = faust_app.build
 
-    def stranger(app_id: str, policy: WorkerPolicy) -> faust.App:
+    def stranger(app_id: str, policy: WorkerPolicy) -> faust_app.App:
         app = build(app_id, policy)
         app.conf.consumer_group_instance_id = None  # type: ignore[assignment]  # Faust's own default
         return app
@@ -158,6 +162,7 @@ BY_NAME: dict[str, Callable[[], None]] = {
         contiguity,
         start_at_committed,
         take_over,
+        guarded_recovery,
         freeze_guard,
         watchdog,
         cancel_on_revoke,
