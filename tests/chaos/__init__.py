@@ -7,6 +7,8 @@ checker looks from outside at what is left.
     scenarios/    one module each: what is sent, what is broken, what must hold beside the checks that always must
     world.py      the pipeline under test: start, send, wait until it is calm
     fleet.py      its processes, started again when they end, as Kubernetes would
+    services.py   what the pipeline stands on (Kafka, ClickHouse), taken away and given back
+    sender.py     sends events as any team would
     outside.py    the model server and the action server, which count
     events.py     what is sent, and what must come of it
     facts.py      what is there at the end, as plain values; gather.py reads it from topics, tables and servers

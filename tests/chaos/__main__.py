@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nightdesk.local.stack import LocalStack
 from tests.chaos.catalog import SCENARIOS
-from tests.chaos.run import LONG, NOTHING, SHORT, Outcome, run
-from tests.chaos.scenario import Scenario
+from tests.chaos.run import NOTHING, Outcome, run
+from tests.chaos.scenario import LONG, SHORT, Scenario
 from tests.chaos.world import tell
 
 

@@ -59,12 +59,13 @@ class Buried:
 
 @dataclass(frozen=True)
 class Facts:
-    """The truth (`sent`, `poison`, `limits_microusd`) and what was found. Topics are in the order of each partition."""
+    """The truth (`sent`, `poison`, `limits_microusd`) and what was found. `observed` is what was
+    seen to be wrong while a scenario was played. Topics are in the order of each partition."""
 
     sent: tuple[Sent, ...] = ()
     poison: tuple[bytes, ...] = ()
     limits_microusd: Mapping[str, int] = field(default_factory=dict)
-    not_calm: str = ""
+    observed: tuple[str, ...] = ()
     # topics
     said: tuple[Said, ...] = ()
     decisions: tuple[Decision, ...] = ()

@@ -20,14 +20,14 @@ from tests.chaos.world import World
 COSTS = "SELECT agent, sum(decisions), sum(cost_microusd) FROM costs_by_day GROUP BY agent"
 
 
-def gather(world: World, not_calm: str) -> Facts:
+def gather(world: World) -> Facts:
     """Everything that the checker looks at."""
     kafka, codec = world.settings.kafka, world.codec
     return Facts(
         sent=tuple(world.sent),
         poison=tuple(world.poison),
         limits_microusd={charter.agent: charter.budget.per_day_microusd for charter in world.charters},
-        not_calm=not_calm,
+        observed=tuple(world.observed),
         said=tuple(
             Said(_partition(message), _offset(message), codec.decode(AuditRecord, _bytes(message)))
             for message in _read(kafka, AUDIT.name)

@@ -3,6 +3,7 @@ so that a scenario changes their conduct by assignment and the checker reads wha
 """
 
 import asyncio
+import random
 import re
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any, Self
 import orjson
 
 from tests.fakes.action_server import ActionServer, Conduct, Request
-from tests.fakes.model_server import ModelServer, Step
+from tests.fakes.model_server import ModelServer, Seen, Step
 
 MODEL_DELAY_S = 0.1
 # Where a second call acts again, whatever its key.
@@ -49,10 +50,11 @@ class Asked:
 
 
 def decide(prompt: str) -> Mapping[str, Any]:
-    """What the event wants; who has looked around answers."""
+    """What the event wants; who has looked around answers. Never as sure as before, as models are."""
     want = _WANT.findall(prompt)[0]
     action = "answer" if want == "look" and _LOOKED in prompt else want
-    return {"action": action, "confidence": 0.9, "parameters": {}, "reasoning": "the event says so"}
+    confidence = round(random.uniform(0.8, 1.0), 6)
+    return {"action": action, "confidence": confidence, "parameters": {}, "reasoning": "the event says so"}
 
 
 def asked(prompt: str) -> Asked:
@@ -79,13 +81,25 @@ class CountingActions(ActionServer):
         return conduct
 
 
+class CountingModel(ModelServer):
+    """`steps` says how questions about some events are treated, every time; the others as `usual` says."""
+
+    def __init__(self) -> None:
+        super().__init__(decide, Step(delay_seconds=MODEL_DELAY_S), keep_requests=1_000_000)
+        self.steps: dict[tuple[str, int], Step] = {}
+
+    def step_for(self, seen: Seen) -> Step:
+        question = asked(seen.prompt)
+        return self.steps.get((question.source, question.number)) or super().step_for(seen)
+
+
 class Outside:
     """Both servers. A context manager; the urls stay the same when a server is stopped and started again."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="outside", daemon=True)
-        self.model = ModelServer(decide, Step(delay_seconds=MODEL_DELAY_S), keep_requests=1_000_000)
+        self.model = CountingModel()
         self.actions = CountingActions()
 
     def __enter__(self) -> Self:

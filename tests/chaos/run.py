@@ -14,8 +14,6 @@ from tests.chaos.outside import Outside
 from tests.chaos.scenario import Scenario
 from tests.chaos.world import running_world, tell
 
-SHORT, LONG = 6, 200
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -54,10 +52,10 @@ def run(stack: LocalStack, scenarios: Sequence[Scenario], seed: int, size: int, 
             scenario.play(world, size, Random(f"{seed} {scenario.name}"))
             tell(f"{scenario.name}: played in {monotonic() - began:.0f} s, faults so far: {dict(world.fleet.faults)}")
         began = monotonic()
-        not_calm = world.calm()
+        world.calm()
         tell(f"calm after {monotonic() - began:.0f} s, exits: {dict(world.fleet.exits)}")
         world.fleet.stop()
-        facts = gather(world, not_calm)
+        facts = gather(world)
         more = [check for scenario in scenarios for check in scenario.checks]
         return Outcome(
             world.fleet.faults,

@@ -7,12 +7,14 @@ from random import Random
 from tests.chaos.facts import Facts
 from tests.chaos.world import World
 
+# The size of a run is the number of kills of its kill storm; everything else is in proportion.
+SHORT, LONG = 6, 200
+
 
 @dataclass(frozen=True)
 class Scenario:
     """`play(world, size, chance)` sends and breaks; it need not wait for the end. `checks` come beside those that must
-    always hold. The size is the number of kills of a kill storm, and everything else is in proportion: 6 is short, 200
-    is long.
+    always hold.
     """
 
     name: str

@@ -145,7 +145,7 @@ def says_twice(facts: Facts, **fields: object) -> Facts:
 
 
 DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
-    "somebody is behind": ("calm", lambda facts: replace(facts, not_calm="not calm after 240 s")),
+    "somebody is behind": ("observed", lambda facts: replace(facts, observed=("not calm after 240 s",))),
     "an event is lost": ("one_end", lambda facts: replace(facts, ends=facts.ends[:1])),
     "an event has two ends": ("one_end", lambda facts: replace(facts, ends=(*facts.ends, facts.ends[0]))),
     "an event has an end that it must not have": (

@@ -6,7 +6,8 @@ import pytest
 
 from nightdesk.local.stack import LocalStack
 from tests.chaos.catalog import SCENARIOS
-from tests.chaos.run import SHORT, run
+from tests.chaos.run import run
+from tests.chaos.scenario import SHORT
 
 # Each draws faults and moments of its own; a seed that found fault is kept here.
 SEEDS = (7,)

@@ -32,6 +32,7 @@ from tests.chaos.events import Sent
 from tests.chaos.fleet import Fleet, fleet_parts
 from tests.chaos.outside import Outside
 from tests.chaos.sender import Raw, Sender
+from tests.chaos.services import Service
 
 CHARTERS = Path(__file__).parent / "charters"
 SESSION_TIMEOUT_S = 10
@@ -47,7 +48,9 @@ def tell(line: str) -> None:
 
 @dataclass
 class World:
-    """A running pipeline. `sent` and `poison` are the truth that the checker holds against what is there."""
+    """A running pipeline. `sent` and `poison` are the truth that the checker holds against what is there; `observed`
+    is what a scenario saw to be wrong.
+    """
 
     stack: LocalStack
     settings: Settings
@@ -58,6 +61,7 @@ class World:
     sender: Sender
     sent: list[Sent] = field(default_factory=list)
     poison: list[bytes] = field(default_factory=list)
+    observed: list[str] = field(default_factory=list)
 
     def send(self, events: Sequence[Sent], over_s: float = 0.0, again: Iterable[Sent] = ()) -> None:
         """Begin to send events; those of `again` follow as duplicates."""
@@ -95,17 +99,25 @@ class World:
         query = "SELECT event_source, event_id, status FROM ends WHERE state = 'ended' AND event_id != ''"
         return {(source, int(number)): status for source, number, status in self.rows(query)}
 
-    def calm(self, within_s: float = CALM_WITHIN_S) -> str:
-        """Wait until every event has its end and nobody is behind. Gives who is, when that takes too long."""
+    def ended(self, source: str, within_s: float) -> bool:
+        """Whether every event of the source came to its end in time."""
+        wanted = sum(one.source == source for one in self.sent)
+        return self.until(lambda: self._ended()[source] >= wanted, within_s, LOOK_S)
+
+    def service(self, name: str) -> Service:
+        """A part of the stack: kafka, registry or clickhouse."""
+        return Service(self.stack, name)
+
+    def calm(self, within_s: float = CALM_WITHIN_S) -> None:
+        """Wait until every event has its end and nobody is behind; observe who is, when that takes too long."""
         self.sender.finish()
         deadline = time.monotonic() + within_s
         wanted = Counter(one.source for one in self.sent)
-        self.until(lambda: self._ended() >= wanted, within_s, LOOK_S)
+        if not self.until(lambda: self._ended() >= wanted, within_s, LOOK_S):
+            self.observed.append(f"{(wanted - self._ended()).total()} events without an end after {within_s:.0f} s")
         left_s = max(LOOK_S, deadline - time.monotonic())
-        if self.until(lambda: not self.behind(), left_s, LOOK_S):
-            missing = (wanted - self._ended()).total()
-            return f"{missing} events without an end, and nobody is behind" if missing else ""
-        return f"not calm after {within_s:.0f} s: {self.behind()}"
+        if not self.until(lambda: not self.behind(), left_s, LOOK_S):
+            self.observed.append(f"not calm after {within_s:.0f} s: {self.behind()}")
 
     def behind(self) -> dict[str, StageStatus]:
         """The stages that have something to do."""

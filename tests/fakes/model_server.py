@@ -151,6 +151,10 @@ class ModelServer:
         async with self._arrived:
             await self._arrived.wait_for(lambda: condition(self))
 
+    def step_for(self, seen: Seen) -> Step:
+        """How this request is treated."""
+        return self.script.popleft() if self.script else self.usual
+
     async def _count(self, request: web.Request) -> web.Response:
         return web.json_response(
             {"requests": self.count, "in_flight": self.in_flight, "peak_in_flight": self.peak_in_flight}
@@ -164,7 +168,7 @@ class ModelServer:
 
     async def _serve(self, api: Api, request: web.Request) -> web.StreamResponse:
         seen = Seen(api, request.headers, orjson.loads(await request.read()))
-        step = self.script.popleft() if self.script else self.usual
+        step = self.step_for(seen)
         self.requests.append(seen)
         self.count += 1
         self.in_flight += 1

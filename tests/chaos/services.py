@@ -1,0 +1,39 @@
+"""What the pipeline stands on, taken away and given back. Built by `World.service`."""
+
+import signal
+import time
+
+from nightdesk.local.child import Child
+from nightdesk.local.stack import LocalStack
+
+BACK_WITHIN_S = 120.0
+
+
+class Service:
+    """One part of the stack. `freeze` leaves its connections open and silent, `kill` closes them."""
+
+    def __init__(self, stack: LocalStack, name: str) -> None:
+        self._child: Child = next(child for child in stack.supervisor.children if child.part.name == name)
+
+    def freeze(self) -> None:
+        """It stands still until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """kill -9; it is away until `start`."""
+        self._child.wait_or_kill(0.0)
+
+    def start(self) -> None:
+        """Start it again with the data that it had; returns when it answers."""
+        self._child.start()
+        deadline = time.monotonic() + BACK_WITHIN_S
+        while not self._child.part.is_ready():
+            assert time.monotonic() < deadline, f"{self._child.part.name} does not come back: {self._child.log_tail()}"
+            time.sleep(0.2)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._child.process is not None
+        self._child.process.send_signal(number)
