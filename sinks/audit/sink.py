@@ -50,11 +50,13 @@ class Policy:
     """How much goes into one insert, and how long to wait when one fails.
 
     Each insert makes a part that ClickHouse has to merge, so few large ones: the linger is what `why` may be behind.
+    When nothing more came for `quiet_s` there is nothing to wait for.
     """
 
     batch_messages: int = 5000
     batch_bytes: int = 64_000_000
-    linger_s: float = 1.0
+    linger_s: float = 2.0
+    quiet_s: float = 0.25
     first_pause_s: float = 0.25
     longest_pause_s: float = 15.0
 
@@ -107,7 +109,7 @@ class Sink:
         log.info("partitions assigned", partitions=sorted(partition.partition for partition in partitions))
 
     def _gather(self) -> list[Message]:
-        """What arrives within the linger time, bounded in messages and bytes."""
+        """What arrives within the linger time or until it is quiet, bounded in messages and bytes."""
         policy = self._policy
         messages: list[Message] = []
         size = 0
@@ -117,7 +119,11 @@ class Sink:
             if wait_s <= 0:
                 break
             wanted = min(MESSAGES_PER_READ, policy.batch_messages - len(messages))
-            read = [message for message in self._consumer.consume(wanted, wait_s) if _is_record(message)]
+            # `consume` waits until it has as many as it was asked for, or the time is over.
+            quiet = min(wait_s, policy.quiet_s)
+            read = [message for message in self._consumer.consume(wanted, quiet) if _is_record(message)]
+            if messages and not read:
+                break
             messages += read
             size += sum(len(message) for message in read)
         return messages
