@@ -1,0 +1,49 @@
+"""One protection on trial: its scenario is played with it and without it, each on ground of its own."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.streams.storm.broker import Broker
+from tests.streams.storm.scenarios import Place
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where scenarios are played."""
+
+    bootstrap_servers: str
+    home: Path
+
+    def place(self, without: str | None) -> Place:
+        """Topics and journals that no other scenario uses."""
+        name = f"scene-{uuid.uuid4().hex[:8]}"
+        broker = Broker(self.bootstrap_servers, f"{name}.", partitions=1)
+        broker.create_topics()
+        journals = self.home / name
+        journals.mkdir()
+        return Place(broker, journals, without)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`play(ground, protected)` gives what the scenario found wrong."""
+
+    protection: str
+    scenario: str
+    play: Callable[[Ground, bool], list[str]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found with the protection, and without it."""
+
+    trial: Trial
+    with_it: list[str]
+    without_it: list[str]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the scenario ends well only with it."""
+        return not self.with_it and bool(self.without_it)
