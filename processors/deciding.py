@@ -28,11 +28,15 @@ MAX_DETAIL_CHARACTERS = 500
 
 
 class AskModel(Record):
-    """Ask `providers` in turn. `attempt` counts the step's questions from 0; with case and step it names the call."""
+    """Ask `providers` in turn. `attempt` counts the step's questions from 0; with case and step it names the call.
+
+    `left_microusd` is what may be spent on it, were it asked again because an answer was lost.
+    """
 
     request: ModelRequest
     providers: tuple[str, ...]
     attempt: int
+    left_microusd: int
 
 
 class ModelUnavailable(Record):
@@ -124,7 +128,8 @@ def _ask(case: Case, compiled: CompiledCharter, now: datetime, request: ModelReq
         if (bound := _bound_reached(case, compiled, now, request, tally)) is not None:
             tally.fallbacks.append(bound)
             return None
-        question = AskModel(request=request, providers=providers, attempt=tally.attempts)
+        left = case.reserved_microusd - case.spent.cost_microusd - tally.cost_microusd
+        question = AskModel(request=request, providers=providers, attempt=tally.attempts, left_microusd=left)
         tally.attempts += 1
         reply = yield question
         if isinstance(reply, ModelUnavailable):

@@ -67,7 +67,8 @@ def _objections(
     if wrong is not None:
         yield "refuse", wrong
     hands_over = action.policy.kind == "escalate"
-    for objection in (*_of_rules(compiled, verdicts), *_of_bounds(compiled, case, action, decision)):
+    of_limits = (*_of_budget(compiled, case, action), *_of_bounds(compiled, case, action, decision))
+    for objection in (*_of_rules(compiled, verdicts), *of_limits):
         # Who hands over to a person already does what the objection would lead to.
         if not (hands_over and objection[0] == "escalate"):
             yield objection
@@ -80,6 +81,13 @@ def _of_rules(compiled: CompiledCharter, verdicts: Sequence[Verdict]) -> Iterato
     for verdict in verdicts:
         if not verdict.passed:
             yield answers.get(verdict.rule, "needs_approval"), f"{verdict.rule}: {verdict.reason}"
+
+
+def _of_budget(compiled: CompiledCharter, case: Case, action: CompiledAction) -> Iterator[Objection]:
+    """The answer has been paid already, so there is nothing to wait for: a person has the case, or nobody."""
+    if action.name in case.closed_actions:
+        answer: Answer = "refuse" if compiled.charter.budget.when_spent == "refuse" else "escalate"
+        yield answer, f"the day's money for {action.name} is spent, or held for cases that are open"
 
 
 def _of_bounds(

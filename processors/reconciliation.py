@@ -18,12 +18,15 @@ IN_TABLE_FOR = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one case cost, as one book has it. `at` is when it was settled."""
+    """What one case cost, as one book has it. `at` is when it was last settled; `unknown_microusd` was held for steps
+    that nobody settled.
+    """
 
     agent: str
     microusd: int
     tokens: int
     at: datetime
+    unknown_microusd: int = 0
 
 
 Book = Mapping[str, Cost]
@@ -31,24 +34,32 @@ Book = Mapping[str, Cost]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A case about which the books differ. `table_microusd` is None where the table may have forgotten it."""
+    """A case about which the books differ. What the table says is None where it may have forgotten the case."""
 
     agent: str
     case_id: str
     log_microusd: int
     table_microusd: int | None
     audit_microusd: int
+    log_unknown_microusd: int = 0
+    table_unknown_microusd: int | None = 0
 
 
 def book_of_log(entries: Iterable[BudgetEntry]) -> dict[str, Cost]:
-    """Recompute every case from the lines of the ledger: the first of an id counts."""
-    book: dict[str, Cost] = {}
-    seen: set[str] = set()
+    """Recompute every case from the lines of the ledger: of each step the first settlement, or else the expiry."""
+    steps: dict[tuple[str, int], BudgetEntry] = {}
     for entry in entries:
-        if entry.kind != "reserve" and entry.entry_id not in seen:
-            seen.add(entry.entry_id)
-            spent = entry.amount_microusd if entry.kind == "settle" else 0
-            _add(book, entry.case_id, Cost(entry.agent, spent, entry.tokens, entry.time))
+        place = (entry.case_id, entry.step)
+        known = steps.get(place)
+        if entry.kind in ("settle", "release") and (known is None or known.kind == "expire"):
+            steps[place] = entry
+        elif entry.kind == "expire":
+            steps.setdefault(place, entry)
+    book: dict[str, Cost] = {}
+    for entry in steps.values():
+        spent = entry.amount_microusd if entry.kind == "settle" else 0
+        unknown = entry.amount_microusd if entry.kind == "expire" else 0
+        _add(book, entry.case_id, Cost(entry.agent, spent, entry.tokens, entry.time, unknown))
     return book
 
 
@@ -56,30 +67,37 @@ def book_of_table(facts: Iterable[Fact]) -> dict[str, Cost]:
     """What the budget stage's facts come to."""
     book: dict[str, Cost] = {}
     for fact in facts:
+        at = datetime.fromtimestamp(max(fact.at, fact.settled_at), UTC)
         if fact.state == "settled":
-            at = datetime.fromtimestamp(fact.at, UTC)
             _add(book, fact.case_id, Cost(fact.agent, fact.spent_microusd, fact.tokens, at))
+        elif fact.state == "unknown":
+            _add(book, fact.case_id, Cost(fact.agent, 0, 0, at, fact.reserved_microusd))
     return book
 
 
-def _add(book: dict[str, Cost], case_id: str, cost: Cost) -> None:
-    known = book.get(case_id)
-    if known is not None:
-        cost = Cost(cost.agent, known.microusd + cost.microusd, known.tokens + cost.tokens, max(known.at, cost.at))
-    book[case_id] = cost
+def _add(book: dict[str, Cost], case_id: str, step: Cost) -> None:
+    before = book.get(case_id, Cost(step.agent, 0, 0, step.at))
+    book[case_id] = Cost(
+        step.agent,
+        before.microusd + step.microusd,
+        before.tokens + step.tokens,
+        max(before.at, step.at),
+        before.unknown_microusd + step.unknown_microusd,
+    )
 
 
 def drifts(log: Book, table: Book, audit: Book, now: datetime) -> Iterator[Drift]:
     """Every case about which the three differ."""
     for case_id in sorted({*log, *table, *audit}):
         known = next(book[case_id] for book in (log, table, audit) if case_id in book)
-        in_table: int | None = _microusd(table, case_id)
-        if case_id not in table and known.at < now - IN_TABLE_FOR:
-            in_table = None
-        drift = Drift(known.agent, case_id, _microusd(log, case_id), in_table, _microusd(audit, case_id))
-        if len({drift.log_microusd, drift.audit_microusd, in_table} - {None}) > 1:
-            yield drift
+        in_log, in_audit = _sums(log, case_id), _sums(audit, case_id)
+        forgotten = case_id not in table and known.at < now - IN_TABLE_FOR
+        in_table = in_log if forgotten else _sums(table, case_id)
+        if in_log != in_table or in_log[0] != in_audit[0]:
+            said = (None, None) if forgotten else in_table
+            yield Drift(known.agent, case_id, in_log[0], said[0], in_audit[0], in_log[1], said[1])
 
 
-def _microusd(book: Book, case_id: str) -> int:
-    return book[case_id].microusd if case_id in book else 0
+def _sums(book: Book, case_id: str) -> tuple[int, int]:
+    cost = book.get(case_id)
+    return (0, 0) if cost is None else (cost.microusd, cost.unknown_microusd)

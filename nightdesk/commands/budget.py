@@ -63,6 +63,7 @@ def _document(books: Books, found: list[Drift]) -> dict[str, Any]:
     return {
         "cases": len({*books.log, *books.table, *books.audit}),
         "spent_microusd": sum(cost.microusd for cost in books.log.values()),
+        "unknown_microusd": sum(cost.unknown_microusd for cost in books.log.values()),
         "tokens": sum(cost.tokens for cost in books.log.values()),
         "open_reservations": len(still_open),
         "reserved_microusd": sum(fact.reserved_microusd for fact in still_open),
@@ -75,6 +76,8 @@ def _print(books: Books, found: list[Drift]) -> None:
     for drift in found:
         table = "forgotten" if drift.table_microusd is None else drift.table_microusd
         says = f"log {drift.log_microusd}, table {table}, audit {drift.audit_microusd}"
+        if drift.log_unknown_microusd != drift.table_unknown_microusd is not None:
+            says += f"; unknown: log {drift.log_unknown_microusd}, table {drift.table_unknown_microusd}"
         sys.stdout.write(f"drift: {drift.agent} {drift.case_id}: {says} micro-dollars\n")
     document = _document(books, found)
     spent, held = money(document["spent_microusd"]), money(document["reserved_microusd"])

@@ -42,6 +42,19 @@ def _check_rules(charter: Charter) -> Found:
 def _check_money(charter: Charter) -> Found:
     if charter.decide.asked and not charter.budget.per_case_usd:
         yield ("budget",), f"{charter.decide.asked[0]} costs money: give per_day_usd and per_case_usd"
+    heard = {trigger.type for trigger in charter.on}
+    for event_type in charter.budget.events.keys() - heard:
+        yield ("budget", "events", event_type), f"no trigger hears {event_type!r}"
+    for kind in ("events", "actions"):
+        for name, capped in getattr(charter.budget, kind).items():
+            if capped.per_day_usd < charter.budget.per_case_usd:
+                yield (
+                    ("budget", kind, name),
+                    "per_day_usd is less than the per_case_usd of one case: it never opens",
+                )
+    for name in charter.budget.actions:
+        if charter.actions[name].kind == "escalate":
+            yield ("budget", "actions", name), "hands over to a person, which is never stopped: cap other actions"
 
 
 def _check_fallback(charter: Charter) -> Found:

@@ -36,6 +36,7 @@ MICROUSD_PER_USD = 1_000_000
 
 ProviderName = Literal["anthropic", "openai-compatible", "rules"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Usd = Annotated[Decimal, Field(ge=0, decimal_places=6, max_digits=15)]
 
 
 def _listed(value: Any) -> Any:
@@ -153,12 +154,24 @@ class Limits(Part):
     agent: Rate | None = None
 
 
-class Budget(Part):
-    """What the agent may spend on models. Nothing, unless it is said."""
+class TaskBudget(Part):
+    """What a day's cases of one task may spend on models."""
 
-    per_day_usd: Decimal = Field(default=Decimal(0), ge=0, decimal_places=6, max_digits=15)
-    per_case_usd: Decimal = Field(default=Decimal(0), ge=0, decimal_places=6, max_digits=15)
+    per_day_usd: Usd
+
+    @property
+    def per_day_microusd(self) -> int:
+        return _microusd(self.per_day_usd)
+
+
+class Budget(Part):
+    """What the agent may spend on models. Nothing, unless it is said. `events` and `actions` cap parts of the day's."""
+
+    per_day_usd: Usd = Decimal(0)
+    per_case_usd: Usd = Decimal(0)
     when_spent: Literal["defer", "escalate", "refuse"] = "defer"
+    events: dict[str, TaskBudget] = Field(default={})
+    actions: dict[ActionName, TaskBudget] = Field(default={})
 
     @cached_property
     def per_day_microusd(self) -> int:

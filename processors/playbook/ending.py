@@ -10,11 +10,12 @@ import orjson
 
 from processors.charter.playbooks import RemindHandler
 from processors.charter.quantities import parse_duration
+from processors.ledger.lines import asking
 from processors.playbook.book import Book
 from processors.playbook.words import Ending, Timer
 from schemas import ids
 from schemas.records import Case, Event, PastStep, Spent, StepOutcome
-from schemas.topics import DECIDE, INGEST
+from schemas.topics import BUDGET, INGEST
 
 WAIT_SECONDS = 24 * 60 * 60  # where neither the decision nor the charter says how long
 
@@ -101,8 +102,8 @@ def _next_step(book: Book, reminders: tuple[Timer, ...]) -> Ending:
         reminder_id=ids.reminder_id("wait", decision.decision_id),
         subject=decision.subject,
         due_at=due_at,
-        topic=DECIDE.name,
-        record=case,
+        topic=BUDGET.name,
+        record=asking(case, due_at),
         reason=f"wait: {decision.action}",
         case_id=case.case_id,
     )
@@ -129,7 +130,9 @@ def _next_case(book: Book) -> Case:
         outcomes=tuple(book.outcomes),
     )
     spent = case.spent.model_copy(update={"actions": case.spent.actions + 1, "external_calls": book.external_calls})
-    return case.model_copy(update={"step": case.step + 1, "spent": spent, "history": (*case.history, past)})
+    # What was held was for this step alone: while a case waits, or has research done, its money is others' to use.
+    update = {"step": case.step + 1, "spent": spent, "history": (*case.history, past), "reserved_microusd": 0}
+    return case.model_copy(update=update)
 
 
 def _bound_reached(book: Book, spent: Spent) -> str:

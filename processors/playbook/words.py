@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.records import Case, CaseStatus, Decision, Event, StepOutcome, StepStatus
+from schemas.records import BudgetEntry, Case, CaseStatus, Decision, Event, StepOutcome, StepStatus
 
 UNDO_STATUS: dict[str, StepStatus] = {"done": "undone", "failed": "undo_failed", "unknown": "undo_failed"}
 
@@ -64,20 +64,20 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A `Reminder` whose record is not encoded yet: send `record` to `topic` under `subject` when it is due."""
+    """A `Reminder` whose record is not encoded yet: send `record` to `topic` when it is due."""
 
     reminder_id: str
     subject: str
     due_at: datetime
     topic: str
-    record: Case | Event | Decision
+    record: BudgetEntry | Event | Decision
     reason: str
     case_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the decision came to. `next_case` goes to the decide stage at once, `reminders` to the later stage.
+    """What the decision came to. `next_case` asks for money at once, `reminders` to the later stage.
 
     `reason` says why, where the status is not what the action meant to reach.
     """
@@ -87,3 +87,9 @@ class Ending:
     next_case: Case | None = None
     reminders: tuple[Timer, ...] = ()
     reason: str = ""
+
+    @property
+    def following(self) -> Case | None:
+        """The case as it goes on, at once or when it has waited."""
+        asking = (timer.record.case for timer in self.reminders if isinstance(timer.record, BudgetEntry))
+        return self.next_case or next(asking, None)

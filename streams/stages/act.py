@@ -4,18 +4,19 @@ Trusts nobody: the charter's allowlist, parameters, rules and gates are asked ag
 every call. `progress` keeps what was begun and what came of it; `calls.py` makes the calls.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
 from processors import gate, playbook
 from processors.charter.compiled import CompiledCharter
+from processors.ledger.lines import asking
 from processors.playbook import Ending, Progress
 from processors.provenance import Forged, check_origin, payload_sha256
 from processors.replies import AgentDecision
 from processors.verification import verify
 from schemas import ids
-from schemas.records import ApprovalReply, Decision, Reminder
+from schemas.records import ApprovalReply, Case, Decision, Reminder
 from schemas.topics import ACT, APPROVALS, BUDGET, BY_NAME, DECIDE, LATER
 from streams.charters import Control
 from streams.ports import Actions
@@ -28,7 +29,6 @@ from streams.runtime.tables import FactTable
 from streams.stages import audit
 from streams.stages.approvals import Approvals
 from streams.stages.calls import Calls
-from streams.stages.decide import goes_on, settlement
 from streams.stages.errands import Errand, ProgressTable, RetryLater
 
 
@@ -133,10 +133,7 @@ class Act:
         for timer in ending.reminders:
             changes.emit(LATER, _reminder(timer, errand))
         if ending.next_case is not None:
-            changes.emit(DECIDE, ending.next_case)
-        waits = any(timer.topic == DECIDE.name for timer in ending.reminders)
-        if decision.case.reserved_microusd and goes_on(decision) and ending.next_case is None and not waits:
-            changes.emit(BUDGET, settlement(decision, now))
+            _go_on(ending.next_case, changes, now)
 
     def _come_again(self, errand: Errand, wait: RetryLater) -> None:
         """The same decision once more. A record waits once at most, so that read twice it sets one timer."""
@@ -174,13 +171,21 @@ def _checked_again(decision: Decision, compiled: CompiledCharter, *, approved: b
     return disposed
 
 
+def _go_on(case: Case, changes: Changes, now: datetime) -> None:
+    """The next step of a case: it asks for money first, but for one that a person is to have."""
+    if case.escalate_because:
+        changes.emit(DECIDE, case)
+    else:
+        changes.emit(BUDGET, asking(case, now))
+
+
 def _reminder(timer: playbook.Timer, errand: Errand) -> Reminder:
     return Reminder(
         reminder_id=timer.reminder_id,
         subject=timer.subject,
         due_at=timer.due_at,
         topic=BY_NAME[timer.topic].name,
-        key=timer.subject,
+        key=str(getattr(timer.record, BY_NAME[timer.topic].key)),
         value=errand.changes.codec.encode(timer.record),
         traceparent=errand.traceparent,
         reason=timer.reason,

@@ -13,13 +13,12 @@ from processors.playbook import Ending
 from processors.provenance import payload_sha256
 from schemas import ids
 from schemas.records import ApprovalReply, AuditRecord, Decision, Reminder
-from schemas.topics import APPROVALS, BUDGET, LATER
+from schemas.topics import APPROVALS, LATER
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
 from streams.runtime.policy import Clock
 from streams.runtime.tables import FactTable
 from streams.stages import audit
-from streams.stages.decide import goes_on, settlement
 
 EXPIRES_AFTER = timedelta(hours=72)
 KEPT_S = 30 * 86_400
@@ -91,8 +90,6 @@ class Approvals:
         reason = f"rejected by {reply.person}: {reply.reason}"
         ending = Ending("refused", (), None, (), reason)
         changes.audit(audit.acted(decision, (), ending.status, reason, traceparent, now))
-        if decision.case.reserved_microusd and goes_on(decision):
-            changes.emit(BUDGET, settlement(decision, now))
 
     def _read(self, partition: int, decision_id: str) -> Held | None:
         value = self._held.read(partition, decision_id)

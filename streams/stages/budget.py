@@ -1,15 +1,16 @@
-"""Budget: no case begins before its worst price is held; what it really cost is settled here. One writer per agent.
+"""Budget: no step of a case begins before its worst price is held; what it really cost is settled here.
 
-`ledger` holds one fact for each case (`processors/ledger.py`); the totals of each agent are derived from them in
-memory and rebuilt on recovery. A case that finds no money or no room is deferred through `later`, escalated or
-refused, as its charter says.
+One writer per agent. `ledger` holds one fact for each step of a case (`processors/ledger/`); the totals of each agent
+are derived from them in memory and rebuilt on recovery. A step that finds no money or no room is deferred through
+`later`, escalated or refused, as its charter says. One that is never settled expires: what was held for it counts as
+spent, until somebody says what it was.
 """
 
 from datetime import UTC, datetime, timedelta
 
-from processors import ledger, prices, prompts
-from processors.charter.compiled import CompiledCharter
-from processors.ledger import Account, Fact, Granted, Withheld
+from processors import ledger
+from processors.ledger import Account, Fact, lines
+from processors.ledger.judging import judge
 from schemas import ids
 from schemas.records import BudgetEntry, Case, Reminder
 from schemas.topics import BUDGET, DECIDE, LATER
@@ -21,9 +22,6 @@ from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit
-
-# Facts of settled cases stay a day after theirs, so that a late duplicate meets them.
-KEPT_AFTER_DAY_S = 2 * 86_400
 
 
 class Budget:
@@ -54,9 +52,15 @@ class Budget:
                 self._account(fact.agent).replace(None, fact)
 
     def tick(self, partition: int, changes: Changes) -> None:
-        """Drop facts of days that are over."""
+        """Say which reservations have waited too long; drop facts of days that are over."""
         for key in self._ledger.expired(partition, self._clock().timestamp()):
-            changes.forget(self._ledger, key.decode())
+            fact = self._read(partition, key.decode())
+            if fact is not None and fact.state == "open":
+                changes.emit(BUDGET, lines.expiring(fact))
+            else:
+                changes.forget(self._ledger, key.decode())
+                if fact is not None:
+                    self._account(fact.agent).replace(fact, None)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -64,11 +68,13 @@ class Budget:
     def enter(self, delivery: Delivery[BudgetEntry], changes: Changes) -> None:
         """One line of the ledger."""
         entry = delivery.record
-        known = self._known(delivery)
+        known = self._read(delivery.partition, _key(entry.agent, entry.case_id, entry.step))
         if entry.kind == "reserve":
             self._reserve(delivery, known, changes)
-        else:
-            self._settle(entry, known, changes)
+            return
+        fact = ledger.after(known, entry)
+        if fact is not None:
+            self._remember(fact, known, changes)
 
     # -- reserve
 
@@ -80,109 +86,60 @@ class Budget:
             self._say(known, delivery, changes, now)  # read before: the same fact, the same words
             return
         compiled = self._control.charter(entry.agent, entry.case.charter_version)
-        fact = self._judge(compiled, entry.case, known, now)
+        fact = judge(self._account(entry.agent), compiled, entry.case, known, now)
         self._say(fact, delivery, changes, now)
         self._remember(fact, known, changes)
-
-    def _judge(self, compiled: CompiledCharter, case: Case, known: Fact | None, now: datetime) -> Fact:
-        fact = Fact(
-            agent=case.agent,
-            case_id=case.case_id,
-            state="open",
-            day=ledger.day_of(now),
-            at=now.timestamp(),
-            tries=known.tries + 1 if known else 1,
-        )
-        try:
-            amount = _worst_price_microusd(compiled, case, now)
-        except prices.UnknownPrice as error:
-            return fact.model_copy(update={"state": "refused", "reason": str(error)})
-        policy = ledger.Policy(compiled.charter.budget.per_day_microusd, compiled.charter.limits.agent)
-        account = self._account(case.agent)
-        # A case that waits already does not wait behind itself.
-        account.deferred -= known is not None
-        verdict = ledger.reserve(account, policy, amount, now)
-        account.deferred += known is not None
-        if isinstance(verdict, Granted):
-            # Nothing held, nothing to settle.
-            state = "open" if amount else "settled"
-            return fact.model_copy(update={"state": state, "reserved_microusd": amount})
-        return fact.model_copy(update=_withheld(verdict, compiled))
 
     def _say(self, fact: Fact, delivery: Delivery[BudgetEntry], changes: Changes, now: datetime) -> None:
         entry, trace = delivery.record, delivery.traceparent
         case = entry.case
         assert case is not None
-        if fact.state in ("open", "settled"):
-            changes.emit(DECIDE, case.model_copy(update={"reserved_microusd": fact.reserved_microusd}))
-        elif fact.state == "escalated":
-            changes.emit(DECIDE, case.model_copy(update={"escalate_because": fact.reason}))
-        elif fact.state == "refused":
+        if fact.state == "refused":
             changes.audit(audit.refused(case, fact.reason, trace, now))
-        else:
+        elif fact.state == "deferred":
             until = datetime.fromtimestamp(fact.until, UTC)
             changes.emit(LATER, _wake(entry, case, until, changes, trace))
             changes.audit(audit.deferred(entry, case, fact.reason, until, trace, now))
-
-    # -- settle
-
-    def _settle(self, entry: BudgetEntry, known: Fact | None, changes: Changes) -> None:
-        if known is not None and known.state != "open":
-            return  # settled before, or nothing was held
-        spent = entry.amount_microusd if entry.kind == "settle" else 0
-        basis = known or Fact(
-            agent=entry.agent,
-            case_id=entry.case_id,
-            state="settled",
-            day=ledger.day_of(entry.time),
-            at=entry.time.timestamp(),
-        )
-        settled = basis.model_copy(update={"state": "settled", "spent_microusd": spent, "tokens": entry.tokens})
-        self._remember(settled, known, changes)
+        else:
+            changes.emit(DECIDE, case.model_copy(update=_told(fact, case)))
 
     # -- facts
 
-    def _known(self, delivery: Delivery[BudgetEntry]) -> Fact | None:
-        value = self._ledger.read(delivery.partition, _key(delivery.record.agent, delivery.record.case_id))
+    def _read(self, partition: int, key: str) -> Fact | None:
+        value = self._ledger.read(partition, key)
         return None if value is None else Fact.model_validate_json(value)
 
     # The account changes last: what fails before it leaves nothing behind.
     def _remember(self, fact: Fact, before: Fact | None, changes: Changes) -> None:
-        kept_until = 0.0 if fact.state in ("open", "deferred") else fact.at + KEPT_AFTER_DAY_S
-        changes.put(self._ledger, _key(fact.agent, fact.case_id), fact.model_dump_json().encode(), kept_until)
+        key = _key(fact.agent, fact.case_id, fact.step)
+        changes.put(self._ledger, key, fact.model_dump_json().encode(), fact.kept_until)
         self._account(fact.agent).replace(before, fact)
 
     def _account(self, agent: str) -> Account:
         return self._accounts.setdefault(agent, Account())
 
 
-def _key(agent: str, case_id: str) -> str:
-    return f"{agent}|{case_id}"
+def _key(agent: str, case_id: str, step: int) -> str:
+    # The first step's has no number: so it was when a case had one reservation.
+    return f"{agent}|{case_id}|{step}" if step else f"{agent}|{case_id}"
 
 
-def _worst_price_microusd(compiled: CompiledCharter, case: Case, now: datetime) -> int:
-    """What the case may cost at most: every call that its bounds allow at its worst price, and never over its own
-    cap.
-    """
-    asked = compiled.charter.decide.asked
-    if not asked:
-        return 0
-    request = prompts.build(compiled, case)
-    once = prices.worst_ask_price_microusd(asked, request, now)
-    return min(compiled.charter.budget.per_case_microusd, once * compiled.charter.bounds.model_calls)
-
-
-def _withheld(verdict: Withheld, compiled: CompiledCharter) -> dict[str, object]:
-    when_spent = compiled.charter.budget.when_spent if verdict.spent else "defer"
-    if when_spent == "defer":
-        return {"state": "deferred", "reason": verdict.reason, "until": verdict.until}
-    return {"state": "escalated" if when_spent == "escalate" else "refused", "reason": verdict.reason}
+def _told(fact: Fact, case: Case) -> dict[str, object]:
+    """What the case knows of its money; why a person has it, where there is none."""
+    if fact.state == "escalated":
+        return {"reserved_microusd": 0, "escalate_because": fact.reason}
+    held = fact.reserved_microusd
+    return {
+        "reserved_microusd": case.spent.cost_microusd + held if held else 0,
+        "budget_day": fact.day,
+        "closed_actions": fact.closed_actions,
+    }
 
 
 def _wake(entry: BudgetEntry, case: Case, until: datetime, changes: Changes, traceparent: str) -> Reminder:
     """The same entry again, when there may be room."""
     return Reminder(
-        reminder_id=ids.reminder_id(entry.case_id, "reserve", until.isoformat()),
+        reminder_id=ids.reminder_id(entry.entry_id, until.isoformat()),
         subject=case.subject,
         due_at=until + timedelta(milliseconds=1),
         topic=BUDGET.name,

@@ -5,7 +5,6 @@ answer before it is used (`replies`): an answer that was recorded is never bough
 answer was perhaps paid, so it stays charged at its worst price.
 """
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel
@@ -13,9 +12,9 @@ from pydantic import BaseModel
 from processors import breaker, prices
 from processors.charter.compiled import CompiledCharter
 from processors.deciding import AskModel, ModelUnavailable, decide
+from processors.ledger.lines import settling
 from processors.model import ModelReply
-from schemas import ids
-from schemas.records import BudgetEntry, Case, CaseStatus, Decision, Fallback
+from schemas.records import Case, CaseStatus, Decision, Fallback
 from schemas.topics import ACT, BUDGET, DECIDE
 from streams.charters import Control
 from streams.ports import Models
@@ -94,8 +93,8 @@ class Decide:
         if decision.disposition in ("execute", "dry_run", "needs_approval"):
             changes.emit(ACT, decision)
         changes.audit(audit.decided(decision, _status(decision), traceparent))
-        if decision.case.reserved_microusd and not goes_on(decision):
-            changes.emit(BUDGET, settlement(decision, decision.decided_at))
+        if decision.case.reserved_microusd:
+            changes.emit(BUDGET, settling(decision))
 
     # -- asking
 
@@ -108,6 +107,8 @@ class Decide:
         for number in range(LOST_ANSWERS_AT_MOST):
             key = f"{delivery.record.case_id}|{delivery.record.step}|{question.attempt}|{number}"
             known = self._replies.read(delivery.partition, key)
+            if known is None and lost_microusd + worst_microusd > question.left_microusd:
+                break
             if known is None:
                 return _charged(await self._ask_anew(question, worst_microusd, key, changes), lost_microusd)
             attempt = Attempt.model_validate_json(known)
@@ -134,25 +135,6 @@ class Decide:
         step = changes.empty()
         step.put(self._replies, key, attempt.model_dump_json().encode(), self._clock().timestamp() + REPLIES_KEPT_S)
         await self._commit(step)
-
-
-def goes_on(decision: Decision) -> bool:
-    """Whether the case may come back for another step, so that its reservation must stand."""
-    return decision.kind in ("research", "wait") and decision.disposition in ("execute", "needs_approval")
-
-
-def settlement(decision: Decision, now: datetime) -> BudgetEntry:
-    """What the case has cost in all its steps."""
-    case = decision.case
-    return BudgetEntry(
-        entry_id=ids.entry_id(case.case_id, "settle"),
-        kind="settle",
-        agent=case.agent,
-        case_id=case.case_id,
-        amount_microusd=case.spent.cost_microusd,
-        tokens=decision.input_tokens + decision.output_tokens,
-        time=now,
-    )
 
 
 def _status(decision: Decision) -> CaseStatus:

@@ -10,7 +10,7 @@ from processors.charter.compiled import CompiledCharter
 from processors.playbook import Ending, RunStep
 from processors.provenance import Forged, case_sha256, payload_sha256
 from schemas import ids
-from schemas.records import Case, Decision, StepOutcome
+from schemas.records import Decision, StepOutcome
 from streams.runtime.changes import Changes
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
@@ -125,10 +125,8 @@ class ProgressTable:
 
     def leave_off(self, errand: Errand, ending: Ending) -> None:
         """Remember how it ended, and what the case may go on with, for as long as that can take."""
-        cases = [ending.next_case, *(timer.record for timer in ending.reminders)]
-        following = next((case for case in cases if isinstance(case, Case)), None)
-        if following is not None:
-            errand.kept = errand.kept.model_copy(update={"next_sha256": case_sha256(following)})
+        if ending.following is not None:
+            errand.kept = errand.kept.model_copy(update={"next_sha256": case_sha256(ending.following)})
         self.remember(errand, until=max((timer.due_at for timer in ending.reminders), default=None))
 
     def remember(self, errand: Errand, changes: Changes | None = None, until: datetime | None = None) -> None:

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from processors import rates, routing
 from processors.charter.compiled import CompiledCharter
+from processors.ledger.lines import asking
 from processors.scopes import DataInvalid, Scope, event_scope
-from schemas import ids
-from schemas.records import BudgetEntry, Case, Event
+from schemas.records import Case, Event
 from schemas.topics import BUDGET, INGEST
 from streams.charters import Control
 from streams.runtime.changes import Changes
@@ -124,7 +124,7 @@ class Ingest:
             if compiled.agent in arrival.refused:
                 changes.audit(audit.refused(case, _too_many(compiled), trace, arrival.at))
             else:
-                changes.emit(BUDGET, _ask_for_money(case, arrival.at))
+                changes.emit(BUDGET, asking(case, arrival.at))
                 changes.audit(audit.received(case, trace))
         arrival.versions[compiled.agent] = compiled.version
 
@@ -179,15 +179,3 @@ def _scope(event: Event) -> Scope | None:
 def _too_many(compiled: CompiledCharter) -> str:
     rate = compiled.charter.limits.per_subject
     return f"more than {rate.count} in {rate.per_seconds} s for this subject" if rate else ""
-
-
-def _ask_for_money(case: Case, now: datetime) -> BudgetEntry:
-    return BudgetEntry(
-        entry_id=ids.entry_id(case.case_id, "reserve"),
-        kind="reserve",
-        agent=case.agent,
-        case_id=case.case_id,
-        amount_microusd=0,
-        time=now,
-        case=case,
-    )

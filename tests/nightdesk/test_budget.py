@@ -83,6 +83,7 @@ def test_books_that_agree(nightdesk: CommandLine, client: Client, log: Write, ta
     assert nightdesk("budget", "verify", "--output", "json").json() == {
         "cases": 1,
         "spent_microusd": 4_200,
+        "unknown_microusd": 0,
         "tokens": 120,
         "open_reservations": 1,
         "reserved_microusd": 9_000,
@@ -109,7 +110,7 @@ def test_a_drift_is_named(
     assert result.code == 1
     assert result.json()["drifts"] == [
         {"agent": AGENT, "case_id": CASE, "log_microusd": in_log, "table_microusd": in_table,
-         "audit_microusd": in_audit}
+         "audit_microusd": in_audit, "log_unknown_microusd": 0, "table_unknown_microusd": 0}
     ]  # fmt: skip
     said = nightdesk("budget", "verify", "--wait", "0").out.splitlines()[0]
     assert said == f"drift: {AGENT} {CASE}: log {in_log}, table {in_table}, audit {in_audit} micro-dollars"

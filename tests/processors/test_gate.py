@@ -93,6 +93,18 @@ def test_a_bound_that_is_reached_hands_over(spent: dict[str, int], reason: str) 
     assert dispose(CHARTER, reached, decision("escalate", 0.0, {"reason": "x"}), ()).disposition == "execute"
 
 
+def test_an_action_without_money_hands_over_or_is_refused_whoever_approved() -> None:
+    closed = case(CHARTER, closed_actions=("respond", "escalate"))
+    disposed = dispose(CHARTER, closed, decision("respond", 0.9, TEXT), (), approved=True)
+    assert (disposed.disposition, disposed.escalate) == ("refused", True)
+    assert disposed.reason == "the day's money for respond is spent, or held for cases that are open"
+    strict = compiled(("per_case_usd: 0.50", "per_case_usd: 0.50, when_spent: refuse"))
+    disposed = dispose(strict, closed, decision("respond", 0.9, TEXT), ())
+    assert (disposed.disposition, disposed.escalate) == ("refused", False)
+    handed = dispose(CHARTER, closed, decision("escalate", 0.0, {"reason": "x"}), ())
+    assert handed.disposition == "execute", "handing over is never stopped"
+
+
 def test_a_wait_that_is_too_long_hands_over() -> None:
     assert dispose(CHARTER, case(CHARTER), decision("wait", 1.0, {"after": "25h"}), ()).escalate
     assert wait_seconds(decision("wait", 1.0, {"after": "25h"})) == 90_000

@@ -15,7 +15,7 @@ from processors.charter.compiled import CompiledCharter, compile_charter
 from processors.charter.model import Charter
 from processors.playbook import Ending, IllegalOutcome, Progress, RunStep
 from schemas import ids
-from schemas.records import Case, Decision, Event, Spent, StepOutcome
+from schemas.records import BudgetEntry, Case, Decision, Event, Spent, StepOutcome
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 Answer = Callable[[RunStep], StepOutcome]
@@ -255,16 +255,19 @@ def test_notes_count_as_no_call_and_handing_over_is_never_bound() -> None:
         ("soon", "1h", 3600),
     ],
 )
-def test_a_wait_sends_the_next_step_to_decide_when_it_is_due(after: Any, at_most: Any, seconds: int) -> None:
+def test_a_wait_lets_the_next_step_ask_for_money_when_it_is_due(after: Any, at_most: Any, seconds: int) -> None:
     made = decision(kind="wait", parameters=orjson.dumps({"after": after} if after else {}).decode())
     action = {"at_most": at_most} if at_most else {}
     _, ending = drive(made, charter([], kind="wait", action=action))
     assert (ending.status, ending.next_case) == ("waiting", None)
     (timer,) = ending.reminders
-    assert (timer.topic, timer.due_at, timer.subject) == ("decide", NOW + timedelta(seconds=seconds), "ticket-1")
-    assert isinstance(timer.record, Case)
-    assert (timer.record.case_id, timer.record.step) == (made.case.case_id, 1)
-    assert timer.record.received_at == timer.due_at  # else waiting would use up bounds.seconds
+    assert (timer.topic, timer.due_at, timer.subject) == ("budget", NOW + timedelta(seconds=seconds), "ticket-1")
+    assert isinstance(timer.record, BudgetEntry)
+    case = timer.record.case
+    assert case is not None
+    assert (timer.record.kind, case.case_id, case.step, timer.record.step) == ("reserve", made.case.case_id, 1, 1)
+    assert case.reserved_microusd == 0, "while it waits nothing is held"
+    assert case.received_at == timer.due_at  # else waiting would use up bounds.seconds
 
 
 REMIND = {"do": "remind", "with": {"after": "48h", "type": "ticket.followup", "data": {"n": "{{ event.data.n }}"}}}

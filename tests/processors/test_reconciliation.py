@@ -10,14 +10,13 @@ from schemas.records import BudgetEntry
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-def cost(microusd: int, days_ago: float = 0) -> dict[str, Cost]:
-    return {"c": Cost("a", microusd, 10, NOW - timedelta(days=days_ago))}
+def cost(microusd: int, days_ago: float = 0, unknown: int = 0) -> dict[str, Cost]:
+    return {"c": Cost("a", microusd, 10, NOW - timedelta(days=days_ago), unknown)}
 
 
-def line(entry_id: str, kind: str, amount: int) -> BudgetEntry:
-    return BudgetEntry.model_validate(
-        {"entry_id": entry_id, "kind": kind, "agent": "a", "case_id": "c", "amount_microusd": amount, "time": NOW}
-    )
+def line(step: int, kind: str, amount: int) -> BudgetEntry:
+    known = {"entry_id": f"{kind}-{step}", "agent": "a", "case_id": "c", "time": NOW}
+    return BudgetEntry.model_validate({**known, "kind": kind, "step": step, "amount_microusd": amount})
 
 
 @pytest.mark.parametrize(
@@ -29,8 +28,10 @@ def line(entry_id: str, kind: str, amount: int) -> BudgetEntry:
         (cost(5), {}, cost(5), [Drift("a", "c", 5, 0, 5)]),
         (cost(5), cost(4), cost(5), [Drift("a", "c", 5, 4, 5)]),
         (cost(5), cost(5), cost(6), [Drift("a", "c", 5, 5, 6)]),
-        ({}, {}, cost(6, days_ago=2), [Drift("a", "c", 0, None, 6)]),
+        ({}, {}, cost(6, days_ago=2), [Drift("a", "c", 0, None, 6, 0, None)]),
         (cost(5), cost(5), {}, [Drift("a", "c", 5, 5, 0)]),
+        (cost(5, unknown=7), cost(5, unknown=7), cost(5), []),
+        (cost(5, unknown=7), cost(5), cost(5), [Drift("a", "c", 5, 5, 5, 7, 0)]),
     ],
 )
 def test_what_differs_is_named(
@@ -39,6 +40,9 @@ def test_what_differs_is_named(
     assert list(drifts(log, table, audit, NOW)) == found
 
 
-def test_the_first_line_of_an_id_counts() -> None:
-    lines = [line("r", "reserve", 0), line("1", "settle", 5), line("1", "settle", 9), line("2", "settle", 3)]
-    assert book_of_log(lines)["c"].microusd == 8
+def test_of_each_step_the_first_settlement_counts_and_else_what_expired() -> None:
+    first = [line(0, "reserve", 0), line(0, "settle", 5), line(0, "settle", 9), line(0, "expire", 70)]
+    late = [line(1, "expire", 70), line(1, "settle", 3)]
+    never = [line(2, "expire", 70), line(2, "expire", 70)]
+    free = [line(3, "release", 4), line(3, "settle", 4)]
+    assert book_of_log([*first, *late, *never, *free]) == {"c": Cost("a", 8, 0, NOW, 70)}

@@ -161,16 +161,30 @@ async def test_a_decision_that_its_charter_would_not_make_is_refused_here_too() 
 async def test_research_comes_back_as_the_next_step() -> None:
     asked = decision(case(CHARTER, event(customer="c-1")), "look", "research")
     changes = await _bench(World()).take(ACT, asked)
+    [asks] = said(changes, BUDGET, BudgetEntry)
+    assert (asks.kind, asks.step, asks.case_id) == ("reserve", 1, CASE.case_id)
+    assert asks.case is not None
+    assert (asks.case.step, asks.case.reserved_microusd) == (1, 0)
+    assert asks.case.history[0].outcomes[0].status == "done"
+    assert said(changes, DECIDE, Case) == []
+
+
+async def test_a_case_that_a_person_is_to_have_needs_no_money() -> None:
+    bounds = compiled(("limits: {per_subject: 5/1h}", "limits: {per_subject: 5/1h}\nbounds: {actions: 1}"))
+    asked = decision(case(bounds, event(customer="c-1")), "look", "research")
+    changes = await _bench(World(), in_force(bounds)).take(ACT, asked)
     [following] = said(changes, DECIDE, Case)
-    assert (following.step, following.case_id) == (1, CASE.case_id)
-    assert following.history[0].outcomes[0].status == "done"
+    assert "bounds.actions" in following.escalate_because
     assert said(changes, BUDGET, BudgetEntry) == []
 
 
 async def test_a_wait_comes_back_when_it_is_over() -> None:
     changes = await _bench(World()).take(ACT, decision(CASE, "wait", "wait", after="2h"))
     [reminder] = said(changes, LATER, Reminder)
-    assert (reminder.topic, (reminder.due_at - Clock().now).total_seconds()) == ("decide", 7200)
+    assert (reminder.topic, (reminder.due_at - Clock().now).total_seconds()) == ("budget", 7200)
+    assert reminder.key == CHARTER.agent, "the ledger of an agent has one writer"
+    asks = CODEC.decode(BudgetEntry, reminder.value)
+    assert (asks.kind, asks.step) == ("reserve", 1)
 
 
 async def test_a_charter_that_was_never_applied_here_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Money is held before a case begins, counted once, and the totals are what the facts come to."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -7,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.charter import CompiledCharter
-from processors.ledger import Fact
+from processors.ledger import KEPT_S, Fact
+from processors.ledger.lines import asking
+from processors.ledger.reserving import held_for_s, worst_price_microusd
 from schemas import ids
-from schemas.records import BudgetEntry, Case, Reminder
+from schemas.records import BudgetEntry, Case, Reminder, Spent
 from schemas.topics import BUDGET, DECIDE, LATER
-from streams.stages.budget import Budget, _worst_price_microusd
+from streams.stages.budget import Budget
 from tests.processors.examples import NOW, case, compiled, event
 from tests.streams.stages.bench import CODEC, Bench, Clock, audited, in_force, said, words
 
 CHARTER = compiled()
-PRICE = _worst_price_microusd(CHARTER, case(CHARTER), NOW)
+PRICE = worst_price_microusd(CHARTER, case(CHARTER), NOW)
 # Room for one case, and not for two.
 ONE_A_DAY = f"per_day_usd: {PRICE * 1.5 / 1e6:.6f}, per_case_usd: {PRICE / 1e6:.6f}"
 
@@ -31,15 +34,7 @@ def _bench(charter: CompiledCharter = CHARTER, clock: Clock | None = None) -> Be
 
 def _reserve(charter: CompiledCharter = CHARTER, number: int = 1) -> BudgetEntry:
     opened = case(charter, event().model_copy(update={"id": f"e-{number}"}), reserved_microusd=0)
-    return BudgetEntry(
-        entry_id=ids.entry_id(opened.case_id, "reserve"),
-        kind="reserve",
-        agent=charter.agent,
-        case_id=opened.case_id,
-        amount_microusd=0,
-        time=NOW,
-        case=opened,
-    )
+    return asking(opened, NOW)
 
 
 def _settle(entry: BudgetEntry, spent_microusd: int) -> BudgetEntry:
@@ -54,10 +49,13 @@ async def _spend_the_day(bench: Bench, charter: CompiledCharter) -> None:
 
 
 def _totals(bench: Bench) -> dict[str, tuple[int, int]]:
-    """Reserved and spent by day, as the stage has them in memory."""
+    """Reserved and gone by day, as the stage has them in memory."""
     account = bench.handlers._account("desk")  # type: ignore[attr-defined]  # what the stage derived is what is asked
-    days = {*account.reserved_microusd, *account.spent_microusd}
-    return {day: (account.reserved_microusd.get(day, 0), account.spent_microusd.get(day, 0)) for day in days}
+    return {
+        day: (balance.reserved_microusd, balance.gone_microusd)
+        for (day, task), balance in account.balances.items()
+        if not task
+    }
 
 
 def _recomputed(bench: Bench) -> dict[str, tuple[int, int]]:
@@ -67,11 +65,12 @@ def _recomputed(bench: Bench) -> dict[str, tuple[int, int]]:
     for partition in ledger.partitions_held():
         for value in ledger.facts(partition).values():
             fact = Fact.model_validate_json(value)
-            reserved, spent = totals.get(fact.day, (0, 0))
+            reserved, gone = totals.get(fact.day, (0, 0))
             if fact.state == "open":
-                totals[fact.day] = (reserved + fact.reserved_microusd, spent)
-            elif fact.state == "settled":
-                totals[fact.day] = (reserved, spent + fact.spent_microusd)
+                totals[fact.day] = (reserved + fact.reserved_microusd, gone)
+            elif fact.state in ("settled", "unknown"):
+                spent = fact.spent_microusd if fact.state == "settled" else fact.reserved_microusd
+                totals[fact.day] = (reserved, gone + spent)
     return totals
 
 
@@ -205,9 +204,129 @@ async def test_a_case_that_comes_again_and_must_wait_still_does_not_wait_behind_
     assert (reminder.due_at - clock.now).total_seconds() == pytest.approx(60, abs=0.01)
 
 
+async def test_a_later_step_asks_for_what_is_left_of_its_case_and_is_no_new_case() -> None:
+    charter = compiled(("per_subject: 5/1h", "per_subject: 5/1h, agent: 1/1m"))
+    bench = _bench(charter)
+    first = _reserve(charter)
+    await bench.take(BUDGET, first)
+    await bench.take(BUDGET, _settle(first, 300_000))
+    assert first.case is not None
+    following = first.case.model_copy(update={"step": 1, "spent": Spent(model_calls=1, cost_microusd=300_000)})
+    [decided] = said(await bench.take(BUDGET, asking(following, NOW)), DECIDE, Case)
+    worst = worst_price_microusd(charter, following, NOW)
+    assert decided.reserved_microusd == 300_000 + worst, "all that the case may have spent when the step ends"
+    assert 0 < worst <= charter.charter.budget.per_case_microusd - 300_000
+    assert _totals(bench) == {"2026-11-20": (worst, 300_000)}
+
+
+async def test_what_is_never_settled_counts_as_spent_and_a_late_word_corrects_it() -> None:
+    clock = Clock()
+    bench = _bench(clock=clock)
+    [decided] = said(await bench.take(BUDGET, _reserve()), DECIDE, Case)
+    clock.forward(held_for_s(CHARTER.charter) - 1)
+    assert bench.tick().messages == []
+    clock.forward(2)
+    [expiry] = said(bench.tick(), BUDGET, BudgetEntry)
+    assert (expiry.kind, expiry.amount_microusd) == ("expire", PRICE)
+    assert bench.tick().messages == [], "it is said once"
+    assert _totals(bench) == {"2026-11-20": (PRICE, 0)}, "until its own line is read it is held"
+    for _ in range(2):
+        await bench.take(BUDGET, expiry)
+        assert _totals(bench) == {"2026-11-20": (0, PRICE)}
+    [again] = said(await bench.take(BUDGET, _reserve()), DECIDE, Case)
+    assert again == decided
+    for _ in range(2):
+        await bench.take(BUDGET, _settle(_reserve(), 1234))
+        assert _totals(bench) == {"2026-11-20": (0, 1234)}
+    await bench.take(BUDGET, expiry)
+    assert _totals(bench) == {"2026-11-20": (0, 1234)}
+
+
+async def test_an_expiry_that_died_with_its_process_is_said_by_the_next() -> None:
+    clock = Clock()
+    dead = _bench(clock=clock)
+    await dead.take(BUDGET, _reserve())
+    clock.forward(held_for_s(CHARTER.charter) + 1)
+    bench = _bench(clock=clock).inherit(dead)
+    assert [entry.kind for entry in said(bench.tick(), BUDGET, BudgetEntry)] == ["expire"]
+
+
+async def test_facts_of_days_that_are_over_are_forgotten_here_and_in_the_totals() -> None:
+    clock = Clock()
+    bench = _bench(clock=clock)
+    await bench.take(BUDGET, _reserve())
+    await bench.take(BUDGET, _settle(_reserve(), 1234))
+    clock.forward(KEPT_S + 1)
+    bench.tick()
+    assert len(bench.tables["ledger"]) == 0
+    assert _totals(bench) == {}
+
+
+def _two_a_day(of: str) -> CompiledCharter:
+    """Room for two cases of one task, and for more of others."""
+    return compiled(("per_case_usd: 0.50", f"per_case_usd: {PRICE / 1e6:.6f}, {of}: {PRICE * 2 / 1e6:.6f}}}}}"))
+
+
+async def test_over_its_event_types_budget_a_case_waits() -> None:
+    charter = _two_a_day("events: {ticket.created: {per_day_usd")
+    bench = _bench(charter)
+    for number in (1, 2):
+        await bench.take(BUDGET, _reserve(charter, number))
+        await bench.take(BUDGET, _settle(_reserve(charter, number), PRICE))
+    [deferred] = audited(await bench.take(BUDGET, _reserve(charter, 3)))
+    assert "for event:ticket.created" in deferred.reason
+
+
+async def test_a_case_that_finds_no_money_for_an_action_begins_without_it() -> None:
+    charter = _two_a_day("actions: {refund: {per_day_usd")
+    bench = _bench(charter)
+    for number in (1, 2):
+        [decided] = said(await bench.take(BUDGET, _reserve(charter, number)), DECIDE, Case)
+        assert decided.closed_actions == ()
+    [closed] = said(await bench.take(BUDGET, _reserve(charter, 3)), DECIDE, Case)
+    assert closed.closed_actions == ("refund",)
+    assert closed.budget_day == "2026-11-20"
+    assert said(await bench.take(BUDGET, _reserve(charter, 3)), DECIDE, Case) == [closed]
+    await bench.take(BUDGET, _settle(_reserve(charter, 1), PRICE).model_copy(update={"action": "respond"}))
+    [opened] = said(await bench.take(BUDGET, _reserve(charter, 4)), DECIDE, Case)
+    assert opened.closed_actions == (), "the first was decided otherwise, and its hold on refund is gone"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_hundred_events_at_the_edge_overspend_nothing(seed: int) -> None:
+    """All of them at once, with room for ten; each costs up to its worst price, and the others try again in between."""
+    chance, clock = random.Random(seed), Clock()
+    charter = compiled(("per_day_usd: 25, per_case_usd: 0.50", _room_for(10)))
+    bench = _bench(charter, clock)
+    waiting = [_reserve(charter, number) for number in range(100)]
+    still_open: list[BudgetEntry] = []
+    spent = 0
+    while waiting or still_open:
+        if still_open and (not waiting or chance.random() < 0.4):
+            entry = still_open.pop(chance.randrange(len(still_open)))
+            cost = chance.choice([PRICE, chance.randint(0, PRICE)])
+            spent += cost
+            await bench.take(BUDGET, _settle(entry, cost))
+        else:
+            entry = waiting.pop(0)
+            changes = await bench.take(BUDGET, entry)
+            still_open += [entry] * len(said(changes, DECIDE, Case))
+            for reminder in said(changes, LATER, Reminder):
+                if reminder.due_at.date() == NOW.date():
+                    waiting.append(entry)
+                    clock.now = max(clock.now, reminder.due_at)
+        assert sum(_totals(bench)["2026-11-20"]) <= PRICE * 10
+    assert _totals(bench) == {"2026-11-20": (0, spent)}
+    assert PRICE * 9 < spent <= PRICE * 10, "and nearly all of it was used"
+
+
+def _room_for(cases: int) -> str:
+    return f"per_day_usd: {PRICE * cases / 1e6:.6f}, per_case_usd: {PRICE / 1e6:.6f}"
+
+
 _MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["reserve", "settle", "release", "crash", "hour"]), st.integers(0, 5), st.integers(0, 9999)
+        st.sampled_from(["reserve", "settle", "release", "crash", "hours"]), st.integers(0, 5), st.integers(0, 9999)
     ),
     max_size=40,
 )
@@ -228,6 +347,8 @@ async def test_the_totals_are_always_what_the_facts_come_to(moves: list[tuple[st
             bench = _bench(charter, clock).inherit(bench)
         else:
             clock.forward(5 * 3600)
+            for expiry in said(bench.tick(), BUDGET, BudgetEntry):
+                await bench.take(BUDGET, expiry)
         kept = {day: sums for day, sums in _totals(bench).items() if sums != (0, 0)}
         assert kept == {day: sums for day, sums in _recomputed(bench).items() if sums != (0, 0)}
         assert all(reserved >= 0 and reserved <= PRICE * 1.5 for reserved, _ in kept.values())

@@ -51,10 +51,40 @@ async def test_a_reply_becomes_a_decision_and_its_cost_is_settled() -> None:
     assert (record.kind, record.decision_id, record.status) == ("decided", decision.decision_id, "running")
 
 
-async def test_a_case_that_goes_on_is_not_settled_yet() -> None:
-    changes = await _bench(Model(reply(answer("look")))).take(DECIDE, CASE)
-    assert [decision.kind for decision in said(changes, ACT, Decision)] == ["research"]
-    assert said(changes, BUDGET, BudgetEntry) == []
+async def test_every_step_is_settled_by_itself_with_its_task() -> None:
+    bench = _bench(
+        Model(reply(answer("look"), cost_microusd=900), reply(answer("respond", text="x"), cost_microusd=80))
+    )
+    changes = await bench.take(DECIDE, CASE.model_copy(update={"budget_day": "2026-11-19"}))
+    [decision] = said(changes, ACT, Decision)
+    assert decision.kind == "research"
+    [first] = said(changes, BUDGET, BudgetEntry)
+    assert (first.step, first.amount_microusd, first.tokens) == (0, 900, 115)
+    assert (first.day, first.event_type, first.action) == ("2026-11-19", "ticket.created", "look")
+    following = decision.case.model_copy(update={"step": 1, "reserved_microusd": 500_000})
+    [second] = said(await bench.take(DECIDE, following), BUDGET, BudgetEntry)
+    assert (second.step, second.amount_microusd, second.action) == (1, 80, "respond")
+    assert second.entry_id != first.entry_id
+
+
+async def test_a_step_never_costs_more_than_was_held_however_many_answers_are_lost() -> None:
+    held = case(CHARTER, reserved_microusd=int(WORST * 1.5))
+    dead = _bench(Model(), crash_after=1)
+    with pytest.raises(Crash):
+        await dead.take(DECIDE, held)
+    model = Model()
+    [decision] = said(await _bench(model).inherit(dead).take(DECIDE, held), ACT, Decision)
+    assert (decision.provider, decision.cost_microusd, model.asked) == ("rules", WORST, [])
+
+
+async def test_what_was_turned_down_was_spent_on_no_action() -> None:
+    closed = CASE.model_copy(update={"closed_actions": ("respond",)})
+    changes = await _bench(Model(reply(answer("respond", text="tomorrow"), cost_microusd=1000))).take(DECIDE, closed)
+    [record] = audited(changes)
+    assert record.action == "escalate"
+    assert "money for respond is spent" in record.reason
+    [settled] = said(changes, BUDGET, BudgetEntry)
+    assert (settled.action, settled.amount_microusd) == ("escalate", 1000)
 
 
 async def test_the_same_record_again_buys_nothing_and_says_the_same() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from processors.provenance import Forged, payload_sha256
 from schemas import ids
-from schemas.records import ApprovalReply, Case, Decision, Reminder, Spent
-from schemas.topics import ACT, APPROVALS, DECIDE, LATER
+from schemas.records import ApprovalReply, BudgetEntry, Decision, Reminder, Spent
+from schemas.topics import ACT, APPROVALS, BUDGET, LATER
 from streams.stages.act import Act
 from streams.stages.errands import KEPT_S
 from tests.processors.examples import NOW, case, compiled, event
@@ -97,7 +97,9 @@ async def test_after_its_end_a_case_does_not_go_on() -> None:
 async def test_a_case_goes_on_with_the_past_that_it_has_and_no_other() -> None:
     world = World()
     bench = _bench(world)
-    [following] = said(await bench.take(ACT, decision(CASE, "look", "research")), DECIDE, Case)
+    [asks] = said(await bench.take(ACT, decision(CASE, "look", "research")), BUDGET, BudgetEntry)
+    following = asks.case
+    assert following is not None
     charged = following.spent.model_copy(update={"model_calls": 3, "cost_microusd": 40})
     true = decision(following.model_copy(update={"spent": charged, "reserved_microusd": 7}), text="found")
     for changes in (
@@ -117,7 +119,8 @@ async def test_a_long_wait_is_remembered_until_it_is_over() -> None:
     charter = compiled(("at_most: 24h", "at_most: 365d"))
     bench = Bench(Act(in_force(charter), World(), Clock()))
     [reminder] = said(await bench.take(ACT, decision(case(charter), "wait", "wait", after="90d")), LATER, Reminder)
-    following = CODEC.decode(Case, reminder.value)
+    following = CODEC.decode(BudgetEntry, reminder.value).case
+    assert following is not None
     late = reminder.due_at.timestamp() + KEPT_S - 1
     assert bench.tables["progress"].expired(1, late) == []
     [record] = audited(await bench.take(ACT, decision(following, text="now"), 1))

@@ -121,8 +121,8 @@ async def _lived(promoted_after: int, *, replaced: bool = False) -> tuple[Desk, 
 
 
 NEVER = -1
-# Event, money, case, research, case again, refund, settlement; then the approval.
-RECORDS = 7
+# Event, money, case, research and its settlement; money, case, refund and its settlement; then the approval.
+RECORDS = 9
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["workers go on", "workers are new"])

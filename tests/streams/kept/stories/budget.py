@@ -1,10 +1,10 @@
 """Budget: `ledger`."""
 
 from processors.charter import CompiledCharter
+from processors.ledger.lines import asking
 from schemas.records import BudgetEntry, Case, Reminder
 from schemas.topics import BUDGET, DECIDE, LATER
 from streams.stages.budget import Budget
-from streams.stages.ingest import _ask_for_money
 from tests.processors.examples import NOW, compiled
 from tests.streams.kept.stories.story import Story, numbered
 from tests.streams.kept.tables import Tables, recover
@@ -29,7 +29,7 @@ def _budget() -> Bench:
 
 
 def _reserve(charter: CompiledCharter, number: int) -> BudgetEntry:
-    return _ask_for_money(numbered(number, charter), NOW)
+    return asking(numbered(number, charter), NOW)
 
 
 async def _money_was_asked_for() -> Bench:
