@@ -1,4 +1,6 @@
-"""Giving orders: records on the compacted `control` topic. Called by `nightdesk charter apply` and the switches."""
+"""Orders: records on the compacted `control` topic. Given by `nightdesk charter apply` and the switches, read by
+`nightdesk budget`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from nightdesk.reading import read_topic
 from nightdesk.registered_codec import registered_codec
 from nightdesk.saying import say
 from nightdesk.settings import Settings
@@ -13,6 +16,7 @@ from processors.charter import Charter
 from processors.charter.parsing import charter_to_json
 from schemas.records import ControlCommand
 from schemas.topics import CONTROL
+from streams.charters import Control
 
 
 def charter_orders(charters: Sequence[Charter]) -> list[ControlCommand]:
@@ -38,3 +42,13 @@ def give_orders(settings: Settings, orders: Sequence[ControlCommand]) -> None:
         records = [(order.key, codec.encode(order)) for order in orders]
     # One partition, so that orders come in the order in which they were given.
     say(settings.kafka, CONTROL, records, partition=0)
+
+
+def read_control(settings: Settings) -> Control:
+    """What the orders so far come to, as the stages see them. Raises `Failure`."""
+    control = Control()
+    with registered_codec(settings) as codec:
+        for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
+            if message.value() is not None:
+                control.obey(codec.decode(ControlCommand, message.value()))
+    return control

@@ -1,4 +1,4 @@
-"""`nightdesk budget verify`: whether every micro-dollar is where it should be.
+"""`nightdesk budget show|verify`: where the money is, and whether every micro-dollar is where it should be.
 
 JSON contract: docs/reference/commands.md.
 """
@@ -9,14 +9,16 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from nightdesk.balances import Purse, purses
 from nightdesk.books import Books, read_books
 from nightdesk.commands.why_text import money
-from nightdesk.exits import Failure
-from nightdesk.output import Output, OutputOption
+from nightdesk.exits import ExitCode, Failure
+from nightdesk.output import Output, OutputOption, print_rows
 from nightdesk.settings import load_settings
 from processors.reconciliation import Drift
 
@@ -28,6 +30,19 @@ app = typer.Typer(help="What the agents may spend, have spent, and whether the b
 @app.callback()
 def root() -> None:
     """What the agents may spend, have spent, and whether the books agree."""
+
+
+@app.command()
+def show(
+    agent: Annotated[str, typer.Argument(help="only this one", metavar="[AGENT]")] = "",
+    day: Annotated[str, typer.Option(help="today or yesterday, in UTC", metavar="YYYY-MM-DD")] = "",
+    output: OutputOption = Output.text,
+) -> None:
+    """What each agent has spent, holds and has left today, in all and by task."""
+    found = purses(load_settings(), _day(day), agent)
+    if not found:
+        raise Failure(f"no agent {agent!r} is known", "See `nightdesk charter list`", ExitCode.NOT_FOUND)
+    print_rows([asdict(purse) if output is Output.json else _line(purse) for purse in found], output)
 
 
 @app.command()
@@ -56,6 +71,31 @@ def _look(wait_s: float) -> tuple[Books, list[Drift]]:
         books = read_books(settings)
         lasting &= books.drifts()
     return books, sorted(lasting, key=lambda drift: (drift.agent, drift.case_id))
+
+
+def _day(text: str) -> date:
+    """The day that is meant. Of older ones the budget stage has begun to forget."""
+    today = datetime.now(UTC).date()
+    try:
+        day = date.fromisoformat(text) if text else today
+    except ValueError:
+        raise Failure(f"{text!r} is no day", "Write it as in 2026-11-20", ExitCode.USAGE) from None
+    if day < today - timedelta(days=1):
+        raise Failure(f"{day} is over", "Ask `nightdesk sql 'SELECT * FROM costs_by_day'`", ExitCode.NOT_FOUND)
+    return day
+
+
+def _line(purse: Purse) -> dict[str, Any]:
+    return {
+        "agent": purse.agent,
+        "task": purse.task or "all",
+        "spent": money(purse.spent_microusd),
+        "unknown": money(purse.unknown_microusd),
+        "held": money(purse.reserved_microusd),
+        "left": None if purse.left_microusd is None else money(purse.left_microusd),
+        "a day": None if purse.per_day_microusd is None else money(purse.per_day_microusd),
+        "tokens": purse.tokens,
+    }
 
 
 def _document(books: Books, found: list[Drift]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from processors import prices, prompts
 from processors.charter.compiled import CompiledCharter
-from processors.charter.model import Charter
+from processors.charter.model import Budget, Charter
 from processors.charter.quantities import Rate
 from processors.ledger.account import Account, Balance
 from processors.ledger.facts import WHOLE, action_task, day_of, event_task
@@ -48,14 +48,19 @@ class Withheld:
     spent: bool
 
 
+def caps_of(budget: Budget) -> dict[str, int]:
+    """What each purse of a day may hold."""
+    events = {event_task(name): capped.per_day_microusd for name, capped in budget.events.items()}
+    actions = {action_task(name): capped.per_day_microusd for name, capped in budget.actions.items()}
+    return {WHOLE: budget.per_day_microusd, **events, **actions}
+
+
 def policy_for(charter: Charter, case: Case) -> Policy:
     """What the charter allows the next step of a case."""
-    budget, event_type = charter.budget, case.event.type
-    caps = {WHOLE: budget.per_day_microusd}
-    if event_type in budget.events:
-        caps[event_task(event_type)] = budget.events[event_type].per_day_microusd
-    actions = {name: capped.per_day_microusd for name, capped in budget.actions.items()}
-    return Policy(caps, charter.limits.agent if case.step == 0 else None, actions)
+    caps = caps_of(charter.budget)
+    must_fit = {task: caps[task] for task in (WHOLE, event_task(case.event.type)) if task in caps}
+    actions = {name: caps[action_task(name)] for name in charter.budget.actions}
+    return Policy(must_fit, charter.limits.agent if case.step == 0 else None, actions)
 
 
 def worst_price_microusd(compiled: CompiledCharter, case: Case, now: datetime) -> int:

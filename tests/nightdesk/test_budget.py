@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
 
+from nightdesk.control import charter_orders, give_orders
 from nightdesk.registered_codec import registered_codec
 from nightdesk.saying import say
 from nightdesk.settings import Settings
@@ -19,6 +20,7 @@ from schemas.topics import BUDGET
 from streams.runtime.naming import group_id
 from streams.runtime.tables import ENVELOPE
 from tests.nightdesk.command_line import CommandLine
+from tests.processors.examples import compiled
 from tests.sinks.records import AGENT, decided, land, of_case
 
 NOW = datetime.now(UTC)
@@ -125,3 +127,36 @@ def test_what_was_spent_and_never_settled_is_drift(nightdesk: CommandLine, clien
 
 def test_before_topics_apply_it_says_what_to_run(nightdesk: CommandLine) -> None:
     assert "nightdesk" in nightdesk("budget", "verify").err
+
+
+def test_what_is_spent_held_and_left(nightdesk: CommandLine, topics: Settings, table: Write) -> None:
+    capped = compiled(("per_case_usd: 0.50}", "per_case_usd: 0.50, actions: {refund: {per_day_usd: 2}}}"))
+    give_orders(topics, charter_orders([capped.charter]))
+    known = {"agent": "desk", "event_type": "ticket.created"}
+    table(
+        fact(4_200).model_copy(update={**known, "action": "respond"}),
+        fact(0, "evt-2", "open").model_copy(update={**known, "held_actions": ("refund",)}),
+        fact(0, "evt-3", "unknown").model_copy(update={**known, "case_id": "c"}),
+        fact(9, "evt-4").model_copy(update={**known, "day": "2020-01-01"}),
+    )
+    rows = nightdesk("budget", "show", "desk", "--output", "json").json()
+    nothing = {"spent_microusd": 0, "unknown_microusd": 0, "reserved_microusd": 0, "tokens": 0}
+    whole = {"spent_microusd": 4_200, "unknown_microusd": 9_000, "reserved_microusd": 9_000, "tokens": 120, "steps": 3}
+    day = {"agent": "desk", "day": NOW.date().isoformat()}
+    assert rows == [
+        {**day, "task": "", **whole, "left_microusd": 25_000_000 - 22_200, "per_day_microusd": 25_000_000},
+        {**day, **nothing, "task": "action:refund", "reserved_microusd": 9_000, "steps": 1,
+         "left_microusd": 1_991_000, "per_day_microusd": 2_000_000},
+        {**day, **nothing, "task": "action:respond", "spent_microusd": 4_200, "tokens": 120, "steps": 1,
+         "left_microusd": None, "per_day_microusd": None},
+        {**day, "task": "event:ticket.created", **whole, "left_microusd": None, "per_day_microusd": None},
+    ]  # fmt: skip
+    text = nightdesk("budget", "show").out.splitlines()
+    assert text[1].split() == ["desk", "all", "$0.0042", "$0.009", "$0.009", "$24.9778", "$25.00", "120"]
+
+
+def test_what_cannot_be_shown(nightdesk: CommandLine, topics: Settings) -> None:
+    assert nightdesk("budget", "show", "nobody").code == 3
+    assert nightdesk("budget", "show", "--day", "yesterday").code == 2
+    old = nightdesk("budget", "show", "--day", "2020-01-01")
+    assert (old.code, "costs_by_day" in old.err) == (3, True)
