@@ -68,18 +68,18 @@ def _objections(
         yield "refuse", wrong
     hands_over = action.policy.kind == "escalate"
     of_limits = (*_of_budget(compiled, case, action), *_of_bounds(compiled, case, action, decision))
-    for objection in (*_of_rules(compiled, verdicts), *of_limits):
+    for objection in (*_of_rules(compiled, verdicts, hands_over=hands_over), *of_limits):
         # Who hands over to a person already does what the objection would lead to.
         if not (hands_over and objection[0] == "escalate"):
             yield objection
     yield from _of_confidence(action, decision)
 
 
-def _of_rules(compiled: CompiledCharter, verdicts: Sequence[Verdict]) -> Iterator[Objection]:
-    """A verdict that no rule of the charter gave (the votes') asks a person."""
+def _of_rules(compiled: CompiledCharter, verdicts: Sequence[Verdict], *, hands_over: bool) -> Iterator[Objection]:
+    """A verdict that no rule of the charter gave (the votes') asks a person; handing over does that already."""
     answers: dict[str, Answer] = {rule.policy.name: rule.policy.otherwise for rule in compiled.rules}
     for verdict in verdicts:
-        if not verdict.passed:
+        if not verdict.passed and not (hands_over and verdict.rule not in answers):
             yield answers.get(verdict.rule, "needs_approval"), f"{verdict.rule}: {verdict.reason}"
 
 

@@ -105,6 +105,12 @@ def test_an_action_without_money_hands_over_or_is_refused_whoever_approved() -> 
     assert handed.disposition == "execute", "handing over is never stopped"
 
 
+def test_a_lost_vote_asks_a_person_and_keeps_nobody_from_handing_over() -> None:
+    lost = (Verdict(rule="votes", passed=False, reason="1 of 3"),)
+    assert dispose(CHARTER, case(CHARTER), decision("respond", 1.0, TEXT), lost).disposition == "needs_approval"
+    assert dispose(CHARTER, case(CHARTER), decision("escalate", 0.0, {"reason": "x"}), lost).disposition == "execute"
+
+
 def test_a_wait_that_is_too_long_hands_over() -> None:
     assert dispose(CHARTER, case(CHARTER), decision("wait", 1.0, {"after": "25h"}), ()).escalate
     assert wait_seconds(decision("wait", 1.0, {"after": "25h"})) == 90_000
