@@ -43,7 +43,8 @@ class FreezeGuard:
 class Watchdog:
     """A thread of its own, so that it works when the loop does not.
 
-    `progress()` is any value that changes when something moves; `busy()` says that work is waiting here.
+    `progress()` is any value that changes when something moves; `limit_s()` for how long nothing may move now;
+    `busy()` says that work is waiting here.
     `positions()` gives what we would read next; if the log goes further, work is waiting too.
     """
 
@@ -52,13 +53,13 @@ class Watchdog:
     def __init__(
         self,
         client_config: Mapping[str, Any],
-        no_progress_s: float,
+        limit_s: Callable[[], float],
         progress: Callable[[], object],
         busy: Callable[[], bool],
         positions: Callable[[], Mapping[tuple[str, int], int]],
     ) -> None:
         self._client_config = client_config
-        self._no_progress_s = no_progress_s
+        self._limit_s = limit_s
         self._progress = progress
         self._busy = busy
         self._positions = positions
@@ -79,7 +80,7 @@ class Watchdog:
                 marker, stuck_s = now, 0.0
                 continue
             stuck_s += self.INTERVAL_S
-            if stuck_s >= self._no_progress_s:
+            if stuck_s >= self._limit_s():
                 fail_stop(ExitCode.NO_PROGRESS, f"work waits and nothing moved for {stuck_s:.0f} s")
 
     def _work_waits(self, consumer: Consumer) -> bool:

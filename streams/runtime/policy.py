@@ -20,7 +20,8 @@ class WorkerPolicy:
     """Where the broker is and how long anything may take. Durations in seconds.
 
     `session_timeout_s`: a process silent for so long has lost its partitions. `in_flight`: records accepted and not yet
-    done; above it the consumer is paused. `no_progress_s`: with work there and nothing moving for so long, it ends.
+    done; above it the consumer is paused. `no_progress_s`: with work there and nothing moving for so long, it ends;
+    `no_recovery_s` while tables are read: Faust's recovery may stand still for ever after the broker was away.
     """
 
     client_config: Mapping[str, Any]
@@ -33,6 +34,7 @@ class WorkerPolicy:
     commit_interval_s: float = 1.0
     tick_interval_s: float = 0.25
     no_progress_s: float = 120.0
+    no_recovery_s: float = 25.0
     metrics_port: int = 0
     dead_letters: RatioPolicy = field(default=RatioPolicy())
     clock: Clock = field(default=system_clock)

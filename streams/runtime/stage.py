@@ -226,9 +226,10 @@ class Stage:
             loop.add_signal_handler(number, lambda: asyncio.ensure_future(self._stop()))
         # Faust makes the recovery when it is first asked for, and that must not be in the watchdog's thread.
         intake, recovery = self._intake, self.app.tables.recovery  # type: ignore[attr-defined]  # Faust's type of it is incomplete
+        policy = self._policy
         Watchdog(
-            self._policy.client_config,
-            self._policy.no_progress_s,
+            policy.client_config,
+            limit_s=lambda: policy.no_recovery_s if recovery.in_recovery else policy.no_progress_s,
             progress=lambda: (intake.accepted, intake.done, intake.epoch, _offsets_read(recovery)),
             busy=lambda: bool(intake.in_flight) or self.app.rebalancing,
             positions=intake.expected,

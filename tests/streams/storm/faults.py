@@ -5,7 +5,7 @@ production is a matter of luck.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from faust.tables.recovery import Recovery
@@ -57,6 +57,17 @@ def recovery_never_ends(journal: Journal) -> None:
         await asyncio.Event().wait()
 
     Recovery.on_recovery_completed = read_on  # type: ignore[method-assign]
+
+
+def changelog_never_read(journal: Journal) -> None:
+    """Faust never gets a record of the changelog, as it sometimes does not when the broker was away."""
+    resume = Consumer.resume_partitions
+
+    def resume_others(self: Consumer, tps: Iterable[TP]) -> None:
+        journal.write("recovering")
+        resume(self, {tp for tp in tps if not tp.topic.endswith("-changelog")})
+
+    Consumer.resume_partitions = resume_others  # type: ignore[method-assign]
 
 
 def fetched_and_thrown_away(journal: Journal) -> None:
@@ -128,6 +139,7 @@ BY_NAME: dict[str, Callable[[Journal], None]] = {
         silent_from_the_start,
         silent_after_the_first,
         recovery_never_ends,
+        changelog_never_read,
         fetched_and_thrown_away,
     )
 }

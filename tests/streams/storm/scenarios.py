@@ -197,17 +197,34 @@ def recovery_for_ever(place: Place) -> list[str]:
     return _silent(place, "recovery_never_ends", sign="recovering")
 
 
+def recovery_stands_still(place: Place) -> list[str]:
+    """The changelog has records, and none of them comes."""
+    truth = [event(0, "s")]
+    place.broker.produce(truth)
+    worker = place.worker()
+    place.saw(worker, "effect")
+    place.rounds(worker)
+    worker.kill()
+    worker.replace(suffers="changelog_never_read", no_recovery_s=NO_PROGRESS_S)
+    place.saw(worker, "recovering")
+    return _ended_by_the_watchdog(worker) or place.finish(worker, truth, sentinel=1)
+
+
 def _silent(place: Place, suffers: str, sign: str = "silent") -> list[str]:
     truth = [event(number, "s") for number in range(3)]
     place.broker.produce(truth)
     worker = place.worker(suffers=suffers, no_progress_s=NO_PROGRESS_S)
     place.saw(worker, sign)
+    return _ended_by_the_watchdog(worker) or place.finish(worker, truth, sentinel=3)
+
+
+def _ended_by_the_watchdog(worker: Kept) -> list[str]:
     status = worker.wait(NO_PROGRESS_S * 5)
     if status is None:
         worker.kill()
         return ["alive, and doing nothing"]
     assert status == ExitCode.NO_PROGRESS, worker.log_tail()
-    return place.finish(worker, truth, sentinel=3)
+    return []
 
 
 def revoked_in_the_midst(place: Place) -> list[str]:
@@ -273,7 +290,7 @@ FOR: dict[str, tuple[Callable[[Place], list[str]], ...]] = {
     "take_over": (thrown_away,),
     "freeze_guard": (frozen,),
     "watchdog": (silent, silent_from_the_start),
-    "guarded_recovery": (recovery_for_ever,),
+    "guarded_recovery": (recovery_for_ever, recovery_stands_still),
     "cancel_on_revoke": (revoked_in_the_midst,),
     "static_membership": (started_again,),
     "terms": (late_write,),

@@ -24,6 +24,7 @@ class Orders(BaseModel):
     journal: Path
     session_timeout_s: float = 8.0
     no_progress_s: float = 60.0
+    no_recovery_s: float = 60.0
     revoke_drain_s: float = 5.0
     answers_at_once: bool = False
     suffers: str | None = None
@@ -48,7 +49,7 @@ def main(orders: Orders) -> None:
     if orders.suffers:
         faults.BY_NAME[orders.suffers](journal)
     stage_module.REVOKE_DRAIN_S = orders.revoke_drain_s
-    Watchdog.INTERVAL_S = orders.no_progress_s / 6
+    Watchdog.INTERVAL_S = min(orders.no_progress_s, orders.no_recovery_s) / 6
     policy = WorkerPolicy(
         client_config={"bootstrap.servers": orders.bootstrap_servers},
         topic_prefix=orders.topic_prefix,
@@ -56,6 +57,7 @@ def main(orders: Orders) -> None:
         instance_id=orders.instance_id,
         session_timeout_s=orders.session_timeout_s,
         no_progress_s=orders.no_progress_s,
+        no_recovery_s=orders.no_recovery_s,
         commit_interval_s=0.2,
         drain_s=5.0,
     )
