@@ -1,7 +1,7 @@
 """The scenarios by name, in the order in which they are played. Add one here, by hand, and nowhere else."""
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import budget_edge, freeze_storm, kill_storm, poison, rolling_restarts
+from tests.chaos.scenarios import broker_away, budget_edge, freeze_storm, kill_storm, poison, rolling_restarts
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -11,5 +11,6 @@ SCENARIOS: dict[str, Scenario] = {
         rolling_restarts.SCENARIO,
         budget_edge.SCENARIO,
         poison.SCENARIO,
+        broker_away.SCENARIO,
     )
 }
