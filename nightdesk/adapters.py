@@ -15,6 +15,7 @@ from effects.llm.chain import ProviderChain
 from effects.llm.protocol import AllProvidersFailed
 from processors.charter.compiled import CompiledCharter
 from processors.charter.playbooks import HttpHandler
+from processors.charter.quantities import Rate
 from processors.deciding import ModelUnavailable
 from processors.model import ModelReply, ModelRequest
 from processors.playbook import RunStep
@@ -51,6 +52,10 @@ class CharterActions:
     def retries(self, compiled: CompiledCharter, handler: str) -> int:
         policy = compiled.charter.handlers[handler]
         return policy.retries if isinstance(policy, HttpHandler) else 0
+
+    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
+        connection = self._connections.get(compiled.charter.handlers[handler].outside)
+        return connection.rate if connection else None
 
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
         call = Call(step.step_id, subject, step.request, traceparent)

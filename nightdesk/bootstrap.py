@@ -90,6 +90,7 @@ def build_connections(settings: Settings) -> dict[str, Connection]:
             connection.base_url,
             connection.token.get_secret_value() if connection.token else None,
             connection.allow_private,
+            connection.rate,
         )
         for name, connection in settings.connections.items()
     }

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from nightdesk.exits import ExitCode, Failure, NotConfigured
 from nightdesk.running_stack import running_stack
+from processors.charter.quantities import Rate
 
 DEFAULT_HOME = Path(".nightdesk")
 
@@ -116,12 +117,14 @@ class OpenAISettings(Section):
 class ConnectionSettings(Section):
     """An outside system that a charter's handlers may call; charters name connections, never hosts.
 
-    `allow_private`: it is in one's own network, so calls may go to private and loopback addresses.
+    `allow_private`: it is in one's own network, so calls may go to private and loopback addresses. `rate`: how often it
+    may be called by all workers together, as in `100/1m`.
     """
 
     base_url: str
     token: SecretStr | None = None
     allow_private: bool = False
+    rate: Rate | None = None
 
 
 class WorkerSettings(Section):

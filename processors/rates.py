@@ -1,9 +1,11 @@
 """So many in so long, for one key: a sliding log of what was admitted. Pure.
 
-The ingest stage keeps one `Window` for each agent and subject; the budget stage derives one for each agent.
-Admissions are facts by id, so the same cause applied twice is admitted once.
+The ingest stage keeps one `Window` for each agent and subject; the budget stage derives one for each agent, and the
+slots of each limit of an action or a connection. Admissions are facts by id, so the same cause applied twice is
+admitted once. docs/decisions/0011 says why it is no token bucket.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from processors.charter.quantities import Rate
@@ -35,3 +37,14 @@ def admit(window: Window, rate: Rate, cause: str, now: float) -> Admitted:
     if len(current) >= rate.count:
         return Admitted(False, current, current[-rate.count].at + rate.per_seconds)
     return Admitted(True, (*current, Admission(cause, now)))
+
+
+def next_slot(slots: Sequence[float], rate: Rate, now: float) -> float:
+    """When the next may be: after those before it, and a whole period after the one `rate.count` before it. O(1).
+
+    `slots` are all that were given and can matter, in order. With the new one, no period has more than `rate.count`.
+    """
+    earliest = max(now, slots[-1]) if slots else now
+    if len(slots) < rate.count:
+        return earliest
+    return max(earliest, slots[-rate.count] + rate.per_seconds)

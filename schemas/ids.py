@@ -48,6 +48,11 @@ def entry_id(case: str, kind: str, step: int = 0) -> str:
     return _derive("entry", case, kind, str(step))
 
 
+def permit_id(purpose: str, number: int) -> str:
+    """Leave to act for a purpose; the same one asked for again gets the same answer."""
+    return _derive("permit", purpose, str(number))
+
+
 def record_id(kind: str, *causes: str) -> str:
     """An audit record: one of a kind for each cause."""
     return _derive("audit", kind, *causes)

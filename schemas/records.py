@@ -239,6 +239,28 @@ class Reminder(Record):
     case_id: str | None = None
 
 
+class Permit(Record):
+    """Leave to act where a limit is set: asked for without `slot_at`, answered with it (when it may be).
+
+    `limit` names what is limited, to `count` in `per_seconds`. `purpose` is what the leave is for, a decision or one
+    call of a step, and `number` counts those that were asked for it.
+    """
+
+    permit_id: str
+    limit: str
+    count: int
+    per_seconds: int
+    purpose: str
+    number: int
+    decision: Decision
+    time: datetime
+    slot_at: datetime | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.decision.subject
+
+
 class ControlCommand(Record):
     """An order to every stage; agent `*` is all. `key` compacts: `<agent>` for pause, resume and stop_all,
     `<agent>/promoted` for promote, `<agent>/<version>` for a charter.
@@ -312,6 +334,7 @@ RECORDS: tuple[type[Record], ...] = (
     Decision,
     AuditRecord,
     Reminder,
+    Permit,
     ControlCommand,
     ApprovalReply,
     DeadLetter,

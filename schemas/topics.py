@@ -37,9 +37,11 @@ BUDGET = Topic("budget", records.BudgetEntry, key="agent")
 DECIDE = Topic("decide", records.Case, key="subject")
 ACT = Topic("act", records.Decision, key="subject")
 APPROVALS = Topic("approvals", records.ApprovalReply, key="subject")
+PERMITS = Topic("permits", records.Permit, key="limit")
+PERMITTED = Topic("permitted", records.Permit, key="subject")
 LATER = Topic("later", records.Reminder, key="subject")
 AUDIT = Topic("audit", records.AuditRecord, key="subject")
 CONTROL = Topic("control", records.ControlCommand, key="key", cleanup="compact", retention_ms=-1, dead_letters=False)
 
-TOPICS: tuple[Topic, ...] = (INGEST, BUDGET, DECIDE, ACT, APPROVALS, LATER, AUDIT, CONTROL)
+TOPICS: tuple[Topic, ...] = (INGEST, BUDGET, DECIDE, ACT, APPROVALS, PERMITS, PERMITTED, LATER, AUDIT, CONTROL)
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -6,7 +6,7 @@ of changelog topics: renaming one loses its state.
 
 from dataclasses import dataclass
 
-from schemas.topics import ACT, APPROVALS, BUDGET, DECIDE, INGEST, LATER, Topic
+from schemas.topics import ACT, APPROVALS, BUDGET, DECIDE, INGEST, LATER, PERMITS, PERMITTED, Topic
 from streams.runtime.naming import group_id
 
 
@@ -21,9 +21,9 @@ class StageSpec:
 
 STAGES: tuple[StageSpec, ...] = (
     StageSpec("ingest", (INGEST,), ("seen", "subject_rates")),
-    StageSpec("budget", (BUDGET,), ("ledger",)),
+    StageSpec("budget", (BUDGET, PERMITS), ("ledger", "permits")),
     StageSpec("decide", (DECIDE,), ("replies", "circuits")),
-    StageSpec("act", (ACT, APPROVALS), ("progress", "approvals", "circuits")),
+    StageSpec("act", (ACT, APPROVALS, PERMITTED), ("progress", "approvals", "circuits")),
     StageSpec("later", (LATER,), ("timers",)),
 )
 BY_NAME: dict[str, StageSpec] = {stage.name: stage for stage in STAGES}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from processors.charter.compiled import CompiledCharter
+from processors.charter.quantities import Rate
 from processors.deciding import ModelUnavailable
 from processors.model import ModelReply, ModelRequest
 from processors.playbook import RunStep
@@ -41,6 +42,9 @@ class Actions(Protocol):
 
     def retries(self, compiled: CompiledCharter, handler: str) -> int:
         """How many times a failed call may be made again."""
+
+    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
+        """How often the system that the handler calls may be called, where that is limited."""
 
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
         """Make the call of a step. Never raises for the other side's failure."""

@@ -14,6 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from processors.charter.quantities import Rate
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Credentials of the machine are a request away here, so no connection may name them, not even with allow_private.
@@ -29,11 +31,14 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An outside system. `allow_private` is for those in one's own network, and the local stack."""
+    """An outside system. `allow_private` is for those in one's own network, and the local stack; `rate` is how often
+    it may be called by all workers together.
+    """
 
     base_url: str
     token: str | None = field(default=None, repr=False)
     allow_private: bool = False
+    rate: Rate | None = None
 
 
 class ConnectionInvalid(ValueError):

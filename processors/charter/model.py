@@ -148,10 +148,11 @@ class Rule(Part):
 
 
 class Limits(Part):
-    """How often: events of one subject, and cases of the whole agent."""
+    """How often: events of one subject, cases of the whole agent, and each of the named actions."""
 
     per_subject: Rate | None = None
     agent: Rate | None = None
+    actions: dict[ActionName, Rate] = Field(default={})
 
 
 class TaskBudget(Part):

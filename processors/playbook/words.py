@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from schemas.records import BudgetEntry, Case, CaseStatus, Decision, Event, StepOutcome, StepStatus
+from schemas.records import BudgetEntry, Case, CaseStatus, Decision, Event, Permit, StepOutcome, StepStatus
 
 UNDO_STATUS: dict[str, StepStatus] = {"done": "undone", "failed": "undo_failed", "unknown": "undo_failed"}
 
@@ -70,7 +70,7 @@ class Timer:
     subject: str
     due_at: datetime
     topic: str
-    record: BudgetEntry | Event | Decision
+    record: BudgetEntry | Event | Decision | Permit
     reason: str
     case_id: str
 

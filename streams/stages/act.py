@@ -5,6 +5,7 @@ every call. `progress` keeps what was begun and what came of it; `calls.py` make
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -16,8 +17,8 @@ from processors.provenance import Forged, check_origin, payload_sha256
 from processors.replies import AgentDecision
 from processors.verification import verify
 from schemas import ids
-from schemas.records import ApprovalReply, Case, Decision, Reminder
-from schemas.topics import ACT, APPROVALS, BUDGET, BY_NAME, DECIDE, LATER
+from schemas.records import ApprovalReply, Case, Decision, Permit
+from schemas.topics import ACT, APPROVALS, BUDGET, DECIDE, LATER, PERMITS, PERMITTED
 from streams.charters import Control
 from streams.ports import Actions
 from streams.runtime.changes import Changes
@@ -29,7 +30,9 @@ from streams.runtime.tables import FactTable
 from streams.stages import audit
 from streams.stages.approvals import Approvals
 from streams.stages.calls import Calls
-from streams.stages.errands import Errand, ProgressTable, RetryLater
+from streams.stages.errands import Errand, Grant, ProgressTable, RetryLater
+from streams.stages.timers import as_reminder
+from streams.stages.turns import TurnNeeded
 
 
 class Act:
@@ -48,7 +51,7 @@ class Act:
         self._calls = Calls(control, actions, clock, self._progress)
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(ACT, self.act), Route(APPROVALS, self.answered))
+        return (Route(ACT, self.act), Route(APPROVALS, self.answered), Route(PERMITTED, self.permitted))
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._approvals.bind(tables)
@@ -69,19 +72,17 @@ class Act:
 
     async def act(self, delivery: Delivery[Decision], changes: Changes) -> None:
         """One decision: done, held for a person, or refused. Raises `Forged` for one that none of ours made."""
-        errand = self._errand(delivery.record, delivery, changes)
-        check_origin(errand.decision, errand.compiled)
-        self._progress.check_step_before(errand)
-        payload, done = payload_sha256(errand.decision), errand.kept.payload_sha256
-        held = self._approvals.payload_held(errand.decision, changes)
-        if (done or held) and payload not in (done, held):
-            raise Forged(f"decision {errand.decision.decision_id} is known with another payload")
-        approved = errand.kept.approved_by is not None and done in (None, payload)
-        if held == payload and not approved:
-            # Once it is held only an answer lets it go, whatever this copy of it says.
-            self._approvals.hold(errand.decision, errand.traceparent, changes)
-        else:
-            await self._proceed(errand)
+        await self._take_up(self._errand(delivery.record, delivery, changes))
+
+    async def permitted(self, delivery: Delivery[Permit], changes: Changes) -> None:
+        """Leave to go on with a decision whose turn has come."""
+        permit = delivery.record
+        if permit.slot_at is None:
+            raise Forged("a permit on this topic says when its slot is")
+        errand = self._errand(permit.decision, delivery, changes)
+        grant = Grant(number=permit.number, slot_at=permit.slot_at)
+        errand.kept = errand.kept.with_grant(permit.purpose, grant)
+        await self._take_up(errand)
 
     async def answered(self, delivery: Delivery[ApprovalReply], changes: Changes) -> None:
         """A person's answer to a decision that is held here."""
@@ -91,13 +92,25 @@ class Act:
             errand.kept = errand.kept.model_copy(update={"approved_by": delivery.record.person})
             await self._proceed(errand)
 
-    def _errand(
-        self, decision: Decision, delivery: Delivery[Decision] | Delivery[ApprovalReply], changes: Changes
-    ) -> Errand:
+    def _errand(self, decision: Decision, delivery: Delivery[Any], changes: Changes) -> Errand:
         compiled = self._control.charter(decision.case.agent, decision.case.charter_version)
         place = f"{delivery.topic.name}:{delivery.partition}:{delivery.offset}"
         kept = self._progress.read(changes.partition, decision.decision_id)
         return Errand(decision, compiled, delivery.traceparent, place, changes, kept)
+
+    async def _take_up(self, errand: Errand) -> None:
+        check_origin(errand.decision, errand.compiled)
+        self._progress.check_step_before(errand)
+        payload, done = payload_sha256(errand.decision), errand.kept.payload_sha256
+        held = self._approvals.payload_held(errand.decision, errand.changes)
+        if (done or held) and payload not in (done, held):
+            raise Forged(f"decision {errand.decision.decision_id} is known with another payload")
+        approved = errand.kept.approved_by is not None and done in (None, payload)
+        if held == payload and not approved:
+            # Once it is held only an answer lets it go, whatever this copy of it says.
+            self._approvals.hold(errand.decision, errand.traceparent, errand.changes)
+        else:
+            await self._proceed(errand)
 
     async def _proceed(self, errand: Errand) -> None:
         decision = errand.decision
@@ -123,6 +136,10 @@ class Act:
         except RetryLater as wait:
             flow.close()
             self._come_again(errand, wait)
+        except TurnNeeded as needed:
+            flow.close()
+            self._progress.remember(errand)
+            errand.changes.emit(PERMITS, needed.permit)
 
     # -- what goes out
 
@@ -131,7 +148,7 @@ class Act:
         self._progress.leave_off(errand, ending)
         changes.audit(audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now))
         for timer in ending.reminders:
-            changes.emit(LATER, _reminder(timer, errand))
+            changes.emit(LATER, as_reminder(timer, changes.codec, errand.traceparent))
         if ending.next_case is not None:
             _go_on(ending.next_case, changes, now)
 
@@ -148,7 +165,7 @@ class Act:
             case_id=decision.case.case_id,
         )
         self._progress.remember(errand)
-        errand.changes.emit(LATER, _reminder(timer, errand))
+        errand.changes.emit(LATER, as_reminder(timer, errand.changes.codec, errand.traceparent))
         errand.changes.audit(audit.queued(decision, timer, errand.place, errand.traceparent, now))
 
 
@@ -177,17 +194,3 @@ def _go_on(case: Case, changes: Changes, now: datetime) -> None:
         changes.emit(DECIDE, case)
     else:
         changes.emit(BUDGET, asking(case, now))
-
-
-def _reminder(timer: playbook.Timer, errand: Errand) -> Reminder:
-    return Reminder(
-        reminder_id=timer.reminder_id,
-        subject=timer.subject,
-        due_at=timer.due_at,
-        topic=BY_NAME[timer.topic].name,
-        key=str(getattr(timer.record, BY_NAME[timer.topic].key)),
-        value=errand.changes.codec.encode(timer.record),
-        traceparent=errand.traceparent,
-        reason=timer.reason,
-        case_id=timer.case_id,
-    )

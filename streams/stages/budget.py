@@ -3,7 +3,8 @@
 One writer per agent. `ledger` holds one fact for each step of a case (`processors/ledger/`); the totals of each agent
 are derived from them in memory and rebuilt on recovery. A step that finds no money or no room is deferred through
 `later`, escalated or refused, as its charter says. One that is never settled expires: what was held for it counts as
-spent, until somebody says what it was.
+spent, until somebody says what it was. The limits of actions and connections have their one writer here too
+(`permits.py`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from processors.ledger import Account, Fact, lines
 from processors.ledger.judging import judge
 from schemas import ids
 from schemas.records import BudgetEntry, Case, Reminder
-from schemas.topics import BUDGET, DECIDE, LATER
+from schemas.topics import BUDGET, DECIDE, LATER, PERMITS
 from streams.charters import Control
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
@@ -22,6 +23,7 @@ from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.permits import Permits
 
 
 class Budget:
@@ -29,22 +31,25 @@ class Budget:
 
     name = "budget"
     converses = False
-    table_names = ("ledger",)
+    table_names = ("ledger", "permits")
 
     def __init__(self, control: Control, clock: Clock) -> None:
         self._control = control
         self._clock = clock
         self._accounts: dict[str, Account] = {}
+        self._permits = Permits(clock)
         self._ledger: FactTable
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(BUDGET, self.enter),)
+        return (Route(BUDGET, self.enter), Route(PERMITS, self._permits.ask))
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._ledger = tables["ledger"]
+        self._permits.bind(tables["permits"])
 
     def recovered(self) -> None:
-        """Derive every account again."""
+        """Derive every account again, and every limit's slots."""
+        self._permits.recovered()
         self._accounts = {}
         for partition in self._ledger.partitions_held():
             for value in self._ledger.facts(partition).values():
@@ -61,6 +66,7 @@ class Budget:
                 changes.forget(self._ledger, key.decode())
                 if fact is not None:
                     self._account(fact.agent).replace(fact, None)
+        self._permits.tick(partition, changes)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -20,6 +20,7 @@ from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages.circuits import Circuits
 from streams.stages.errands import Errand, ProgressTable, RetryLater
+from streams.stages.turns import Turns
 
 HALTED_RETRY_S = 10
 # Fewer than the four tries that a handler has unless its charter says else: of a system that is away no action fails.
@@ -33,6 +34,7 @@ class Calls:
 
     def __init__(self, control: Control, actions: Actions, clock: Clock, progress: ProgressTable) -> None:
         self._circuits = Circuits("act", BREAKER, clock)
+        self._turns = Turns(actions, clock)
         self._control = control
         self._actions = actions
         self._clock = clock
@@ -50,7 +52,7 @@ class Calls:
         self._circuits.tick(partition, changes)
 
     async def make(self, errand: Errand, step: RunStep) -> StepOutcome:
-        """What came of the step; it is in the errand. Raises `RetryLater` where nothing came of it yet."""
+        """What came of the step; it is in the errand. Raises `RetryLater` or `TurnNeeded` where nothing came of it."""
         handler = errand.compiled.charter.handlers[step.handler]
         done = self._given_up(errand, handler)
         if done is None:
@@ -86,6 +88,7 @@ class Calls:
         shut_for_s = self._circuits.shut_for_s(handler.outside)
         if shut_for_s:
             raise self._away(errand, step, handler, shut_for_s)
+        self._turns.take(errand, step)
         if not self._actions.repeatable(errand.compiled, step.handler) and step.step_id not in errand.kept.intents:
             errand.kept = errand.kept.with_intent(step)
         if errand.kept is not errand.saved:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -26,6 +26,14 @@ class Away(BaseModel):
     waits: int = 0
 
 
+class Grant(BaseModel):
+    """The last permit that came for a purpose. `used`: it was for one call, and that was made."""
+
+    number: int
+    slot_at: datetime
+    used: bool = False
+
+
 class Kept(BaseModel):
     """What is remembered of a decision. `at` is the playbook's now, so that running it again comes to the same.
 
@@ -41,6 +49,7 @@ class Kept(BaseModel):
     attempts: dict[str, int] = {}
     approved_by: str | None = None
     away: Away | None = None
+    grants: dict[str, Grant] = {}
 
     @property
     def waits(self) -> int:
@@ -56,19 +65,31 @@ class Kept(BaseModel):
         intents = tuple(intent for intent in self.intents if intent != step.step_id)
         return self.model_copy(update={"intents": intents})
 
+    def _on(self, **changes: Any) -> Self:
+        """Whatever comes next is another call: what was used for the last one is no use to it."""
+        unused = {purpose: grant for purpose, grant in self.grants.items() if not grant.used}
+        return self.model_copy(update={"grants": unused, **changes})
+
     def with_attempt(self, step: RunStep) -> Self:
         """The call was answered, and is to be made again."""
         attempts = {**self.attempts, step.step_id: self.attempts.get(step.step_id, 0) + 1}
-        return self.without_intent(step).model_copy(update={"attempts": attempts, "away": None})
+        return self.without_intent(step)._on(attempts=attempts, away=None)
 
     def with_wait(self, now: datetime) -> Self:
         """The other side is not there."""
         before = self.away or Away(since=now)
-        return self.model_copy(update={"away": Away(since=before.since, waits=before.waits + 1)})
+        return self._on(away=Away(since=before.since, waits=before.waits + 1))
+
+    def with_grant(self, purpose: str, grant: Grant) -> Self:
+        """A permit came, or was used. An older one, or the same again, changes nothing."""
+        known = self.grants.get(purpose)
+        if known is not None and (known.number, known.used) >= (grant.number, grant.used):
+            return self
+        return self.model_copy(update={"grants": {**self.grants, purpose: grant}})
 
     def with_outcome(self, outcome: StepOutcome) -> Self:
         """The step is over."""
-        return self.model_copy(update={"outcomes": (*self.outcomes, outcome), "away": None})
+        return self._on(outcomes=(*self.outcomes, outcome), away=None)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import orjson
 
 from processors.charter.compiled import CompiledCharter
+from processors.charter.quantities import Rate
 from processors.playbook import RunStep
 from schemas import ids
 from schemas.records import Case, Decision
@@ -21,6 +22,7 @@ class World:
         self._once = once
         self._retries = retries
         self.answers = answers
+        self.rates: dict[str, Rate] = {}
         self.calls: list[tuple[str, str]] = []
 
     @property
@@ -32,6 +34,9 @@ class World:
 
     def retries(self, compiled: CompiledCharter, handler: str) -> int:
         return self._retries
+
+    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
+        return self.rates.get(handler)
 
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
         if step.begun and step.handler in self._once:

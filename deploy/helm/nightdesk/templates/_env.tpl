@@ -76,6 +76,10 @@
 - name: NIGHTDESK_CONNECTIONS__{{ upper $name }}__ALLOW_PRIVATE
   value: "true"
 {{- end }}
+{{- with $connection.rate }}
+- name: NIGHTDESK_CONNECTIONS__{{ upper $name }}__RATE
+  value: {{ . | quote }}
+{{- end }}
 {{- if $connection.existingSecret }}
 {{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CONNECTIONS__%s__TOKEN" (upper $name)) $connection.existingSecret ($connection.tokenKey | default "token")) }}
 {{- end }}
