@@ -22,8 +22,9 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What came of one call. `retryable`: it did not happen, and the same call may succeed later. `answered`: whether
-    the other side is there and works; None where it was not asked.
+    """What came of one call. `failed`: it did not happen; `unknown`: it may have. `retryable`: the same call may be
+    made again later, and then it happens once at most. `answered`: whether the other side is there and works; None
+    where it was not asked.
     """
 
     status: Literal["done", "failed", "unknown"]

@@ -49,10 +49,10 @@ def works(status: int) -> bool:
 
 def result(found: Meaning, detail: str, *, repeatable: bool, answered: bool) -> Result:
     """The result for whatever was not done."""
-    if found is Meaning.MAYBE and not repeatable:
-        error = f"{detail}: it may have happened, and it is not safe to try again"
-        return Result("unknown", error=error, answered=answered)
-    return Result("failed", error=detail, retryable=found is not Meaning.NEVER, answered=answered)
+    if found is not Meaning.MAYBE:
+        return Result("failed", error=detail, retryable=found is Meaning.NOT_NOW, answered=answered)
+    doubt = f"{detail}: it may have happened" + ("" if repeatable else ", and it is not safe to try again")
+    return Result("unknown", error=doubt, retryable=repeatable, answered=answered)
 
 
 def json_text(body: bytes, cut: bool) -> str:

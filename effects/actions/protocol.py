@@ -25,8 +25,8 @@ class Call:
 class Result:
     """What came of it. `result` is JSON text of at most 64 kB.
 
-    `done`: it happened. `failed`: it did not happen; when `retryable`, the same call may succeed later. `unknown`: it
-    may have happened, and another call could do it twice. `answered` says whether the other side is there and works;
+    `done`: it happened. `failed`: it did not happen. `unknown`: it may have happened. `retryable`: the same call may be
+    made again later, and then it happens once at most. `answered` says whether the other side is there and works;
     None where it was not asked.
     """
 

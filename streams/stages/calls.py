@@ -5,6 +5,7 @@ one, and the same call with the same key is safe. Others are recorded first. A s
 for a while; what wanted to go there waits through `later`, and one call finds out whether it is back.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from processors import backoff, breaker
@@ -54,12 +55,12 @@ class Calls:
     async def make(self, errand: Errand, step: RunStep) -> StepOutcome:
         """What came of the step; it is in the errand. Raises `RetryLater` or `TurnNeeded` where nothing came of it."""
         handler = errand.compiled.charter.handlers[step.handler]
-        done = self._given_up(errand, handler)
+        done = self._given_up(errand, step, handler)
         if done is None:
             await self._prepare(errand, step, handler)
         started_at = self._clock()
         if done is None:
-            done = await self._call(errand, step, handler)
+            done = _in_doubt(step, handler, await self._call(errand, step, handler))
             self._put_off(errand, step, handler, done)
         outcome = step.outcome(
             done.status,
@@ -74,13 +75,14 @@ class Calls:
 
     # -- before the call
 
-    def _given_up(self, errand: Errand, handler: Handler) -> Performed | None:
+    def _given_up(self, errand: Errand, step: RunStep, handler: Handler) -> Performed | None:
         away = errand.kept.away
         if away is None or not isinstance(handler, HttpHandler):
             return None
         if self._clock() - away.since < timedelta(seconds=handler.give_up_after):
             return None
-        return Performed("failed", error=f"{handler.connection} has been away since {away.since:%Y-%m-%d %H:%M:%S} UTC")
+        error = f"{handler.connection} has been away since {away.since:%Y-%m-%d %H:%M:%S} UTC"
+        return _in_doubt(step, handler, Performed("failed", error=error))
 
     async def _prepare(self, errand: Errand, step: RunStep, handler: Handler) -> None:
         """Make durable what must be: earlier outcomes, and the intent where a repeat would do harm."""
@@ -137,14 +139,23 @@ class Calls:
         """
         if not done.retryable:
             return
+        errand.kept = errand.kept.with_doubt(step) if done.status == "unknown" else errand.kept.without_intent(step)
         if self._circuits.is_open(handler.outside):
-            errand.kept = errand.kept.without_intent(step)
             raise self._away(errand, step, handler, self._circuits.shut_for_s(handler.outside), done.error or "")
         attempts = errand.kept.attempts.get(step.step_id, 0) + 1
         if attempts <= self._actions.retries(errand.compiled, step.handler):
             errand.kept = errand.kept.with_attempt(step)
             after_s = max(backoff.delay_s(f"{step.step_id}:{attempts}", attempts), done.retry_after_seconds or 0)
             raise RetryLater(after_s, done.error or "")
+
+
+def _in_doubt(step: RunStep, handler: Handler, done: Performed) -> Performed:
+    """A step that may have happened at an earlier call has not failed when a later one does; one that changes nothing
+    leaves no doubt.
+    """
+    if handler.read_only:
+        return replace(done, status="failed") if done.retryable else done
+    return replace(done, status="unknown") if done.status == "failed" and step.begun else done
 
 
 _SAYS = {True: Result.SUCCEEDED, False: Result.FAILED, None: Result.ABANDONED}

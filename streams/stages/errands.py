@@ -61,9 +61,13 @@ class Kept(BaseModel):
         return self.model_copy(update={"intents": (*self.intents, step.step_id)})
 
     def without_intent(self, step: RunStep) -> Self:
-        """The call was not made, or it was answered: its intent is no open question."""
+        """The call was not made, or did not happen: its intent is no open question."""
         intents = tuple(intent for intent in self.intents if intent != step.step_id)
         return self.model_copy(update={"intents": intents})
+
+    def with_doubt(self, step: RunStep) -> Self:
+        """The call may have happened: its intent is an open question until the step is known to be done."""
+        return self if step.step_id in self.intents else self.with_intent(step)
 
     def _on(self, **changes: Any) -> Self:
         """Whatever comes next is another call: what was used for the last one is no use to it."""
@@ -71,9 +75,9 @@ class Kept(BaseModel):
         return self.model_copy(update={"grants": unused, **changes})
 
     def with_attempt(self, step: RunStep) -> Self:
-        """The call was answered, and is to be made again."""
+        """The other side is there, and the call is to be made again."""
         attempts = {**self.attempts, step.step_id: self.attempts.get(step.step_id, 0) + 1}
-        return self.without_intent(step)._on(attempts=attempts, away=None)
+        return self._on(attempts=attempts, away=None)
 
     def with_wait(self, now: datetime) -> Self:
         """The other side is not there."""

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from processors import backoff
@@ -10,12 +11,13 @@ from schemas.records import BudgetEntry, Case, Decision, Reminder
 from schemas.topics import ACT, BUDGET, DECIDE, LATER
 from streams import charters
 from streams.charters import CharterMissing, Control
+from streams.ports import Performed
 from streams.stages.act import Act
 from streams.stages.calls import HALTED_RETRY_S
 from streams.stages.errands import KEPT_S
 from tests.processors.examples import case, compiled, event
 from tests.streams.stages.bench import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said, words
-from tests.streams.stages.world import BROKEN, BUSY, World, decision
+from tests.streams.stages.world import BROKEN, BUSY, LATE, World, decision
 
 CHARTER = compiled(("approval: always", "approval: never"))
 CASE = case(CHARTER)
@@ -77,6 +79,35 @@ async def test_after_the_last_retry_the_step_has_failed() -> None:
     [record] = audited(await bench.take(ACT, RESPOND, 2))
     assert record.status == "failed"
     assert world.handlers == ["send"] * 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ((BUSY, BUSY, LATE), "unknown"),
+        ((LATE, BUSY, BUSY), "unknown"),
+        ((LATE, BROKEN), "unknown"),
+        ((BUSY, BROKEN), "failed"),
+        ((LATE,), "done"),
+    ],
+)
+async def test_a_step_that_may_have_happened_at_any_call_has_not_failed(
+    answers: tuple[Performed, ...], status: str
+) -> None:
+    bench = _bench(World(send=list(answers)))
+    for offset in range(3):
+        changes = await bench.take(ACT, RESPOND, offset)
+    [record] = [record for record in audited(changes) if record.kind == "acted"]
+    assert orjson.loads(record.detail)["outcomes"][0]["status"] == status
+
+
+async def test_a_step_that_only_reads_leaves_no_doubt() -> None:
+    bench = _bench(World(history=[LATE, LATE, LATE]))
+    asked = decision(case(CHARTER, event(customer="c-1")), "look", "research")
+    for offset in range(3):
+        changes = await bench.take(ACT, asked, offset)
+    [record] = [record for record in audited(changes) if record.kind == "acted"]
+    assert orjson.loads(record.detail)["outcomes"][0]["status"] == "failed"
 
 
 async def test_what_was_done_is_undone_when_a_later_step_fails() -> None:

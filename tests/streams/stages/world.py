@@ -12,6 +12,7 @@ from tests.processors.examples import NOW
 
 BUSY = Performed("failed", error="503", retryable=True)
 BROKEN = Performed("failed", error="400")
+LATE = Performed("unknown", error="no answer", retryable=True)
 AWAY = Performed("failed", error="no connection", retryable=True, answered=False)
 
 
