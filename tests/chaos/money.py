@@ -21,24 +21,21 @@ def balances_agree(facts: Facts) -> Iterator[str]:
 
 
 def settled_once(facts: Facts) -> Iterator[str]:
-    """Every case that got money was settled, and whatever was settled twice with the same amount."""
-    amounts: dict[str, set[int]] = defaultdict(set)
-    settled: set[str] = set()
+    """Every step that got money was settled, and whatever was settled twice with the same amount."""
+    amounts: dict[tuple[str, int], set[int]] = defaultdict(set)
     for entry in facts.entries:
         if entry.kind == "settle":
-            amounts[entry.entry_id].add(entry.amount_microusd)
-            settled.add(entry.case_id)
-    for case_id in sorted({case.case_id for case in facts.cases if case.reserved_microusd} - settled):
-        yield f"case {case_id} was never settled"
-    for entry_id, found in amounts.items():
-        if len(found) > 1:
-            yield f"entry {entry_id} settles with {sorted(found)}"
+            amounts[entry.case_id, entry.step].add(entry.amount_microusd)
+    for case_id, step in sorted({(case.case_id, case.step) for case in facts.cases if case.reserved_microusd}):
+        found = amounts[case_id, step]
+        if len(found) != 1:
+            yield f"step {step} of case {case_id} was settled with {sorted(found)}"
 
 
 def nothing_reserved(facts: Facts) -> Iterator[str]:
-    """No reservation is open at the end."""
+    """No reservation is open at the end, and none had to expire."""
     for fact in _ledger(facts).values():
-        if fact.state in ("open", "deferred"):
+        if fact.state in ("open", "deferred", "unknown"):
             yield f"case {fact.case_id} of {fact.agent} is {fact.state}, {fact.reserved_microusd} reserved"
 
 
@@ -104,7 +101,7 @@ def _day(fact: Fact) -> tuple[str, str]:
 
 
 def _held(fact: Fact) -> int:
-    if fact.state == "open":
+    if fact.state in ("open", "unknown"):
         return fact.reserved_microusd
     return fact.spent_microusd if fact.state == "settled" else 0
 

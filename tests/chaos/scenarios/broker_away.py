@@ -12,7 +12,7 @@ from tests.chaos.world import World
 
 NAME = "broker-away"
 EVENTS = 60
-AWAY_SHORT_S, AWAY_LONG_S = (5.0,), (5.0, 30.0)
+AWAY_SHORT_S, AWAY_LONG_S = (5.0,), (5.0, 30.0, 120.0)
 DEAD_S = 5.0
 BACK_WITHIN_S = 60.0
 
