@@ -24,7 +24,6 @@ from nightdesk.settings import KafkaSettings, Settings
 from schemas.codec import Codec
 from streams import catalog
 from streams.charters import Control, ControlFollower
-from streams.runtime.naming import group_id
 from streams.runtime.policy import Clock, WorkerPolicy, system_clock
 from streams.runtime.ratio import RatioPolicy
 from streams.runtime.stage import Handlers, Stage
@@ -125,7 +124,7 @@ def check_topics(name: str, kafka: KafkaSettings) -> None:
     """Faust goes on without a changelog topic that is missing, and then nothing is remembered: so we do not begin."""
     stage = catalog.BY_NAME[name]
     needed = [kafka.topic_prefix + topic.name for topic in stage.topics]
-    needed += [f"{group_id(kafka.topic_prefix, name)}-{table}-changelog" for table in stage.tables]
+    needed += stage.changelogs(kafka.topic_prefix)
     try:
         there = AdminClient(kafka.client_config()).list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:

@@ -4,8 +4,10 @@ The headers are Kafka Connect's, so that its tools read them, and one that carri
 (the guard of the stages, the sink) and by `nightdesk dlq`, which reads letters, replays them and writes their ends.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from schemas import ids
@@ -82,7 +84,7 @@ def buried(letter: DeadLetter, record: Record | None) -> AuditRecord:
         status="failed",
         reason=f"{letter.stage}: {letter.error}: {letter.message}",
         detail=letter.model_dump_json(),
-        **_about(letter, record),
+        **_about(letter.subject, letter.case_id, record),
     )
 
 
@@ -95,7 +97,21 @@ def ended(letter: DeadLetter, record: Record | None, end: DeadLetterEnd) -> Audi
         status="running" if end.verdict == "replayed" else "failed",
         reason=f"by {end.person}" + (f": {end.reason}" if end.reason else ""),
         detail=end.model_dump_json(),
-        **_about(letter, record),
+        **_about(letter.subject, letter.case_id, record),
+    )
+
+
+def parked(record: Record, behind: str, place: tuple[str, int, int], now: datetime) -> AuditRecord:
+    """The audit's line about a record that waits until somebody has decided on a letter."""
+    topic, partition, offset = place
+    return AuditRecord(
+        record_id=ids.record_id("parked", topic, str(partition), str(offset)),
+        kind="parked",
+        time=now,
+        status="waiting",
+        reason=f"behind dead letter {behind} of the same subject: `nightdesk dlq replay` or `discard` it",
+        detail=json.dumps({"behind": behind, "topic": topic, "partition": partition, "offset": offset}),
+        **_about(getattr(record, "subject", None), case_id(record), record),
     )
 
 
@@ -104,14 +120,14 @@ def case_id(record: Record | None) -> str | None:
     return getattr(getattr(record, "case", None) or record, "case_id", None)
 
 
-def _about(letter: DeadLetter, record: Record | None) -> dict[str, Any]:
+def _about(subject: str | None, of_case: str | None, record: Record | None) -> dict[str, Any]:
     event, case = _event(record), getattr(record, "case", record)
     return {
-        "subject": letter.subject or "",
+        "subject": subject or "",
         "event_id": event.id if event else "",
         "event_source": event.source if event else "",
         "event_type": event.type if event else "",
-        "case_id": letter.case_id,
+        "case_id": of_case,
         "agent": getattr(case, "agent", None),
         "charter_version": getattr(case, "charter_version", None),
         "step": getattr(case, "step", 0),

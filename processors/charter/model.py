@@ -147,6 +147,12 @@ class Rule(Part):
     otherwise: Literal["refuse", "needs_approval", "escalate"] = "refuse"
 
 
+class DeadLetters(Part):
+    """What holds for the rest of a subject when one of its events could not be done."""
+
+    park_subject: bool = Field(default=False, description="later ones wait until it is replayed or discarded")
+
+
 class Limits(Part):
     """How often: events of one subject, cases of the whole agent, and each of the named actions."""
 
@@ -225,6 +231,7 @@ class Charter(Part):
     bounds: Bounds = Bounds()
     confidence_floor: Probability = 0.5
     fallback: tuple[FallbackRule, ...] = ()
+    dead_letters: DeadLetters = DeadLetters()
     mode: Literal["dry_run", "live"] = "dry_run"
 
     @cached_property

@@ -13,6 +13,7 @@ from schemas.topics import AUDIT, Topic
 from streams.runtime.producer import Headers, Message
 
 if TYPE_CHECKING:
+    from streams.runtime.parking import Then
     from streams.runtime.tables import FactTable
 
 # Under the 4 MB that `nightdesk topics apply` gives every topic, with room for headers and the envelope.
@@ -44,6 +45,7 @@ class Changes:
     puts: list[Put] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     puts_once_said: list[Put] = field(default_factory=list)
+    then: "Then | None" = None
 
     def put(self, table: "FactTable", key: str, value: bytes, expires_at: float = 0.0) -> None:
         """Remember `value` under `key`; `expires_at` is epoch seconds, 0 for never. An empty value is an error."""

@@ -30,6 +30,7 @@ class Failure:
     error: Exception
     record: Record | None
     now: datetime
+    parks: bool
 
 
 def bury(changes: Changes, event: RawEvent, failure: Failure) -> DeadLetter:
@@ -79,6 +80,7 @@ def describe(event: RawEvent, failure: Failure) -> DeadLetter:
         attempted=failure.attempted,
         replay_of=replay.letter_id if replay else None,
         original_headers=len(headers),
+        parks=failure.parks,
     )
 
 

@@ -6,6 +6,7 @@ stopped with the offset uncommitted (`Unavailable`: the record is fine, somethin
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from schemas.codec import Codec, RegistryUnavailable
@@ -16,7 +17,9 @@ from streams.runtime.dead_letters import Failure, bury
 from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
 from streams.runtime.fail_stop import ExitCode, fail_stop
 from streams.runtime.metrics import DEAD_LETTERS
+from streams.runtime.parking import Parking, QueueOf
 from streams.runtime.policy import WorkerPolicy
+from streams.runtime.queues import Turn
 from streams.runtime.ratio import DeadLetterRatio
 
 Apply = Callable[[Delivery[Any], Changes], None]
@@ -29,43 +32,60 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Records of `topic` go to `handler`."""
+    """Records of `topic` go to `handler`. `queue_of` says who waits for whom after a dead letter; none is nobody."""
 
     topic: Topic
     handler: Apply | Converse
+    queue_of: QueueOf | None = None
 
 
 class Guard:
     """Decodes, hands over, and turns whatever is raised into an end for the record."""
 
-    def __init__(self, stage: str, routes: tuple[Route, ...], codec: Codec, policy: WorkerPolicy) -> None:
+    def __init__(
+        self,
+        stage: str,
+        routes: tuple[Route, ...],
+        codec: Codec,
+        policy: WorkerPolicy,
+        parking: Parking | None = None,
+    ) -> None:
         self._stage = stage
         self._topic_prefix = policy.topic_prefix
         self._routes: Mapping[str, Route] = {policy.topic_prefix + route.topic.name: route for route in routes}
         self._codec = codec
         self._clock = policy.clock
         self._ratio = DeadLetterRatio(policy.dead_letters)
+        self._parking = parking
 
-    def apply(self, event: RawEvent) -> Changes:
-        """One record of a stage that only computes."""
+    def apply(self, event: RawEvent, turn: Turn | None = None) -> Changes:
+        """One record of a stage that only computes. `turn` is that of a record that had to wait and need not now."""
         route, changes, record = self._begin(event), self._changes(event), None
         try:
+            if self._is_end(event, changes):
+                return changes
             record = self._codec.decode(route.topic.record, event.message.value)
+            if not self._is_its_turn(event, route, record, changes, turn):
+                return changes
             route.handler(self._delivery(event, route, record, changes), changes)
             self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
-            changes = self._bury(event, route, error, record)
+            changes = self._bury(event, route, error, record, turn)
         return changes
 
-    async def converse(self, event: RawEvent) -> Changes:
+    async def converse(self, event: RawEvent, turn: Turn | None = None) -> Changes:
         """One record of a stage that asks the outside. Cancellation passes through: the record comes again."""
         route, changes, record = self._begin(event), self._changes(event), None
         try:
+            if self._is_end(event, changes):
+                return changes
             record = self._codec.decode(route.topic.record, event.message.value)
+            if not self._is_its_turn(event, route, record, changes, turn):
+                return changes
             await route.handler(self._delivery(event, route, record, changes), changes)  # type: ignore[misc]  # a Converse by the stage's kind
             self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
-            changes = self._bury(event, route, error, record)
+            changes = self._bury(event, route, error, record, turn)
         return changes
 
     def changes(self, partition: int) -> Changes:
@@ -84,14 +104,31 @@ class Guard:
         message = event.message
         return Delivery(record, route.topic, message.partition, message.offset, changes.headers[0][1].decode())
 
-    def _bury(self, event: RawEvent, route: Route, error: Exception, record: Record | None) -> Changes:
+    def _is_end(self, event: RawEvent, changes: Changes) -> bool:
+        return self._parking is not None and event.message.value is None and self._parking.is_end(event, changes)
+
+    def _is_its_turn(self, event: RawEvent, route: Route, record: Record, changes: Changes, turn: Turn | None) -> bool:
+        if self._parking is None:
+            return True
+        if turn is None:
+            return self._parking.admits(event, record, route.queue_of, changes)
+        changes.then = partial(self._parking.leave, turn=turn)
+        return True
+
+    def _bury(
+        self, event: RawEvent, route: Route, error: Exception, record: Record | None, turn: Turn | None
+    ) -> Changes:
         if isinstance(error, RegistryUnavailable | Unavailable):
             fail_stop(ExitCode.UNAVAILABLE, str(error))
         changes = self._changes(event)
         try:
             attempted = f"read as {route.topic.record.__name__}" if record is None else route.handler.__qualname__
-            failure = Failure(self._stage, route.topic, attempted, error, record, self._clock())
+            if self._parking is not None and turn is None:
+                turn = self._parking.place(event, record, route.queue_of)
+            failure = Failure(self._stage, route.topic, attempted, error, record, self._clock(), turn is not None)
             letter = bury(changes, event, failure)
+            if self._parking is not None and turn is not None:
+                self._parking.hold_up(changes, turn, letter, route.topic)
         except Exception as second:  # noqa: BLE001 - the guard: a dead letter that cannot be made must not lose the record
             fail_stop(ExitCode.DEAD_LETTER_FAILED, f"{second!r} while burying {error!r}")
         DEAD_LETTERS.labels(stage=self._stage, topic=route.topic.name, error=type(error).__name__).inc()

@@ -18,12 +18,14 @@ from streams.runtime import faust_app, health
 from streams.runtime.changes import Changes
 from streams.runtime.committer import Committer
 from streams.runtime.delivery import RawEvent
-from streams.runtime.fail_stop import ExitCode, fail_stop, leave
+from streams.runtime.dispatcher import Dispatcher, nothing
+from streams.runtime.fail_stop import ExitCode, leave
 from streams.runtime.guard import Guard, Route
-from streams.runtime.intake import Finish, Intake
+from streams.runtime.intake import Intake
 from streams.runtime.liveness import FreezeGuard, Watchdog
 from streams.runtime.metrics import IN_FLIGHT, READY, REBALANCES
-from streams.runtime.naming import group_id
+from streams.runtime.naming import PARKED, group_id
+from streams.runtime.parking import Parking
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Producer
 from streams.runtime.tables import FactTable
@@ -80,14 +82,20 @@ class Stage:
         self._routes = handlers.routes()
         self._freeze_guard = FreezeGuard(policy.frozen_after_s)
         producer = Producer(policy.client_config, policy.delivery_timeout_s)
-        self._guard = Guard(self.name, self._routes, codec, policy)
         self._taken_over = -1
-        self._conversations: set[asyncio.Task[None]] = set()
-        self._tails: dict[bytes, asyncio.Task[None]] = {}
         self.app = faust_app.build(group_id(policy.topic_prefix, self.name), policy)
         self._intake = Intake(self.name, self.app, policy)
         self._committer = Committer(producer, self._freeze_guard.check, lambda: self._intake.in_flight)
+        self._parking = self._park(codec)
+        self._guard = Guard(self.name, self._routes, codec, policy, self._parking)
+        self._dispatcher = Dispatcher(handlers.converses, self._guard, self._committer, self._parking)
         self._build()
+
+    def _park(self, codec: Codec) -> Parking | None:
+        """Only where some route has queues."""
+        if all(route.queue_of is None for route in self._routes):
+            return None
+        return Parking(self._add_table(PARKED), codec, self._policy.clock)
 
     def _build(self) -> None:
         tables = {name: self._add_table(name) for name in self._handlers.table_names}
@@ -131,31 +139,7 @@ class Stage:
             if epoch != self._intake.epoch:
                 return  # revoked meanwhile: the rest is delivered again, here or elsewhere
             if finish is not None:
-                self._dispatch(event, finish)
-
-    def _dispatch(self, event: RawEvent, finish: Finish) -> None:
-        if not self._handlers.converses:
-            self._committer.submit(self._guard.apply(event), finish)
-            return
-        key = event.message.key or b""
-        task = asyncio.create_task(self._converse(event, self._tails.get(key), finish))
-        self._tails[key] = task
-        self._conversations.add(task)
-        task.add_done_callback(lambda ended: self._conversation_ended(key, ended))
-
-    async def _converse(self, event: RawEvent, before: "asyncio.Task[None] | None", finish: Finish) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        changes = await self._guard.converse(event)
-        await self._committer.commit(changes)
-        finish()
-
-    def _conversation_ended(self, key: bytes, ended: "asyncio.Task[None]") -> None:
-        self._conversations.discard(ended)
-        if self._tails.get(key) is ended:
-            del self._tails[key]
-        if not ended.cancelled() and ended.exception() is not None:
-            fail_stop(ExitCode.CANNOT_WRITE, f"{self.name}: {ended.exception()!r}")
+                self._dispatcher.dispatch(event, finish)
 
     # -- partitions
 
@@ -166,13 +150,7 @@ class Stage:
         await self._intake.commit()
         self._intake.lose()
         self._committer.abandon()
-        self._cancel_conversations()
-
-    def _cancel_conversations(self) -> None:
-        """All of them, not only the last of each key: the ones that it waits for act as well."""
-        for task in self._conversations:
-            task.cancel()
-        self._tails.clear()
+        self._dispatcher.cancel()
 
     async def _take_over(self) -> None:
         """Once after each assignment, as soon as Faust is ready."""
@@ -182,6 +160,8 @@ class Stage:
         topics = {self._policy.topic_prefix + route.topic.name for route in self._routes}
         await self._intake.take_over([tp for tp in self.app.consumer.assignment() if tp.topic in topics])
         self._taken_over = epoch
+        for partition in self._owned():
+            self._dispatcher.resume(partition)
 
     async def _on_recovered(self) -> None:
         self._handlers.recovered()
@@ -213,10 +193,11 @@ class Stage:
                 continue
             await self._take_over()
             for partition in self._owned():
+                self._dispatcher.let_go_expired(partition)
                 changes = self._guard.changes(partition)
                 self._handlers.tick(partition, changes)
                 if changes.puts or changes.messages:
-                    self._committer.submit(changes, _nothing)
+                    self._committer.submit(changes, nothing)
 
     # -- beginning and end
 
@@ -252,7 +233,3 @@ class Stage:
 def _offsets_read(recovery: Any) -> int:
     """How far the changelogs are read."""
     return sum(offset or 0 for offset in list(recovery.active_offsets.values()))
-
-
-def _nothing() -> None:
-    """What time caused has no offset to finish."""

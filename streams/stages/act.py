@@ -27,7 +27,7 @@ from streams.runtime.guard import Route
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
-from streams.stages import audit
+from streams.stages import audit, waiting
 from streams.stages.approvals import Approvals
 from streams.stages.calls import Calls
 from streams.stages.errands import Errand, Grant, ProgressTable, RetryLater
@@ -51,7 +51,11 @@ class Act:
         self._calls = Calls(control, actions, clock, self._progress)
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(ACT, self.act), Route(APPROVALS, self.answered), Route(PERMITTED, self.permitted))
+        return (
+            Route(ACT, self.act, waiting.of_cases(self._control)),
+            Route(APPROVALS, self.answered),
+            Route(PERMITTED, self.permitted),
+        )
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._approvals.bind(tables)

@@ -24,7 +24,7 @@ from streams.runtime.guard import Route
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
-from streams.stages import audit
+from streams.stages import audit, waiting
 from streams.stages.circuits import Circuits
 
 BREAKER = breaker.Policy()
@@ -59,7 +59,7 @@ class Decide:
         self._commit: Commit
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(DECIDE, self.decide),)
+        return (Route(DECIDE, self.decide, waiting.of_cases(self._control)),)
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._replies, self._commit = tables["replies"], commit

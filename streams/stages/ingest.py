@@ -23,7 +23,7 @@ from streams.runtime.guard import Route
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
-from streams.stages import audit
+from streams.stages import audit, waiting
 
 SEEN_FOR_S = 7 * 86_400
 EVENT_BYTES_AT_MOST = 1_000_000
@@ -58,7 +58,7 @@ class Ingest:
         self._rates: FactTable
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(INGEST, self.take),)
+        return (Route(INGEST, self.take, waiting.of_events(self._control)),)
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._seen, self._rates = tables["seen"], tables["subject_rates"]

@@ -60,7 +60,7 @@ async def _arrive(stage: Stage, offset: int, subject: str) -> None:
     arrived = arrival(INGEST_0, offset, subject.encode(), local_codec().encode(event(offset, subject)))
     finish = await stage._intake.accept(arrived)
     if finish is not None:
-        stage._dispatch(arrived, finish)
+        stage._dispatcher.dispatch(arrived, finish)
 
 
 async def test_no_conversation_outlives_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from faust.types import TP
 
 from streams.runtime import faust_app
 from streams.runtime.delivery import RawEvent
+from streams.runtime.dispatcher import Dispatcher
 from streams.runtime.intake import Finish, Intake
 from streams.runtime.liveness import FreezeGuard, Watchdog
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.positions import Position
 from streams.runtime.producer import Message, Producer
-from streams.runtime.stage import Stage
 from streams.runtime.tables import FactTable
 
 
@@ -105,7 +105,7 @@ def watchdog() -> None:
 
 def cancel_on_revoke() -> None:
     """Conversations go on when their partitions are gone."""
-    Stage._cancel_conversations = lambda self: self._tails.clear()  # type: ignore[method-assign]
+    Dispatcher.cancel = lambda self: self._tails.clear()  # type: ignore[method-assign]
 
 
 def static_membership() -> None:
