@@ -7,6 +7,7 @@ table writes that nobody awaited, records skipped after a rebalance, failing age
     batches.py      Faust's consumer, handing on many records at a time
     dispatcher.py   records to the guard, what they cause to the committer, and whose turn it is then
     guard.py        the one guard around every record: changes, a dead letter, or the process stops
+    homes.py        a record lies where its key puts it, or it is none of ours
     committer.py    state before words: table writes are durable before anything is said, then the record is done
     positions.py    in-order acknowledgement and contiguity for each partition (pure)
     tables.py       Faust tables of facts, fenced by generation, written by explicit partition

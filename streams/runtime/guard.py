@@ -16,6 +16,7 @@ from streams.runtime.changes import Changes
 from streams.runtime.dead_letters import Failure, bury
 from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
 from streams.runtime.fail_stop import ExitCode, fail_stop
+from streams.runtime.homes import check_home
 from streams.runtime.metrics import DEAD_LETTERS
 from streams.runtime.parking import Parking, QueueOf
 from streams.runtime.policy import WorkerPolicy
@@ -55,6 +56,7 @@ class Guard:
         self._routes: Mapping[str, Route] = {policy.topic_prefix + route.topic.name: route for route in routes}
         self._codec = codec
         self._clock = policy.clock
+        self._partitions = policy.partitions
         self._ratio = DeadLetterRatio(policy.dead_letters)
         self._parking = parking
 
@@ -102,6 +104,7 @@ class Guard:
 
     def _delivery(self, event: RawEvent, route: Route, record: Record, changes: Changes) -> Delivery[Any]:
         message = event.message
+        check_home(route.topic, record, message.partition, self._partitions)
         return Delivery(record, route.topic, message.partition, message.offset, changes.headers[0][1].decode())
 
     def _is_end(self, event: RawEvent, changes: Changes) -> bool:
