@@ -15,6 +15,7 @@ from effects.actions.answers import Meaning
 from effects.actions.outbound import AddressRefused, Connection, GuardedResolver, base_url
 from effects.actions.protocol import Call, Result
 from effects.actions.request import Request, RequestRefused, Shape
+from effects.secrets import without
 from processors.charter.playbooks import HttpHandler
 
 CONNECTIONS_AT_MOST = 1000
@@ -64,7 +65,8 @@ class HttpAction:
         self._shape = Shape(handler, base_url(connection))
         self._takes_keys = handler.idempotent == "key"
         self._timeout_seconds = float(handler.timeout)
-        self._headers: dict[str, str] = {AUTHORIZATION: f"Bearer {connection.token}"} if connection.token else {}
+        self._token = connection.token
+        self._headers: dict[str, str] = {AUTHORIZATION: f"Bearer {self._token}"} if self._token else {}
         self.repeatable = handler.idempotent != "none" or handler.read_only or handler.method == METH_GET
         self._session = client.reusing if self.repeatable else client.fresh
 
@@ -97,10 +99,14 @@ class HttpAction:
             timeout=self._timeout(call),
         ) as response:
             body, cut = await _read(response)
+        body = without(self._token, body)
         found = answers.meaning(response.status, takes_keys=self._takes_keys)
         if found is Meaning.DONE:
             return Result("done", answers.json_text(body, cut), answered=True)
-        detail, answered = answers.error_text(response.status, body), answers.works(response.status)
+        detail, answered = (
+            answers.error_text(response.status, body),
+            answers.works(response.status),
+        )
         result = answers.result(found, detail, repeatable=self.repeatable, answered=answered)
         return replace(result, retry_after_seconds=answers.retry_after_seconds(response.headers.get("Retry-After")))
 

@@ -74,6 +74,7 @@ class AnthropicProvider:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._now = now
+        self._api_key = api_key
         limits = httpx2.Limits(max_connections=calls_at_once, max_keepalive_connections=calls_at_once)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key.get_secret_value() if api_key else None,
@@ -85,7 +86,7 @@ class AnthropicProvider:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Raises `ModelError`."""
-        call = Call(self.name, request, self._now())
+        call = Call(self.name, request, self._now(), self._api_key)
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 response = await self._post(request)

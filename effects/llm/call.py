@@ -7,9 +7,13 @@ good or bad, says what it cost.
 import time
 from datetime import datetime
 
+from pydantic import SecretStr
+
 from effects.llm.protocol import MEANINGS, Kind, ModelError, Paid
+from effects.secrets import without
 from processors.model import ModelReply, ModelRequest, ModelUsage
 from processors.prices import UnknownPrice, price_microusd, worst_request_price_microusd
+from processors.replies import MAX_ANSWER_CHARACTERS
 
 DETAIL_CHARACTERS = 300
 
@@ -17,11 +21,12 @@ DETAIL_CHARACTERS = 300
 class Call:
     """Raises `ModelError` of kind `unknown_price` when made for a model that has none."""
 
-    def __init__(self, provider: str, request: ModelRequest, at: datetime) -> None:
+    def __init__(self, provider: str, request: ModelRequest, at: datetime, secret: SecretStr | None = None) -> None:
         self.provider = provider
         self.request = request
         self.at = at
         self.started = time.monotonic()
+        self._secret = secret.get_secret_value() if secret else None
         try:
             self.worst_microusd = worst_request_price_microusd(request, at)
         except UnknownPrice as error:
@@ -34,14 +39,15 @@ class Call:
         spent = self.worst_microusd if MEANINGS[kind].paid is Paid.UNKNOWN else 0
         if usage is not None:
             spent = self._cost_microusd(usage)
-        return ModelError(kind, detail[:DETAIL_CHARACTERS], spent, retry_after_seconds)
+        return ModelError(kind, without(self._secret, detail)[:DETAIL_CHARACTERS], spent, retry_after_seconds)
 
     def answered(self, text: str, stop_reason: str, usage: ModelUsage, request_id: str | None) -> ModelReply:
         """The reply to return, priced as the model that was asked for: providers answer under longer names."""
         return ModelReply(
             provider=self.provider,
             model=self.request.model,
-            text=text,
+            # What is longer is no answer, and must not be too long to be recorded: one character more says so.
+            text=without(self._secret, text[: MAX_ANSWER_CHARACTERS + 1]),
             stop_reason=stop_reason,
             usage=usage,
             cost_microusd=self._cost_microusd(usage),

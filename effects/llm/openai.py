@@ -87,7 +87,7 @@ class OpenAIProvider:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Raises `ModelError`."""
-        call = Call(self.name, request, self._now())
+        call = Call(self.name, request, self._now(), self._endpoint.api_key)
         try:
             answer = await self._post(request)
         except (aiohttp.ClientError, TimeoutError) as error:

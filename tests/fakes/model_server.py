@@ -17,7 +17,8 @@ import orjson
 from aiohttp import web
 
 Api = Literal["anthropic", "openai"]
-Decide = Callable[[str], Mapping[str, Any]]
+# What is answered to a prompt: a decision, or any text whatever.
+Decide = Callable[[str], Mapping[str, Any] | str]
 
 INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITTEN_TOKENS = 100, 40, 30, 20
 HANG_SECONDS = 3_600
@@ -44,6 +45,7 @@ class Conduct(StrEnum):
     DROP = "drop"  # the connection is closed without an answer
     HANG = "hang"  # never answers
     NO_USAGE = "no_usage"
+    ECHO = "echo"  # refuses, and says what it was sent
 
 
 class Error(NamedTuple):
@@ -186,6 +188,9 @@ class ModelServer:
         if step.conduct in ERRORS:
             return _error(seen.api, ERRORS[step.conduct], step)
         match step.conduct:
+            case Conduct.ECHO:
+                sent = next(seen.headers[name] for name in ("x-api-key", "authorization") if name in seen.headers)
+                return _error(seen.api, Error(401, "authentication_error", f"no such key: {sent}"), step)
             case Conduct.REDIRECT:
                 return web.Response(status=307, headers={"location": f"{self.url}{request.path}"})
             case Conduct.MALFORMED_BODY:
@@ -204,7 +209,8 @@ class ModelServer:
         )
 
     def _decision(self, seen: Seen) -> str:
-        return orjson.dumps(self.decide(seen.prompt)).decode()
+        answer = self.decide(seen.prompt)
+        return answer if isinstance(answer, str) else orjson.dumps(answer).decode()
 
 
 def _break_off(request: web.Request, last_words: bytes) -> None:

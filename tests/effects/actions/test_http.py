@@ -208,3 +208,12 @@ async def test_many_at_once(build: Build, server: ActionServer) -> None:
     assert server.tally.totals() == {
         "requests": 500, "distinct": 500, "repeated": 0, "effects": 500, "executed_twice": 0
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [200, 422, 500])
+async def test_a_token_that_comes_back_is_hidden(server: ActionServer, build: Build, status: int) -> None:
+    """Some servers answer with the headers they were sent; what they answer is recorded and put into prompts."""
+    server.otherwise = Conduct(status, b'{"authorization": "Bearer secret"}')
+    result = await build().run(call())
+    assert "Bearer secret" not in repr(result)
+    assert "Bearer [secret]" in (result.result + (result.error or ""))

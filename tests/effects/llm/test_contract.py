@@ -16,6 +16,7 @@ from effects.llm.openai import Endpoint, OpenAIProvider
 from effects.llm.protocol import MEANINGS, Kind, ModelError, Paid, Provider
 from processors.model import ModelRequest
 from processors.prices import worst_request_price_microusd
+from processors.replies import MAX_ANSWER_CHARACTERS
 from tests.fakes.model_server import INPUT_TOKENS, OUTPUT_TOKENS, Conduct, ModelServer, Step
 
 KEY = SecretStr("secret-key")
@@ -181,3 +182,20 @@ def test_an_error_keeps_its_reason_when_it_is_pickled() -> None:
 
 def worst_price(request: ModelRequest) -> int:
     return worst_request_price_microusd(request, datetime.now(UTC))
+
+
+async def test_an_answer_of_megabytes_is_cut_to_one_that_is_too_long(asked: Asked) -> None:
+    """It has to be recorded; and it stays no answer."""
+    asked.server.decide = lambda prompt: "x" * 10_000_000
+    reply = await asked.provider.ask(asked.request)
+    assert len(reply.text) == MAX_ANSWER_CHARACTERS + 1
+
+
+async def test_a_key_that_comes_back_is_hidden(asked: Asked) -> None:
+    asked.server.decide = lambda prompt: f"your key is {KEY.get_secret_value()}"
+    assert (await asked.provider.ask(asked.request)).text == "your key is [secret]"
+    asked.server.script.append(Step(Conduct.ECHO))
+    with pytest.raises(ModelError) as raised:
+        await asked.provider.ask(asked.request)
+    assert KEY.get_secret_value() not in str(raised.value)
+    assert "[secret]" in str(raised.value)
