@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from schemas.ids import dead_letter_id
-from schemas.records import AuditRecord, Decision
+from schemas.ids import dead_letter_id, next_dead_letter_id
+from schemas.records import AuditRecord, DeadLetter, Decision
 from tests.chaos import money
 from tests.chaos.facts import Cost, Facts, Name
 from tests.chaos.outside import WITHOUT_KEYS
@@ -133,8 +133,8 @@ def buried_are_poison(facts: Facts) -> Iterator[str]:
     by_id = {buried.letter.dead_letter_id: buried for buried in facts.buried}
     for buried in by_id.values():
         letter = buried.letter
-        if letter.dead_letter_id != dead_letter_id(letter.topic, letter.partition, letter.offset):
-            yield f"dead letter {letter.dead_letter_id} is not named by its place"
+        if letter.dead_letter_id != _letter_id(letter):
+            yield f"dead letter {letter.dead_letter_id} is not named by its place, nor by the letter before it"
     found, wanted = Counter(buried.value for buried in by_id.values()), Counter(facts.poison)
     for value, count in (wanted - found).items():
         yield f"{count} poison records have no dead letter: {_shown(value)}"
@@ -165,6 +165,12 @@ def violations(facts: Facts, more: Iterable[Check] = ()) -> list[str]:
 
 def _named(name: Name) -> str:
     return f"event {name[0]}/{name[1]}"
+
+
+def _letter_id(letter: DeadLetter) -> str:
+    if letter.replay_of is not None:
+        return next_dead_letter_id(letter.replay_of)
+    return dead_letter_id(letter.topic, letter.partition, letter.offset)
 
 
 def _shown(value: bytes) -> str:

@@ -66,9 +66,9 @@ def _ledger(kafka: KafkaSettings) -> Iterator[LedgerWrite]:
 def _buried(kafka: KafkaSettings, codec: Codec) -> Iterator[Buried]:
     for topic in TOPICS:
         for message in _read(kafka, topic.dlq) if topic.dead_letters else ():
-            context = dict(message.headers() or ())[CONTEXT_HEADER]
-            assert isinstance(context, bytes)
-            yield Buried(codec.decode(DeadLetter, context), _bytes(message) or b"")
+            context = dict(message.headers() or ()).get(CONTEXT_HEADER)
+            if isinstance(context, bytes):  # else it says what became of a letter
+                yield Buried(codec.decode(DeadLetter, context), _bytes(message) or b"")
 
 
 def _ends(world: World) -> Iterator[tuple[Name, str]]:

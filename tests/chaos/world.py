@@ -3,6 +3,7 @@
 Everything that waits here keeps the fleet running.
 """
 
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from nightdesk.commands.status import StageStatus, stage_status
 from nightdesk.commands.topics import apply_topics
 from nightdesk.control import charter_orders, give_orders
 from nightdesk.exits import Failure
+from nightdesk.local.parts import python_module
 from nightdesk.local.stack import LocalStack
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings
@@ -94,10 +96,12 @@ class World:
         with clickhouse(self.settings.clickhouse) as client:
             return [tuple(row) for row in client.query(query).result_rows]
 
-    def statuses(self) -> dict[tuple[str, int], str]:
-        """(source, number) of each event that has an end -> its status."""
-        query = "SELECT event_source, event_id, status FROM ends WHERE state = 'ended' AND event_id != ''"
-        return {(source, int(number)): status for source, number, status in self.rows(query)}
+    def nightdesk(self, *arguments: str) -> bytes:
+        """What the command prints."""
+        told = self.stack.environment() | _environment(self.settings, self.outside)
+        run = subprocess.run(python_module("nightdesk", *arguments), env=told, capture_output=True, check=False)
+        assert run.returncode == 0, f"nightdesk {arguments}: {run.stderr.decode()}"
+        return run.stdout
 
     def ended(self, source: str, within_s: float) -> bool:
         """Whether every event of the source came to its end in time."""

@@ -1,8 +1,13 @@
-"""One record in a hundred is poison: it ends as a dead letter, byte for byte, and holds up nobody."""
+"""One record in a hundred is poison: it ends as a dead letter, byte for byte, and holds up nobody.
 
+`nightdesk dlq` shows the letters and their bytes, and what it replays comes back as it was.
+"""
+
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from schemas.codec import HEADER
 from tests.chaos.events import NOTE, Sent, draw
@@ -14,6 +19,7 @@ NAME = "poison"
 RECORDS_A_KILL = 50
 ONE_IN = 100
 TOO_LARGE_BYTES = 1_100_000
+LETTERS_WITHIN_S = 120.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
@@ -25,6 +31,27 @@ def play(world: World, size: int, chance: Random) -> None:
     world.send_poison([_poison(world, number, chance) for number in range(poison)], over_s)
     world.pause(over_s / 2)
     world.fleet.kill(chance.choice(("ingest-0", "ingest-1")))
+    _look_into_the_letters(world, poison)
+
+
+def _look_into_the_letters(world: World, count: int) -> None:
+    """All are listed; one of each sort is shown, and replayed: it cannot be done now either, so it comes back."""
+    world.sender.finish()
+    listed: list[dict[str, Any]] = []
+
+    def all_there() -> bool:
+        listed[:] = json.loads(world.nightdesk("dlq", "list", "--topic", "ingest", "--output", "json"))
+        return len(listed) >= count
+
+    if not world.until(all_there, LETTERS_WITHIN_S, poll_s=2.0):
+        world.observed.append(f"{len(listed)} of {count} dead letters are listed")
+    by_sort = {(letter["error"], letter["message"][:20]): letter["dead_letter_id"] for letter in listed}
+    for letter_id in by_sort.values():
+        shown = world.nightdesk("dlq", "show", letter_id, "--raw", "-")
+        if shown not in world.poison:
+            world.observed.append(f"dlq show {letter_id}: {len(shown)} bytes that nobody injected")
+        world.poison.append(shown)
+    world.nightdesk("dlq", "replay", *by_sort.values(), "--reason", "a test of replay")
 
 
 def _poison(world: World, number: int, chance: Random) -> Raw:
