@@ -40,8 +40,7 @@ def give_orders(settings: Settings, orders: Sequence[ControlCommand]) -> None:
     """Say the orders; returns when the broker has them. Raises `Failure`."""
     with registered_codec(settings) as codec:
         records = [(order.key, codec.encode(order)) for order in orders]
-    # One partition, so that orders come in the order in which they were given.
-    say(settings.kafka, CONTROL, records, partition=0)
+    say(settings.kafka, CONTROL, records)
 
 
 def read_control(settings: Settings) -> Control:

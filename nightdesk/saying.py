@@ -69,9 +69,7 @@ class Speaker:
                 return
 
 
-def say(kafka: KafkaSettings, topic: Topic, records: Iterable[tuple[str, bytes]], partition: int = -1) -> None:
-    """Produce (key, value) pairs, partitioned by key as the stages do unless `partition` says where. Raises
-    `Failure`.
-    """
+def say(kafka: KafkaSettings, topic: Topic, records: Iterable[tuple[str, bytes]]) -> None:
+    """Produce (key, value) pairs to where the stages would. Raises `Failure`."""
     name = kafka.topic_prefix + topic.name
-    Speaker(kafka).deliver(Outgoing(name, key, value, partition=partition) for key, value in records)
+    Speaker(kafka).deliver(Outgoing(name, key, value, partition=topic.partition) for key, value in records)

@@ -13,7 +13,9 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One row of the table. `name` is without the prefix; `key` names the record's field that keys it."""
+    """One row of the table. `name` is without the prefix; `key` names the record's field that keys it. `partition` is
+    where all records lie, so that they have one order; -1 lets the key decide.
+    """
 
     name: str
     record: type[records.Record]
@@ -21,6 +23,7 @@ class Topic:
     retention_ms: int = 30 * DAY_MS
     cleanup: Literal["delete", "compact"] = "delete"
     dead_letters: bool = True
+    partition: int = -1
 
     @property
     def dlq(self) -> str:
@@ -41,7 +44,15 @@ PERMITS = Topic("permits", records.Permit, key="limit")
 PERMITTED = Topic("permitted", records.Permit, key="subject")
 LATER = Topic("later", records.Reminder, key="subject")
 AUDIT = Topic("audit", records.AuditRecord, key="subject")
-CONTROL = Topic("control", records.ControlCommand, key="key", cleanup="compact", retention_ms=-1, dead_letters=False)
+CONTROL = Topic(
+    "control",
+    records.ControlCommand,
+    key="key",
+    cleanup="compact",
+    retention_ms=-1,
+    dead_letters=False,
+    partition=0,
+)
 
 TOPICS: tuple[Topic, ...] = (INGEST, BUDGET, DECIDE, ACT, APPROVALS, PERMITS, PERMITTED, LATER, AUDIT, CONTROL)
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

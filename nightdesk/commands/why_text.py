@@ -23,7 +23,9 @@ def tell(story: Story) -> str:
 
 def money(microusd: int) -> str:
     """Millionths of a US dollar as dollars."""
-    return f"${microusd / 1_000_000:.6f}".rstrip("0").ljust(5, "0") if microusd else "$0.00"
+    dollars, millionths = divmod(abs(microusd), 1_000_000)
+    sign = "-" if microusd < 0 else ""
+    return f"{sign}${dollars}.{f'{millionths:06}'.rstrip('0').ljust(2, '0')}"
 
 
 def _lines(story: Story) -> Iterator[str]:

@@ -82,7 +82,8 @@ class Changes:
     def send(self, topic: Topic, key: str, value: bytes) -> None:
         """Say bytes that were encoded before (a reminder's)."""
         _check_size(topic.name, value)
-        self.messages.append(Message(self.topic_prefix + topic.name, key.encode(), value, self.headers))
+        name = self.topic_prefix + topic.name
+        self.messages.append(Message(name, key.encode(), value, self.headers, topic.partition))
 
 
 def _check_size(where: str, value: bytes) -> None:
