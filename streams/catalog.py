@@ -29,7 +29,7 @@ class StageSpec:
 
 STAGES: tuple[StageSpec, ...] = (
     StageSpec("ingest", (INGEST,), ("seen", "subject_rates"), parks=True),
-    StageSpec("budget", (BUDGET, PERMITS), ("ledger", "permits")),
+    StageSpec("budget", (BUDGET, PERMITS), ("ledger", "permits", "pauses")),
     StageSpec("decide", (DECIDE,), ("replies", "circuits"), parks=True),
     StageSpec("act", (ACT, APPROVALS, PERMITTED), ("progress", "approvals", "circuits"), parks=True),
     StageSpec("later", (LATER,), ("timers",)),

@@ -61,6 +61,10 @@ class Control:
         """The promoted charter of every agent."""
         return self._current
 
+    def promoted(self, agent: str) -> CompiledCharter | None:
+        """The charter that new cases of an agent begin with."""
+        return self._compiled.get((agent, self._promoted.get(agent, "")))
+
     def charter(self, agent: str, version: str) -> CompiledCharter:
         """A version that a case began with. Waits a moment for one that is on its way; `CharterMissing` after that."""
         name = (agent, version)
@@ -78,6 +82,15 @@ class Control:
                 )
             self._given_up.discard(name)
             return self._compiled[name]
+
+    def resumed_at(self, agent: str) -> float:
+        """When somebody last let the agent act again (epoch seconds); 0 where nobody had to."""
+        orders = (self._orders.get("*"), self._orders.get(agent))
+        return max((order.time.timestamp() for order in orders if order and order.kind == "resume"), default=0.0)
+
+    def orders(self) -> tuple[ControlCommand, ...]:
+        """The last order for each agent that ever had one."""
+        return tuple(self._orders.values())
 
     def halted(self, agent: str) -> ControlCommand | None:
         """The order that keeps this agent from acting, if there is one."""

@@ -195,6 +195,23 @@ class Budget(Part):
         return self
 
 
+class Anomalies(Part):
+    """What is not to be expected of the last cases: the agent is paused when one of these is passed in `window`, once
+    there were `at_least` so many."""
+
+    window: DurationSeconds = Field(default=3600, le=86_400)
+    at_least: int = Field(default=20, ge=1, le=100_000)
+    cost_per_case_usd: Usd | None = None
+    error_rate: Probability | None = None
+    low_confidence_rate: Probability | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.cost_per_case_usd is None and self.error_rate is None and self.low_confidence_rate is None:
+            raise ValueError("bounds nothing: give cost_per_case_usd, error_rate or low_confidence_rate")
+        return self
+
+
 class Bounds(Part):
     """What one case may use before it stops and goes to a person."""
 
@@ -228,6 +245,7 @@ class Charter(Part):
     handlers: dict[Name, Handler] = Field(default={})
     limits: Limits = Limits()
     budget: Budget = Budget()
+    anomalies: Anomalies | None = None
     bounds: Bounds = Bounds()
     confidence_floor: Probability = 0.5
     fallback: tuple[FallbackRule, ...] = ()
@@ -238,6 +256,11 @@ class Charter(Part):
     def version(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of `to_json`."""
         return sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def watches_errors(self) -> bool:
+        """Whether anybody asks how playbooks went."""
+        return self.anomalies is not None and self.anomalies.error_rate is not None
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, and no defaults, so that a new optional key changes no old charter's version."""

@@ -18,7 +18,7 @@ WHOLE = ""
 class Fact(BaseModel):
     """`at` is when the money was asked for. `until` is when a deferred step is worth another try, and when what is held
     for an open one has waited long enough. `held_actions` may each turn out to be what the money is spent on;
-    `closed_actions` may not.
+    `closed_actions` may not. The last three say how the step went, where its charter watches for anomalies.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +40,9 @@ class Fact(BaseModel):
     held_actions: tuple[str, ...] = ()
     closed_actions: tuple[str, ...] = ()
     settled_at: float = 0.0
+    low_confidence: bool = False
+    failed: bool = False
+    ended_at: float = 0.0
 
     @property
     def admitted(self) -> bool:

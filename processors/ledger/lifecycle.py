@@ -29,8 +29,14 @@ def _unheard_of(line: BudgetEntry) -> Fact:
 
 
 def _settle(known: Fact, line: BudgetEntry) -> Fact:
-    told = {"action": line.action, "tokens": line.tokens, "settled_at": line.time.timestamp()}
-    return known.model_copy(update={**told, "state": "settled", "spent_microusd": line.amount_microusd})
+    told = {
+        "spent_microusd": line.amount_microusd,
+        "tokens": line.tokens,
+        "action": line.action,
+        "settled_at": line.time.timestamp(),
+        "low_confidence": line.low_confidence,
+    }
+    return known.model_copy(update={**told, "state": "settled"})
 
 
 def _settle_what_was_free(known: Fact, line: BudgetEntry) -> Fact | None:
@@ -46,6 +52,13 @@ def _expire(known: Fact, line: BudgetEntry) -> Fact:
     return known.model_copy(update={"state": "unknown", "settled_at": line.time.timestamp()})
 
 
+def _end(known: Fact, line: BudgetEntry) -> Fact | None:
+    """How the step's playbook went changes nothing about its money."""
+    if known.ended_at:
+        return None
+    return known.model_copy(update={"failed": line.failed, "ended_at": line.time.timestamp()})
+
+
 CHANGES: Mapping[tuple[FactState | None, str], Callable[[Fact, BudgetEntry], Fact | None]] = {
     ("open", "settle"): _settle,
     ("open", "release"): _release,
@@ -53,6 +66,9 @@ CHANGES: Mapping[tuple[FactState | None, str], Callable[[Fact, BudgetEntry], Fac
     ("unknown", "settle"): _settle,
     ("unknown", "release"): _release,
     ("settled", "settle"): _settle_what_was_free,
+    ("open", "ended"): _end,
+    ("unknown", "ended"): _end,
+    ("settled", "ended"): _end,
     (None, "settle"): _settle,
     (None, "release"): _release,
 }

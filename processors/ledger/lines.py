@@ -22,7 +22,7 @@ def asking(case: Case, now: datetime) -> BudgetEntry:
     )
 
 
-def settling(decision: Decision) -> BudgetEntry:
+def settling(decision: Decision, *, low_confidence: bool) -> BudgetEntry:
     """What the step cost, and on what; by decide. A decision that was turned down was for no action."""
     case = decision.case
     return BudgetEntry(
@@ -37,6 +37,25 @@ def settling(decision: Decision) -> BudgetEntry:
         day=case.budget_day,
         event_type=case.event.type,
         action="" if decision.disposition == "refused" else decision.action,
+        low_confidence=low_confidence,
+    )
+
+
+def ended(decision: Decision, now: datetime, *, failed: bool) -> BudgetEntry:
+    """How the step's playbook went; by act, where the charter has a bound on errors."""
+    case = decision.case
+    return BudgetEntry(
+        entry_id=ids.entry_id(case.case_id, "ended", case.step),
+        kind="ended",
+        agent=case.agent,
+        case_id=case.case_id,
+        amount_microusd=0,
+        time=now,
+        step=case.step,
+        day=case.budget_day,
+        event_type=case.event.type,
+        action=decision.action,
+        failed=failed,
     )
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from processors import gate, playbook
 from processors.charter.compiled import CompiledCharter
-from processors.ledger.lines import asking
+from processors.ledger.lines import asking, ended
 from processors.playbook import Ending, Progress
 from processors.provenance import Forged, check_origin, payload_sha256
 from processors.replies import AgentDecision
@@ -153,6 +153,8 @@ class Act:
         changes.audit(audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now))
         for timer in ending.reminders:
             changes.emit(LATER, as_reminder(timer, changes.codec, errand.traceparent))
+        if errand.compiled.charter.watches_errors and ending.status != "refused":
+            changes.emit(BUDGET, ended(decision, now, failed=ending.status == "failed"))
         if ending.next_case is not None:
             _go_on(ending.next_case, changes, now)
 

@@ -7,7 +7,17 @@ import orjson
 
 from processors.playbook import Timer
 from schemas import ids
-from schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, CaseStatus, Decision, Event, StepOutcome
+from schemas.records import (
+    ApprovalReply,
+    AuditRecord,
+    BudgetEntry,
+    Case,
+    CaseStatus,
+    ControlCommand,
+    Decision,
+    Event,
+    StepOutcome,
+)
 
 
 def received(case: Case, traceparent: str) -> AuditRecord:
@@ -170,6 +180,21 @@ def void_approval(reply: ApprovalReply, reason: str, cause: str, traceparent: st
         status="ignored",
         reason=reason,
         detail=_json({"verdict": reply.verdict, "person": reply.person, "counts": False}),
+        traceparent=traceparent,
+    )
+
+
+def ordered(order: ControlCommand, traceparent: str | None) -> AuditRecord:
+    """Somebody, or the anomaly breaker, let an agent stop or go on."""
+    return AuditRecord(
+        record_id=ids.record_id("control", order.key, order.kind, order.time.isoformat()),
+        kind="control",
+        time=order.time,
+        subject=order.agent,
+        agent=order.agent,
+        status="ignored",
+        reason=order.reason,
+        detail=_json({"order": order.kind, "issued_by": order.issued_by}),
         traceparent=traceparent,
     )
 

@@ -23,6 +23,7 @@ from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.anomalies import Breaker
 from streams.stages.permits import Permits
 
 
@@ -31,13 +32,14 @@ class Budget:
 
     name = "budget"
     converses = False
-    table_names = ("ledger", "permits")
+    table_names = ("ledger", "permits", "pauses")
 
     def __init__(self, control: Control, clock: Clock) -> None:
         self._control = control
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._permits = Permits(clock)
+        self._breaker = Breaker(control, clock)
         self._ledger: FactTable
 
     def routes(self) -> tuple[Route, ...]:
@@ -46,11 +48,13 @@ class Budget:
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._ledger = tables["ledger"]
         self._permits.bind(tables["permits"])
+        self._breaker.bind(tables)
 
     def recovered(self) -> None:
         """Derive every account again, and every limit's slots."""
         self._permits.recovered()
         self._accounts = {}
+        self._breaker.recovered()
         for partition in self._ledger.partitions_held():
             for value in self._ledger.facts(partition).values():
                 fact = Fact.model_validate_json(value)
@@ -81,6 +85,9 @@ class Budget:
         fact = ledger.after(known, entry)
         if fact is not None:
             self._remember(fact, known, changes)
+            self._breaker.see(fact, delivery, changes)
+        else:
+            self._breaker.say_again(delivery, changes)
 
     # -- reserve
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from processors import breaker, prices
+from processors.anomalies import is_doubtful
 from processors.charter.compiled import CompiledCharter
 from processors.deciding import AskModel, ModelUnavailable, decide
 from processors.ledger.lines import settling
@@ -87,14 +88,14 @@ class Decide:
             while True:
                 question = flow.send(await self._ask(question, compiled, delivery, changes))
         except StopIteration as end:
-            self._conclude(end.value, delivery.traceparent, changes)
+            self._conclude(end.value, compiled, delivery.traceparent, changes)
 
-    def _conclude(self, decision: Decision, traceparent: str, changes: Changes) -> None:
+    def _conclude(self, decision: Decision, compiled: CompiledCharter, traceparent: str, changes: Changes) -> None:
         if decision.disposition in ("execute", "dry_run", "needs_approval"):
             changes.emit(ACT, decision)
         changes.audit(audit.decided(decision, _status(decision), traceparent))
-        if decision.case.reserved_microusd:
-            changes.emit(BUDGET, settling(decision))
+        if decision.case.reserved_microusd or compiled.charter.anomalies is not None:
+            changes.emit(BUDGET, settling(decision, low_confidence=is_doubtful(decision, compiled)))
 
     # -- asking
 

@@ -54,7 +54,7 @@ def test_what_a_line_makes_of_a_fact(before: Fact | None, entry: BudgetEntry, st
 @pytest.mark.parametrize("kind", ["settle", "release", "expire", "ended"])
 @pytest.mark.parametrize(
     "before",
-    [known("settled", settled_at=1.0), known("refused"), known("deferred"), known("escalated")],
+    [known("settled", settled_at=1.0, ended_at=1.0), known("refused"), known("deferred"), known("escalated")],
     ids=lambda fact: fact.state,
 )
 def test_everything_else_changes_nothing(before: Fact, kind: str) -> None:
@@ -64,6 +64,14 @@ def test_everything_else_changes_nothing(before: Fact, kind: str) -> None:
 @pytest.mark.parametrize("before", [None, known("unknown")])
 def test_what_was_not_held_cannot_expire(before: Fact | None) -> None:
     assert after(before, line("expire", 7)) is None
+
+
+@pytest.mark.parametrize("state", ["open", "unknown", "settled"])
+def test_how_a_playbook_went_is_kept_and_changes_no_money(state: str) -> None:
+    before = known(state)
+    assert after(before, line("ended", 7, failed=True)) == before.model_copy(
+        update={"failed": True, "ended_at": NOW.timestamp()}
+    )
 
 
 def test_what_nobody_remembers_counts_for_the_day_that_the_line_names() -> None:

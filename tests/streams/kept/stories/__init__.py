@@ -4,12 +4,13 @@ A story begins on a bench whose tables are kept, and goes on on another that fin
 nothing that was computed when it began: another version computed it.
 """
 
-from tests.streams.kept.stories import act, budget, decide, ingest, later, permits
+from tests.streams.kept.stories import act, anomalies, budget, decide, ingest, later, permits
 from tests.streams.kept.stories.story import Story
 
 STORIES: tuple[Story, ...] = (
     *ingest.STORIES,
     *budget.STORIES,
+    *anomalies.STORIES,
     *permits.STORIES,
     *decide.STORIES,
     *act.STORIES,

@@ -1,0 +1,45 @@
+"""Budget: `pauses`."""
+
+from processors.ledger.lines import asking, settling
+from schemas.records import BudgetEntry, Case, ControlCommand
+from schemas.topics import BUDGET, CONTROL
+from streams.runtime.changes import Changes
+from streams.stages.budget import Budget
+from tests.processors.examples import NOW, compiled
+from tests.streams.kept.stories.story import Story, numbered
+from tests.streams.kept.tables import Tables, recover
+from tests.streams.stages.bench import Bench, Clock, in_force, said
+from tests.streams.stages.world import decision
+
+WATCHED = compiled(("mode: live", "mode: live\nanomalies: {at_least: 1, low_confidence_rate: 0}"))
+
+
+def _budget() -> Bench:
+    return Bench(Budget(in_force(WATCHED), Clock()))
+
+
+def _doubtful(case: Case) -> BudgetEntry:
+    return settling(decision(case), low_confidence=True)
+
+
+async def _decided(bench: Bench, number: int) -> Changes:
+    case = numbered(number, WATCHED)
+    await bench.take(BUDGET, asking(case, NOW), offset=10 * number)
+    return await bench.take(BUDGET, _doubtful(case), offset=10 * number + 1)
+
+
+async def _it_was_paused() -> Bench:
+    bench = _budget()
+    await _decided(bench, 1)
+    return bench
+
+
+async def _nobody_pauses_it_again(tables: Tables) -> None:
+    bench = recover(_budget(), tables)
+    again = await bench.take(BUDGET, _doubtful(numbered(1, WATCHED)), offset=11)
+    [pause] = said(again, CONTROL, ControlCommand)
+    assert (pause.kind, pause.agent) == ("pause", "desk"), "the record that paused it says the same"
+    assert said(await _decided(bench, 2), CONTROL, ControlCommand) == []
+
+
+STORIES = (Story("an agent was paused", _it_was_paused, _nobody_pauses_it_again),)
