@@ -51,7 +51,9 @@ class Event(Record):
 
 
 class StepOutcome(Record):
-    """What really happened when a playbook's step ran. `result` is JSON text."""
+    """What really happened when a playbook's step ran. `result` is JSON text; `from_cache`: it is that of an earlier
+    call.
+    """
 
     step_id: str
     position: int
@@ -62,6 +64,7 @@ class StepOutcome(Record):
     attempts: Count = 1
     started_at: datetime
     latency_ms: int = 0
+    from_cache: bool = False
 
 
 class PastStep(Record):

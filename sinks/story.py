@@ -63,6 +63,7 @@ class OutcomeStory(Answer):
     result: Any = None
     error: str | None = None
     attempts: int = 1
+    from_cache: bool = False
     started_at: datetime
     latency_ms: int = 0
 

@@ -31,7 +31,7 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec("ingest", (INGEST,), ("seen", "subject_rates"), parks=True),
     StageSpec("budget", (BUDGET, PERMITS), ("ledger", "permits", "pauses")),
     StageSpec("decide", (DECIDE,), ("replies", "circuits"), parks=True),
-    StageSpec("act", (ACT, APPROVALS, PERMITTED), ("progress", "approvals", "circuits"), parks=True),
+    StageSpec("act", (ACT, APPROVALS, PERMITTED), ("progress", "approvals", "circuits", "answers"), parks=True),
     StageSpec("later", (LATER,), ("timers",)),
 )
 BY_NAME: dict[str, StageSpec] = {stage.name: stage for stage in STAGES}

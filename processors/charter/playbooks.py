@@ -70,6 +70,7 @@ class HttpHandler(Part):
     Names in braces in `path` are taken from the step's `with`; what is left of it is the body, unless `body` says else.
     `idempotent` says what a second call with the same key does: `key` the other side answers as before, `natural` it
     changes nothing more, `none` it acts again. A system that is away is waited for until `give_up_after`.
+    `cache` says how long an answer is good for the same request.
     """
 
     type: Literal["http"]
@@ -82,11 +83,18 @@ class HttpHandler(Part):
     timeout: DurationSeconds = 10
     retries: int = Field(default=3, ge=0, le=10)
     give_up_after: DurationSeconds = 86_400
+    cache: DurationSeconds | None = None
 
     @property
     def outside(self) -> str:
         """The system that is called; empty for a handler that calls none."""
         return self.connection
+
+    @model_validator(mode="after")
+    def _only_reads_are_cached(self) -> Self:
+        if self.cache is not None and not self.read_only:
+            raise ValueError("cache is for calls that change nothing: say read_only: true, or leave it away")
+        return self
 
     @model_validator(mode="after")
     def _path_is_a_template(self) -> Self:

@@ -36,6 +36,7 @@ class RunStep:
         result: str = "null",
         error: str | None = None,
         attempts: int = 1,
+        from_cache: bool = False,
     ) -> StepOutcome:
         """The record of what came of it; an undo that was done is `undone`, any other is `undo_failed`."""
         return StepOutcome(
@@ -48,6 +49,7 @@ class RunStep:
             attempts=attempts,
             started_at=started_at,
             latency_ms=latency_ms,
+            from_cache=from_cache,
         )
 
 

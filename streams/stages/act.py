@@ -40,7 +40,7 @@ class Act:
 
     name = "act"
     converses = True
-    table_names = ("progress", "approvals", "circuits")
+    table_names = ("progress", "approvals", "circuits", "answers")
 
     def __init__(self, control: Control, actions: Actions, clock: Clock) -> None:
         self._control = control

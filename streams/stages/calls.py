@@ -19,6 +19,7 @@ from streams.runtime.changes import Changes
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
+from streams.stages.answers import Answers
 from streams.stages.circuits import Circuits
 from streams.stages.errands import Errand, ProgressTable, RetryLater
 from streams.stages.turns import Turns
@@ -36,6 +37,7 @@ class Calls:
     def __init__(self, control: Control, actions: Actions, clock: Clock, progress: ProgressTable) -> None:
         self._circuits = Circuits("act", BREAKER, clock)
         self._turns = Turns(actions, clock)
+        self._answers = Answers(clock)
         self._control = control
         self._actions = actions
         self._clock = clock
@@ -45,15 +47,27 @@ class Calls:
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._commit = commit
         self._circuits.bind(tables["circuits"])
+        self._answers.bind(tables["answers"])
 
     def recovered(self) -> None:
         self._circuits.recovered()
 
     def tick(self, partition: int, changes: Changes) -> None:
         self._circuits.tick(partition, changes)
+        self._answers.tick(partition, changes)
 
     async def make(self, errand: Errand, step: RunStep) -> StepOutcome:
         """What came of the step; it is in the errand. Raises `RetryLater` or `TurnNeeded` where nothing came of it."""
+        known = self._answers.find(errand, step)
+        if known is None:
+            outcome = await self._made(errand, step)
+        else:
+            now = self._clock()
+            outcome = step.outcome("done", started_at=now, latency_ms=0, result=known, attempts=0, from_cache=True)
+        errand.kept = errand.kept.with_outcome(outcome)
+        return outcome
+
+    async def _made(self, errand: Errand, step: RunStep) -> StepOutcome:
         handler = errand.compiled.charter.handlers[step.handler]
         done = self._given_up(errand, step, handler)
         if done is None:
@@ -62,7 +76,11 @@ class Calls:
         if done is None:
             done = _in_doubt(step, handler, await self._call(errand, step, handler))
             self._put_off(errand, step, handler, done)
-        outcome = step.outcome(
+        if done.status == "done":
+            self._answers.keep(errand, step, done.result)
+        if done.status != "unknown":
+            errand.kept = errand.kept.without_intent(step)
+        return step.outcome(
             done.status,
             started_at=started_at,
             latency_ms=int((self._clock() - started_at).total_seconds() * 1000),
@@ -70,8 +88,6 @@ class Calls:
             error=done.error,
             attempts=errand.kept.attempts.get(step.step_id, 0) + 1,
         )
-        errand.kept = errand.kept.with_outcome(outcome)
-        return outcome
 
     # -- before the call
 

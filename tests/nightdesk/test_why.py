@@ -25,7 +25,10 @@ def a_day(client: Client) -> None:
         record("received", 0, received, **of_case()),
         record("deferred", 0.5, {"until": at(1).isoformat()}, status="deferred", reason="budget is spent", **of_case()),
         decided(1),
-        acted(4, "completed", outcomes=[outcome(0), outcome(1, "failed", error="HTTP 500", attempts=3, result=None)]),
+        record("queued", 2, {"until": at(3).isoformat()}, status="waiting", reason="again: desk is away", **of_case()),
+        acted(4, "completed", outcomes=[
+            outcome(0, attempts=0, from_cache=True), outcome(1, "failed", error="HTTP 500", attempts=3, result=None),
+        ]),
         record("ignored", 5, {"data": "{}", "time": at(5).isoformat()}, status="ignored", reason="duplicate"),
         record("ignored", 6, {"data": '"hi"', "time": at(6).isoformat()}, event_id="evt-2", status="ignored",
                reason="no charter takes ticket.created"),

@@ -129,13 +129,14 @@ def test_decisions_show_what_explains_them(client: Client) -> None:
 
 
 def test_steps_are_one_row_each(client: Client) -> None:
-    steps = [outcome(0), outcome(1, "failed", error="500", attempts=3)]
+    steps = [outcome(0, from_cache=True), outcome(1, "failed", error="500", attempts=3)]
     land(client, acted(2, "failed", outcomes=steps), acted(3, "completed", event_id="evt-2"))
     found = rows(client, "SELECT * FROM steps ORDER BY position")
     assert [(row["position"], row["handler"], row["status"], row["error"], row["attempts"]) for row in found] == [
         (0, "reply.send", "done", None, 1),
         (1, "reply.send", "failed", "500", 3),
     ]
+    assert [row["from_cache"] for row in found] == [True, False]
     assert [(row["result"], row["started_at"], row["recorded_at"]) for row in found] == [
         ('{"id":0}', at(3), at(2)),
         ('{"id":1}', at(3), at(2)),

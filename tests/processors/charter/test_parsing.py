@@ -76,6 +76,7 @@ WRONG = [
     ("  refund:\n    - {do: pay", "  reffund:\n    - {do: pay", "  reffund:", "no action 'reffund'"),
     ("do: pay", "do: pey", "do: pey", "no handler 'pey'"),
     (", undo: unsend", "", "do: send", "name its undo"),
+    ("path: /refunds}", "path: /refunds, cache: 10m}", "pay:", "cache is for calls that change nothing"),
     ("undo: unsend", "undo: nothing", "undo: nothing", "no handler 'nothing'"),
     ("undo: unsend", "undo: unsend, irreversible: true", "do: send", "keep one of them"),
     ("    writes: true\n", "", "irreversible: true", "writes: true"),

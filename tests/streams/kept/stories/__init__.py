@@ -4,7 +4,7 @@ A story begins on a bench whose tables are kept, and goes on on another that fin
 nothing that was computed when it began: another version computed it.
 """
 
-from tests.streams.kept.stories import act, anomalies, budget, decide, ingest, later, permits
+from tests.streams.kept.stories import act, anomalies, answers, budget, decide, ingest, later, permits
 from tests.streams.kept.stories.story import Story
 
 STORIES: tuple[Story, ...] = (
@@ -14,5 +14,6 @@ STORIES: tuple[Story, ...] = (
     *permits.STORIES,
     *decide.STORIES,
     *act.STORIES,
+    *answers.STORIES,
     *later.STORIES,
 )
