@@ -1,5 +1,5 @@
 """Orders: records on the compacted `control` topic. Given by `nightdesk charter apply` and the switches, read by
-`nightdesk budget`.
+`nightdesk budget` and `status`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from nightdesk.settings import Settings
 from processors.charter import Charter
 from processors.charter.parsing import charter_to_json
 from schemas.records import ControlCommand
-from schemas.topics import CONTROL
+from schemas.topics import AUDIT, CONTROL
 from streams.charters import Control
+from streams.stages.audit import ordered
 
 
 def charter_orders(charters: Sequence[Charter]) -> list[ControlCommand]:
@@ -41,6 +42,12 @@ def give_orders(settings: Settings, orders: Sequence[ControlCommand]) -> None:
     with registered_codec(settings) as codec:
         records = [(order.key, codec.encode(order)) for order in orders]
     say(settings.kafka, CONTROL, records)
+
+
+def record_order(settings: Settings, order: ControlCommand) -> None:
+    """Say in the audit that an order was given, as the stages do when they give one. Raises `Failure`."""
+    with registered_codec(settings) as codec:
+        say(settings.kafka, AUDIT, [(order.agent, codec.encode(ordered(order, None)))])
 
 
 def read_control(settings: Settings) -> Control:

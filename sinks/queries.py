@@ -14,7 +14,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from sinks.story import CaseStory, DecisionStory, EventStory, Line, OutcomeStory, Story
+from sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story
 
 Row = Mapping[str, Any]
 
@@ -30,6 +30,17 @@ SELECT subject, max(time) AS latest FROM (
 RECORDS = "SELECT * FROM records WHERE subject = {subject:String} ORDER BY time, step, `offset`"
 CASES = "SELECT * FROM cases WHERE subject = {subject:String} ORDER BY received_at, case_id"
 ENDS = "SELECT * FROM ends WHERE subject = {subject:String} ORDER BY received_at, event_id"
+# The last order for each agent; an order's subject is the agent it is for.
+HALTS = """
+SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
+    argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by, argMax(r.reason, r.time) AS reason,
+    max(r.time) AS since
+FROM records AS r
+WHERE r.kind = 'control' AND r.subject IN {agents:Array(String)}
+GROUP BY r.subject
+HAVING order IN ('pause', 'stop_all')
+ORDER BY agent
+"""
 STATES = "SELECT state, count() AS events FROM ends WHERE received_at >= {since:DateTime64(6, 'UTC')} GROUP BY state"
 
 
@@ -49,7 +60,13 @@ def story(client: Client, asked: str) -> Story | None:
             event for event in events if (event.event_source, event.event_id) in wanted or event.event_id == asked
         ]
     others = [str(row["subject"]) for row in found[1:] if row["subject"] != subject]
-    return Story(asked=asked, subject=subject, events=events, cases=cases, other_subjects=others)
+    halts = halted(client, {case.agent for case in cases if case.agent})
+    return Story(asked=asked, subject=subject, events=events, cases=cases, other_subjects=others, halts=halts)
+
+
+def halted(client: Client, agents: Iterable[str]) -> list[Halt]:
+    """The orders that keep these agents from acting."""
+    return [Halt.model_validate(row) for row in _rows(client, HALTS, agents=[*agents, "*"])]
 
 
 def states(client: Client, since: datetime) -> dict[str, int]:

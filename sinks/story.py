@@ -119,6 +119,16 @@ class EventStory(Answer):
     case_ids: list[str]
 
 
+class Halt(Answer):
+    """An order that keeps an agent from acting. Agent `*` is every one."""
+
+    agent: str
+    order: str
+    issued_by: str
+    reason: str
+    since: datetime
+
+
 class Story(Answer):
     """Everything about one subject, or the part of it that an event, case or decision id names."""
 
@@ -127,3 +137,4 @@ class Story(Answer):
     events: list[EventStory]
     cases: list[CaseStory]
     other_subjects: list[str]
+    halts: list[Halt] = Field(default_factory=list)

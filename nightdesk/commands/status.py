@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its types forget what it exports
 
+from nightdesk.control import read_control
 from nightdesk.exits import ExitCode, Failure
 from nightdesk.output import Output, OutputOption, print_rows
 from nightdesk.settings import KafkaSettings, Settings, load_settings
@@ -59,6 +61,17 @@ class StageStatus:
     in_flight: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What keeps an agent from acting; `*` is every agent."""
+
+    agent: str
+    kind: str
+    issued_by: str
+    reason: str
+    time: datetime
+
+
 def status(
     output: OutputOption = Output.text,
     wait: Annotated[float, typer.Option(help="seconds to wait until every stage runs and nothing is left to do")] = 0.0,
@@ -70,7 +83,7 @@ def status(
     while not _is_done(stages) and time.monotonic() < until:
         time.sleep(LOOK_AGAIN_AFTER_S)
         stages = stage_status(settings.kafka)
-    _print(settings, stages, output)
+    _print(settings, stages, _halted(settings), output)
     if wait and not _is_done(stages):
         waiting = [name for name, stage in stages.items() if stage.state != "running" or stage.lag]
         raise Failure(f"not done after {wait:g} s: {', '.join(waiting)}", code=ExitCode.NOT_READY)
@@ -147,7 +160,22 @@ def _lag(admin: AdminClient, topic_prefix: str, stage: str, ends: Mapping[tuple[
     )
 
 
-def _print(settings: Settings, stages: Mapping[str, StageStatus], output: Output) -> None:
+def _halted(settings: Settings) -> list[Order] | None:
+    """Who may not act, and why; None where nobody can read the orders now."""
+    try:
+        orders = read_control(settings).orders()
+    except Failure:
+        return None
+    return [
+        Order(order.agent, order.kind, order.issued_by, order.reason, order.time)
+        for order in orders
+        if order.kind in ("pause", "stop_all")
+    ]
+
+
+def _print(
+    settings: Settings, stages: Mapping[str, StageStatus], halted: Sequence[Order] | None, output: Output
+) -> None:
     endpoints = {
         "kafka": {"bootstrap_servers": settings.kafka.bootstrap_servers, "topic_prefix": settings.kafka.topic_prefix},
         "schema_registry": {"url": settings.schema_registry.url},
@@ -155,9 +183,14 @@ def _print(settings: Settings, stages: Mapping[str, StageStatus], output: Output
     }
     if output is Output.json:
         document: dict[str, Any] = {**endpoints, "stages": {name: asdict(stage) for name, stage in stages.items()}}
-        print(json.dumps(document, indent=2))
+        document["halted"] = None if halted is None else [asdict(order) for order in halted]
+        print(json.dumps(document, indent=2, default=str))
         return
     print(f"kafka            {settings.kafka.bootstrap_servers}")
     print(f"schema registry  {settings.schema_registry.url}")
     print(f"clickhouse       {settings.clickhouse.public_url}\n")
+    if halted is None:
+        print("who is paused cannot be read: see `nightdesk doctor`\n")
+    for order in halted or ():
+        print(f"{order.agent} acts on nothing: {order.kind} by {order.issued_by} at {order.time} ({order.reason})\n")
     print_rows([{"stage": name, **asdict(stage)} for name, stage in stages.items()], output)

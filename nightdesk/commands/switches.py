@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nightdesk.control import give_orders
+from nightdesk.control import give_orders, record_order
 from nightdesk.settings import load_settings
 from schemas.records import ControlCommand
 
@@ -42,4 +42,5 @@ def _order(kind: Literal["pause", "resume", "stop_all"], agent: str, reason: str
         key=agent, kind=kind, agent=agent, reason=reason, issued_by=getpass.getuser(), time=datetime.now(UTC)
     )
     give_orders(load_settings(), [order])
+    record_order(load_settings(), order)
     sys.stdout.write(f"{kind}: {'every agent' if agent == EVERY_AGENT else agent}\n")

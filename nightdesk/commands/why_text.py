@@ -40,6 +40,11 @@ def _lines(story: Story) -> Iterator[str]:
     for case in story.cases:
         if case.case_id not in told:
             yield from _case(case)
+    for halt in story.halts if story.cases else ():
+        who = "every agent" if halt.agent == "*" else halt.agent
+        ordered = f"{halt.order} by {clean(halt.issued_by)}{_because(halt.reason)}"
+        yield ""
+        yield f"{clean(who)} acts on nothing since {_time(halt.since)}: {ordered}"
     if story.other_subjects:
         yield ""
         yield f"also found under: {clean(', '.join(story.other_subjects))}"

@@ -8,6 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas import ids
+from schemas.records import AuditRecord
 from tests.nightdesk.command_line import CommandLine
 from tests.sinks.records import AGENT, acted, at, dead_letter, decided, land, of_case, outcome, record
 
@@ -118,3 +119,19 @@ def test_nothing_found(nightdesk: CommandLine) -> None:
     result = nightdesk("why", "ticket-404")
     assert (result.code, result.out) == (3, "")
     assert "ticket-404" in result.err
+
+
+@pytest.mark.usefixtures("a_day")
+def test_who_may_not_act_and_why(nightdesk: CommandLine, client: Client) -> None:
+    def order(seconds: float, kind: str, agent: str) -> AuditRecord:
+        about = {"order": kind, "issued_by": "ada"}
+        return record("control", seconds, about, subject=agent, agent=agent, event_id="", reason="too many refunds")
+
+    land(client, order(20, "pause", AGENT), order(21, "pause", "another"), order(22, "stop_all", "*"), first=100)
+    land(client, order(23, "resume", "*"), first=200)
+    [halt] = nightdesk("why", "evt-1", "-o", "json").json()["halts"]
+    assert (halt["agent"], halt["order"], halt["issued_by"]) == (AGENT, "pause", "ada")
+    last = nightdesk("why", "ticket-1").out.splitlines()[-1]
+    assert last == f"{AGENT} acts on nothing since 2026-11-20 08:00:20 UTC: pause by ada (too many refunds)"
+    land(client, order(24, "resume", AGENT), first=300)
+    assert nightdesk("why", "evt-1", "-o", "json").json()["halts"] == []
