@@ -31,11 +31,11 @@ def play(world: World, size: int, chance: Random) -> None:
     world.send_poison([_poison(world, number, chance) for number in range(poison)], over_s)
     world.pause(over_s / 2)
     world.fleet.kill(chance.choice(("ingest-0", "ingest-1")))
-    _look_into_the_letters(world, poison)
+    _look_into_the_letters(world, poison, most=max(2, size // 10))
 
 
-def _look_into_the_letters(world: World, count: int) -> None:
-    """All are listed; one of each sort is shown, and replayed: it cannot be done now either, so it comes back."""
+def _look_into_the_letters(world: World, count: int, most: int) -> None:
+    """All are listed; of some sorts one is shown, and replayed: it cannot be done now either, so it comes back."""
     world.sender.finish()
     listed: list[dict[str, Any]] = []
 
@@ -46,12 +46,13 @@ def _look_into_the_letters(world: World, count: int) -> None:
     if not world.until(all_there, LETTERS_WITHIN_S, poll_s=2.0):
         world.observed.append(f"{len(listed)} of {count} dead letters are listed")
     by_sort = {(letter["error"], letter["message"][:20]): letter["dead_letter_id"] for letter in listed}
-    for letter_id in by_sort.values():
+    chosen = list(by_sort.values())[:most]
+    for letter_id in chosen:
         shown = world.nightdesk("dlq", "show", letter_id, "--raw", "-")
         if shown not in world.poison:
             world.observed.append(f"dlq show {letter_id}: {len(shown)} bytes that nobody injected")
         world.poison.append(shown)
-    world.nightdesk("dlq", "replay", *by_sort.values(), "--reason", "a test of replay")
+    world.nightdesk("dlq", "replay", *chosen, "--reason", "a test of replay")
 
 
 def _poison(world: World, number: int, chance: Random) -> Raw:
