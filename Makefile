@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench chaos test-chart lock clean
+.PHONY: help up test lint bench chaos simulate test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -24,6 +24,9 @@ bench: $(VENV)/.installed-dev ## speed on this machine against the floor
 
 chaos: $(VENV)/.installed-dev ## break the running pipeline, count what is lost or doubled (SCENARIO=kill-storm SEED=7; long: N=200)
 	@exec $(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(if $(N),--size $(N))
+
+simulate: $(VENV)/.installed-dev ## a hundred thousand small worlds of the decision core, each broken in its own way
+	@exec $(PYTHON_IN_VENV) -m tests.simulator --seeds 100000
 
 test-chart: $(VENV)/.installed-dev ## check the Helm chart, the compose file and the Dockerfile
 	@exec sh deploy/test-chart.sh

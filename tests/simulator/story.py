@@ -1,0 +1,31 @@
+"""What happened, in one short line each. Called by the world when somebody wants to read its story."""
+
+from schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, Decision, Event, Permit, Record, Reminder
+
+
+def told(record: Record | None) -> str:
+    """A record in a few words; nothing of it that the reader of a story would skip."""
+    match record:
+        case None:
+            return "junk"
+        case Event():
+            return f"{record.id} of {record.subject}, {record.type}"
+        case Case():
+            because = f" because {record.escalate_because}" if record.escalate_because else ""
+            return f"{record.event.id} step {record.step}, {record.reserved_microusd} held{because}"
+        case BudgetEntry():
+            of = record.case.event.id if record.case else record.case_id
+            return f"{record.kind} {record.amount_microusd} for {of}"
+        case Decision():
+            answer = f"{record.action} {record.parameters} ({record.confidence})"
+            return f"{record.case.event.id} step {record.case.step}: {record.disposition} {answer} by {record.provider}"
+        case ApprovalReply():
+            return f"{record.person} says {record.verdict} to {record.decision_id}, hash {record.payload_sha256[:8]}"
+        case AuditRecord():
+            return f"{record.event_id} step {record.step}: {record.kind}, {record.status}, {record.reason}"
+        case Permit():
+            return f"{record.limit} for {record.decision.case.event.id}, slot {record.slot_at}"
+        case Reminder():
+            return f"{record.reason}: on {record.topic} at {record.due_at:%d %H:%M:%S.%f}"
+        case _:
+            return type(record).__name__

@@ -1,0 +1,24 @@
+"""Ten thousand small worlds, each broken in its own way: in every one of them what must hold does."""
+
+import pytest
+
+from tests.simulator.play import play, play_all
+
+SEEDS = 10_000
+
+
+@pytest.mark.timeout(1800)  # under a minute here; a machine may be slow, and others may be on it
+def test_in_ten_thousand_worlds_all_is_well() -> None:
+    wrong = next((played for played in play_all(range(SEEDS)) if played.violations), None)
+    assert wrong is None, str(wrong)
+
+
+def test_a_seed_is_the_same_world_again() -> None:
+    assert play(7, story=True) == play(7, story=True)
+
+
+def test_worlds_are_broken_enough() -> None:
+    """Most have a process die, and none is left as it was begun."""
+    played = list(play_all(range(100)))
+    assert sum(each.deaths > 0 for each in played) > 50
+    assert all(each.moves > 20 for each in played)
