@@ -68,6 +68,11 @@ def dead_letter_id(topic: str, partition: int, offset: int) -> str:
     return _derive("dead_letter", topic, str(partition), str(offset))
 
 
+def undo_letter_id(decision: str, replays: int) -> str:
+    """The dead letter of a decision whose steps could not be taken back, after so many replays of it."""
+    return _derive("dead_letter", "undo", decision, str(replays))
+
+
 def next_dead_letter_id(letter: str) -> str:
     """The dead letter of a replay that failed again: one, however often the same letter was replayed."""
     return _derive("dead_letter", letter)

@@ -23,13 +23,14 @@ class RawEvent(NamedTuple):
 
 
 class Delivery(NamedTuple, Generic[R]):
-    """One record of a topic, at its place in the log."""
+    """One record of a topic, at its place in the log. `replay_of`: the dead letter that a person sent again."""
 
     record: R
     topic: Topic
     partition: int
     offset: int
     traceparent: str
+    replay_of: str | None = None
 
 
 def header_pairs(event: RawEvent) -> Headers:

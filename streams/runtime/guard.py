@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from schemas.codec import Codec, RegistryUnavailable
+from schemas.dead_letters import replay_of
 from schemas.records import DeadLetter, Record
 from schemas.topics import Topic
 from streams.runtime.changes import Changes
@@ -105,7 +106,9 @@ class Guard:
     def _delivery(self, event: RawEvent, route: Route, record: Record, changes: Changes) -> Delivery[Any]:
         message = event.message
         check_home(route.topic, record, message.partition, self._partitions)
-        return Delivery(record, route.topic, message.partition, message.offset, changes.headers[0][1].decode())
+        replay = replay_of(header_pairs(event))
+        trace, letter_id = changes.headers[0][1].decode(), replay.letter_id if replay else None
+        return Delivery(record, route.topic, message.partition, message.offset, trace, letter_id)
 
     def _is_end(self, event: RawEvent, changes: Changes) -> bool:
         return self._parking is not None and event.message.value is None and self._parking.is_end(event, changes)

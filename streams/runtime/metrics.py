@@ -10,4 +10,7 @@ IN_FLIGHT = Gauge("nightdesk_in_flight", "Records accepted and not yet durable",
 REBALANCES = Counter("nightdesk_rebalances_total", "Times that partitions were revoked", ["stage"])
 HOLES = Counter("nightdesk_log_holes_total", "Offsets that the log does not hold", ["stage", "topic"])
 READY = Gauge("nightdesk_ready", "1 when partitions are assigned and tables recovered", ["stage"])
+UNDOS_FAILED = Counter(
+    "nightdesk_undos_failed_total", "Steps that were done and could not be taken back", ["agent", "handler"]
+)
 CIRCUIT_OPEN = Gauge("nightdesk_circuit_open", "1 while a system outside counts as away", ["stage", "outside"])

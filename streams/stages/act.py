@@ -33,6 +33,7 @@ from streams.stages.calls import Calls
 from streams.stages.errands import Errand, Grant, ProgressTable, RetryLater
 from streams.stages.timers import as_reminder
 from streams.stages.turns import TurnNeeded
+from streams.stages.undos import bury_failed, of_a_replay
 
 
 class Act:
@@ -76,7 +77,9 @@ class Act:
 
     async def act(self, delivery: Delivery[Decision], changes: Changes) -> None:
         """One decision: done, held for a person, or refused. Raises `Forged` for one that none of ours made."""
-        await self._take_up(self._errand(delivery.record, delivery, changes))
+        errand = self._errand(delivery.record, delivery, changes)
+        errand.kept = errand.kept.with_replay(errand.decision.decision_id, delivery.replay_of)
+        await self._take_up(errand)
 
     async def permitted(self, delivery: Delivery[Permit], changes: Changes) -> None:
         """Leave to go on with a decision whose turn has come."""
@@ -150,7 +153,9 @@ class Act:
     def _end(self, errand: Errand, ending: Ending) -> None:
         decision, changes, now = errand.decision, errand.changes, self._clock()
         self._progress.leave_off(errand, ending)
-        changes.audit(audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now))
+        acted = audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now)
+        changes.audit(of_a_replay(acted, errand.kept.replays))
+        bury_failed(errand, ending, now)
         for timer in ending.reminders:
             changes.emit(LATER, as_reminder(timer, changes.codec, errand.traceparent))
         if errand.compiled.charter.watches_errors and ending.status != "refused":

@@ -39,6 +39,7 @@ class Kept(BaseModel):
 
     `attempts` counts, by step, the calls that failed while the other side was there. `payload_sha256` is what the
     decision's id stands for, `next_sha256` the case that its next step begins with; older programs kept neither.
+    `replays` counts the times that a person had failed undos tried again.
     """
 
     at: datetime
@@ -49,6 +50,7 @@ class Kept(BaseModel):
     attempts: dict[str, int] = {}
     approved_by: str | None = None
     away: Away | None = None
+    replays: int = 0
     grants: dict[str, Grant] = {}
 
     @property
@@ -90,6 +92,15 @@ class Kept(BaseModel):
         if known is not None and (known.number, known.used) >= (grant.number, grant.used):
             return self
         return self.model_copy(update={"grants": {**self.grants, purpose: grant}})
+
+    def with_replay(self, decision_id: str, letter_id: str | None) -> Self:
+        """A person sent the letter about failed undos again: they are tried once more. Any other changes nothing."""
+        failed = {outcome.step_id for outcome in self.outcomes if outcome.status == "undo_failed"}
+        if not failed or letter_id != ids.undo_letter_id(decision_id, self.replays):
+            return self
+        outcomes = tuple(outcome for outcome in self.outcomes if outcome.step_id not in failed)
+        attempts = {step_id: made for step_id, made in self.attempts.items() if step_id not in failed}
+        return self._on(outcomes=outcomes, attempts=attempts, away=None, replays=self.replays + 1)
 
     def with_outcome(self, outcome: StepOutcome) -> Self:
         """The step is over."""

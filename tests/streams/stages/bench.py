@@ -72,11 +72,13 @@ class Bench:
         self.tables: dict[str, FactTable] = {name: table(name) for name in self.handlers.table_names}
         self.handlers.bind(self.tables, cast(Commit, self.step))
 
-    async def take(self, topic: Topic, record: Record, offset: int = 0) -> Changes:
+    async def take(self, topic: Topic, record: Record, offset: int = 0, replay_of: str | None = None) -> Changes:
         """What a record at `offset` comes to. Its facts are remembered."""
         handler = next(route.handler for route in self.handlers.routes() if route.topic == topic)
         changes = self._changes()
-        result = cast(Callable[..., Any], handler)(Delivery(record, topic, PARTITION, offset, TRACE), changes)
+        result = cast(Callable[..., Any], handler)(
+            Delivery(record, topic, PARTITION, offset, TRACE, replay_of), changes
+        )
         if inspect.isawaitable(result):
             await cast(Awaitable[None], result)
         _remember(changes)
