@@ -8,16 +8,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from processors.ledger import Fact
+from processors.ledger.lines import asking
 from processors.playbook import RunStep
-from schemas import ids
-from schemas.records import BudgetEntry, Decision, Reminder
+from schemas.records import Case, Decision, Reminder
 from schemas.topics import ACT, BUDGET, DECIDE, LATER
 from streams.ports import Performed
 from streams.stages.act import Act
 from streams.stages.budget import Budget
 from streams.stages.decide import Decide
-from tests.processors.examples import NOW, answer, case, compiled, reply
+from tests.processors.examples import NOW, answer, case, compiled, event, reply
 from tests.protections.trial import Ground, Trial
 from tests.streams.stages.bench import Bench, Clock, Crash, Step, audited, in_force, order, said
 from tests.streams.stages.test_decide import Model
@@ -29,6 +28,7 @@ PAY_TWICE = compiled(
     ("approval: always", "approval: never"),
     ("irreversible: true}\n", "irreversible: true}\n    - {do: history, with: {customer: c}}\n"),
 )
+TWO_A_DAY = compiled(("per_day_usd: 25, per_case_usd: 0.50", "per_day_usd: 0.02, per_case_usd: 0.01"))
 Patch = Callable[[Any], None]
 
 
@@ -104,24 +104,12 @@ async def stopped_while_it_waits(patch: Patch) -> list[str]:
 
 
 async def asked_twice_for_money(patch: Patch) -> list[str]:
-    """The same request for money is delivered twice."""
-    opened = case(UNASKED, reserved_microusd=0)
-    entry = BudgetEntry(
-        entry_id=ids.entry_id(opened.case_id, "reserve"),
-        kind="reserve",
-        agent=opened.agent,
-        case_id=opened.case_id,
-        amount_microusd=0,
-        time=NOW,
-        case=opened,
-    )
-    bench = _bench(Budget(in_force(UNASKED), Clock()), patch)
-    for _ in range(2):
-        await bench.take(BUDGET, entry)
-    facts = [Fact.model_validate_json(value) for value in bench.tables["ledger"].facts(1).values()]
-    held = bench.handlers._account(opened.agent).reserved_microusd  # type: ignore[attr-defined]  # what it believes
-    surplus = sum(held.values()) - sum(fact.reserved_microusd for fact in facts)
-    return [f"{surplus} micro-dollars are held for nobody"] if surplus else []
+    """The same request for money is delivered twice, on a day that has room for two cases."""
+    bench = _bench(Budget(in_force(TWO_A_DAY), Clock()), patch)
+    first, second = (event().model_copy(update={"id": f"e-{number}"}) for number in range(2))
+    for one in (first, first, second):
+        changes = await bench.take(BUDGET, asking(case(TWO_A_DAY, one, reserved_microusd=0), NOW))
+    return [] if said(changes, DECIDE, Case) else ["one case holds the money of two"]
 
 
 def _bench(handlers: Any, patch: Patch, crash_after: int | None = None) -> Bench:
@@ -184,7 +172,7 @@ def order_before_the_call(act: Any) -> None:
 
 def fact_by_case(budget: Any) -> None:
     """Money is held for each request, and not for each case."""
-    budget._known = lambda *_: None
+    budget._read = lambda *_: None
 
 
 def _trial(protection: Patch, scenario: Callable[[Patch], Coroutine[Any, Any, list[str]]]) -> Trial:
