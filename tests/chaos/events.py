@@ -30,6 +30,7 @@ APPEND = Kind("question.asked", "append", ("/appends",), frozenset({"completed",
 # The second step of the case is behind what came meanwhile.
 LOOK = Kind("question.asked", "look", ("/answers", "/notes"), ordered=False)
 NOTE = Kind("message.received", "note", ("/notes",))
+ASK = Kind("permission.needed", "note", ("/notes",), frozenset({"completed", "refused"}), ordered=False)
 FRUGAL = Kind("question.asked.frugally", "answer", ("/answers",), frozenset({"completed", "refused"}), ordered=False)
 
 

@@ -80,6 +80,10 @@ class CountingActions(ActionServer):
             self.seen.append(Effect(request.path, body["source"], int(body["number"]), body["subject"], at=time.time()))
         return conduct
 
+    def events_at(self, path: str, source: str) -> int:
+        """How many events of a source were seen there so far."""
+        return len({effect.name for effect in list(self.seen) if (effect.path, effect.source) == (path, source)})
+
 
 class CountingModel(ModelServer):
     """`steps` says how questions about some events are treated, every time; the others as `usual` says."""

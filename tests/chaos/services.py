@@ -1,6 +1,7 @@
 """What the pipeline stands on, taken away and given back. Built by `World.service`."""
 
 import signal
+import subprocess
 import time
 
 from nightdesk.local.child import Child
@@ -33,6 +34,22 @@ class Service:
         while not self._child.part.is_ready():
             assert time.monotonic() < deadline, f"{self._child.part.name} does not come back: {self._child.log_tail()}"
             time.sleep(0.2)
+
+    def limit_producers(self, bytes_per_s: int | None) -> None:
+        """The broker holds back each client that writes more; None lifts that. Only Kafka's own tool can ask for it."""
+        java = list(self._child.part.command)
+        quota = f"producer_byte_rate={bytes_per_s}" if bytes_per_s else "producer_byte_rate"
+        what = ["--add-config" if bytes_per_s else "--delete-config", quota]
+        which = [
+            "--bootstrap-server",
+            self._child.part.where,
+            "--alter",
+            "--entity-type",
+            "clients",
+            "--entity-default",
+        ]
+        command = [*java[: java.index("kafka.Kafka")], "kafka.admin.ConfigCommand", *which, *what]
+        subprocess.run(command, check=True, capture_output=True, timeout=BACK_WITHIN_S)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._child.process is not None

@@ -27,9 +27,12 @@ from nightdesk.exits import Failure
 from nightdesk.local.parts import python_module
 from nightdesk.local.stack import LocalStack
 from nightdesk.registered_codec import registered_codec
+from nightdesk.saying import say
 from nightdesk.settings import Settings
 from processors.charter import Charter
 from schemas.codec import Codec
+from schemas.records import Record
+from schemas.topics import Topic
 from tests.chaos.events import Sent
 from tests.chaos.fleet import Fleet, fleet_parts
 from tests.chaos.outside import Outside
@@ -38,6 +41,8 @@ from tests.chaos.services import Service
 
 CHARTERS = Path(__file__).parent / "charters"
 SESSION_TIMEOUT_S = 10
+# Records that a process takes at once: few, so that backpressure comes with hundreds of events and not with thousands.
+IN_FLIGHT = 100
 POLL_S = 0.1
 LOOK_S = 1.0
 CALM_WITHIN_S = 240.0
@@ -67,9 +72,17 @@ class World:
 
     def send(self, events: Sequence[Sent], over_s: float = 0.0, again: Iterable[Sent] = ()) -> None:
         """Begin to send events; those of `again` follow as duplicates."""
-        self.sent += events
+        self.expect(events)
         everything = [*events, *again]
         self.sender.send([Raw(one.subject, self.codec.encode(one.event())) for one in everything], over_s)
+
+    def expect(self, events: Sequence[Sent]) -> None:
+        """Events that come another way, and must have their end like all others."""
+        self.sent += events
+
+    def say(self, topic: Topic, records: Sequence[Record]) -> None:
+        """Produce to another topic than ingest; returns when the broker has all of them."""
+        say(self.settings.kafka, topic, [(str(getattr(one, topic.key)), self.codec.encode(one)) for one in records])
 
     def send_poison(self, records: Sequence[Raw], over_s: float = 0.0) -> None:
         """Begin to send records that must end as dead letters."""
@@ -175,6 +188,7 @@ def _environment(settings: Settings, outside: Outside) -> dict[str, str]:
         "NIGHTDESK_CONNECTIONS__ACTIONS__ALLOW_PRIVATE": "true",
         "NIGHTDESK_OPENAI__BASE_URL": outside.model.openai_url,
         "NIGHTDESK_WORKER__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+        "NIGHTDESK_WORKER__IN_FLIGHT": str(IN_FLIGHT),
         "NIGHTDESK_LOG__LEVEL": "warning",
         # Faust makes a folder for data that we do not keep there.
         "APP_DATADIR": str(settings.home / "faust"),

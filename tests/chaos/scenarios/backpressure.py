@@ -1,0 +1,45 @@
+"""More comes than is taken, for longer than a consumer may go without asking for more: nobody is thrown out.
+
+Kafka's own limit is five minutes; short, it is one round of answers, and only shows that nothing is in the way.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+from tests.chaos.events import ANSWER, draw
+from tests.chaos.facts import Facts
+from tests.chaos.fleet import INSTANCES
+from tests.chaos.scenario import SHORT, Scenario
+from tests.chaos.world import IN_FLIGHT, World
+from tests.fakes.model_server import Step
+
+NAME = "backpressure"
+ANSWER_S = 10.0
+ROUNDS_SHORT, ROUNDS_LONG = 1, 33
+
+
+def play(world: World, size: int, chance: Random) -> None:
+    """So many at once that all the model calls that fit take that long; who ends by itself has lost its place."""
+    rounds = ROUNDS_LONG if size > SHORT else ROUNDS_SHORT
+    count = rounds * IN_FLIGHT * INSTANCES
+    usual = world.outside.model.usual
+    before = world.fleet.exits.total()
+    world.outside.model.usual = Step(delay_seconds=ANSWER_S)
+    world.send(draw(NAME, count, chance, (ANSWER,), subjects=count))
+    if not world.ended(NAME, within_s=rounds * ANSWER_S * 6 + 120):
+        world.observed.append(f"{NAME}: not all events have an end in six times the time that they need")
+    world.outside.model.usual = usual
+    if world.fleet.exits.total() > before:
+        world.observed.append(f"{NAME}: processes ended: {dict(world.fleet.exits)}")
+
+
+def asked_once(facts: Facts) -> Iterator[str]:
+    """Who keeps its partitions asks nothing twice."""
+    asked = Counter(one for one in facts.asked if one.source == NAME)
+    extra = asked.total() - len(asked)
+    if extra:
+        yield f"{extra} questions were asked again"
+
+
+SCENARIO = Scenario(NAME, play, (asked_once,))

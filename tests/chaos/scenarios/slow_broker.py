@@ -1,0 +1,32 @@
+"""The broker takes 20 kB a second from each client, and processes are killed: no update of a table is lost.
+
+Records wait then in the producers' buffers for seconds, which is when a commit must not overtake them.
+"""
+
+from random import Random
+
+from tests.chaos.events import ANSWER, APPEND, draw
+from tests.chaos.scenario import Scenario
+from tests.chaos.world import World
+
+NAME = "slow-broker"
+BYTES_PER_S = 20_000
+EVENTS_A_KILL = 10
+PAUSES_S = (3.0, 6.0)
+
+
+def play(world: World, size: int, chance: Random) -> None:
+    """A third as many kills as in a storm; the events are sent before it is slow."""
+    kills = max(2, size // 3)
+    world.send(draw(NAME, kills * EVENTS_A_KILL, chance, (ANSWER, APPEND)))
+    world.sender.finish()
+    broker = world.service("kafka")
+    broker.limit_producers(BYTES_PER_S)
+    for _ in range(kills):
+        world.pause(chance.uniform(*PAUSES_S))
+        world.fleet.kill(chance.choice([name for name in world.fleet.names if not name.startswith("sink")]))
+    world.pause(PAUSES_S[1])
+    broker.limit_producers(None)
+
+
+SCENARIO = Scenario(NAME, play)
