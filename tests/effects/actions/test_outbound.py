@@ -237,3 +237,77 @@ async def test_of_two_connections_with_one_host_the_stricter_counts() -> None:
     for connections in (two, two[::-1]):
         with pytest.raises(AddressRefused, match="not public"):
             await GuardedResolver(connections, Answers(("10.0.0.1",))).resolve("api.example")
+
+
+# Names that anyone can point anywhere, and what they are pointed to. PORT's trap listens on the loopback addresses.
+NAMES = {
+    "localtest.example": ("127.0.0.1",),
+    "127.0.0.1.nip.example": ("127.0.0.1",),
+    "metadata.google.internal": ("169.254.169.254",),
+    "kubernetes.default.svc": ("10.96.0.1",),
+    "six.example": ("::1",),
+    "mapped.example": ("::ffff:127.0.0.1",),
+    "translated.example": ("64:ff9b::7f00:1",),
+    "nowhere.example": ("0.0.0.0",),
+    "link.example": ("fe80::1",),
+    "first-public.example": ("8.8.8.8", "127.0.0.1"),
+    "first-private.example": ("127.0.0.1", "8.8.8.8"),
+}
+
+
+class NameServer:
+    """In the place of the system's: gives `answers` in turn, the last for ever, and counts who asks."""
+
+    def __init__(self, name: str, *answers: tuple[str, ...]) -> None:
+        self.asked = 0
+        self._name = name
+        self._answers = list(answers)
+
+    def lookup(self, host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host != self._name:
+            raise socket.gaierror(f"no such name: {host}")
+        self.asked += 1
+        addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return [_address_info(address, port) for address in addresses]
+
+
+def _address_info(address: str, port: int) -> tuple[object, ...]:
+    six = ":" in address
+    place = (address, port, 0, 0) if six else (address, port)
+    return (socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_that_leads_inside_is_not_followed(trap: Trap, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = NameServer(name, NAMES[name])
+    monkeypatch.setattr(socket, "getaddrinfo", names.lookup)
+    assert await attempt(Connection(f"http://{name}:{trap.port}")) == "refused"
+    assert (trap.connections, names.asked) == (0, 1)
+
+
+async def test_a_name_that_leads_to_metadata_is_not_followed_where_private_addresses_are_meant(
+    trap: Trap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = NameServer("inside.example", ("127.0.0.1", "169.254.169.254"))
+    monkeypatch.setattr(socket, "getaddrinfo", names.lookup)
+    assert await attempt(Connection(f"http://inside.example:{trap.port}", allow_private=True)) == "refused"
+    assert trap.connections == 0
+
+
+async def test_the_address_that_was_checked_is_the_one_that_is_called(
+    trap: Trap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that changes its mind after the check: it is asked once, and not again for the next call."""
+    names = NameServer("moving.example", ("127.0.0.1",), ("169.254.169.254",))
+    monkeypatch.setattr(socket, "getaddrinfo", names.lookup)
+    connection = Connection(f"http://moving.example:{trap.port}", allow_private=True)
+    client = HttpClient([connection])
+    handler = HttpHandler(type="http", connection="x", path="/", idempotent="none")
+    for _ in range(2):
+        await HttpAction(handler, connection, client).run(call(timeout_seconds=2))
+    await client.aclose()
+    assert (trap.connections, names.asked) == (2, 1)
+
+
+def test_the_corpus_is_not_small() -> None:
+    assert len({*LOOPBACK, *ELSEWHERE, *NEVER, *NAMES}) >= 30
