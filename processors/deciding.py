@@ -64,6 +64,12 @@ class _Tally:
     def cost_microusd(self) -> int:
         return self.maybe_paid_microusd + sum(reply.total_microusd for reply in self.replies)
 
+    @property
+    def bound(self) -> str:
+        """The bound at which the asking ended, or nothing. The rules do not go on where a case has to stop."""
+        last = self.fallbacks[-1] if self.fallbacks else None
+        return last.detail if last is not None and last.reason == "bound" else ""
+
     def passed_over(self, provider: str, reason: str, detail: str = "") -> None:
         self.fallbacks.append(Fallback(provider=provider, reason=reason, detail=detail[:MAX_DETAIL_CHARACTERS]))
 
@@ -90,6 +96,8 @@ def decide(case: Case, compiled: CompiledCharter, now: datetime, recalled: Seque
         answer = _handed_over(compiled, case.escalate_because)
     elif compiled.charter.decide.asked:
         answer = yield from _by_models(case, compiled, now, recalled, tally)
+        if answer is None and tally.bound:
+            answer = _handed_over(compiled, tally.bound)
     if answer is None:
         answer = _by_rules(case, compiled, tally)
     return _concluded(case, compiled, now, answer, tally)

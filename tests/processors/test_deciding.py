@@ -123,6 +123,7 @@ def test_bounds_and_money_end_the_asking() -> None:
     used_up = case(CHARTER, spent=Spent(model_calls=6))
     decision, asked = converse(CHARTER, used_up)
     assert (asked, decision.fallbacks[0].reason) == ([], "bound")
+    assert (decision.provider, decision.kind) == ("none", "escalate")
     last_call = case(CHARTER, spent=Spent(model_calls=5))
     decision, asked = converse(CHARTER, last_call, reply("nonsense"))
     assert [each.reason for each in decision.fallbacks] == ["malformed", "bound"]
