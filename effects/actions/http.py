@@ -4,7 +4,7 @@
 the bootstrap opens inside the event loop and closes at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import aiohttp
@@ -100,15 +100,15 @@ class HttpAction:
         ) as response:
             body, cut = await _read(response)
         body = without(self._token, body)
-        found = answers.meaning(response.status, takes_keys=self._takes_keys)
+        return self._judge(response.status, body, cut, response.headers)
+
+    def _judge(self, status: int, body: bytes, cut: bool, headers: Mapping[str, str]) -> Result:
+        found = answers.meaning(status, takes_keys=self._takes_keys)
         if found is Meaning.DONE:
             return Result("done", answers.json_text(body, cut), answered=True)
-        detail, answered = (
-            answers.error_text(response.status, body),
-            answers.works(response.status),
-        )
+        detail, answered = answers.error_text(status, body), answers.works(status)
         result = answers.result(found, detail, repeatable=self.repeatable, answered=answered)
-        return replace(result, retry_after_seconds=answers.retry_after_seconds(response.headers.get("Retry-After")))
+        return replace(result, retry_after_seconds=answers.retry_after_seconds(headers.get("Retry-After")))
 
     def _call_headers(self, call: Call, body: bytes | None) -> dict[str, str]:
         headers = {**self._headers, "Idempotency-Key": call.idempotency_key}

@@ -7,6 +7,7 @@ line here and in the charter's model.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from effects.actions.asking import AskedHttpAction
 from effects.actions.http import HttpAction, HttpClient
 from effects.actions.kafka import KafkaAction, Publish
 from effects.actions.note import NoteAction
@@ -48,7 +49,8 @@ def _http(name: str, handler: playbooks.Handler, connections: Connections, ports
         variable = f"NIGHTDESK_CONNECTIONS__{handler.connection.upper()}__BASE_URL"
         raise HandlerInvalid(f"handler {name}: there is no connection {handler.connection!r}: set {variable}")
     try:
-        return HttpAction(handler, connection, ports.http)
+        kind = HttpAction if handler.reconcile is None else AskedHttpAction
+        return kind(handler, connection, ports.http)
     except (ConnectionInvalid, RequestRefused) as error:
         raise HandlerInvalid(f"handler {name}, connection {handler.connection}: {error}") from error
 

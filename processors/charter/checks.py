@@ -10,7 +10,7 @@ from processors.charter.answers import parameters_schema
 from processors.charter.examples import ExampleInvalid, parse_examples
 from processors.charter.json_schemas import validator_for
 from processors.charter.model import Action, Charter
-from processors.charter.playbooks import HttpHandler, Step, path_variables
+from processors.charter.playbooks import KEY_VARIABLE, HttpHandler, Step, path_variables
 from processors.charter.source import Path
 from processors.templates import members
 
@@ -127,5 +127,6 @@ def _check_path(charter: Charter, step: Step, path: Path) -> Found:
     for name, given, where in calls:
         handler = charter.handlers[name]
         if isinstance(handler, HttpHandler):
-            for variable in sorted(set(path_variables(handler.path)) - given.keys()):
+            asked = set(path_variables(handler.reconcile or "")) - {KEY_VARIABLE}
+            for variable in sorted((set(path_variables(handler.path)) | asked) - given.keys()):
                 yield where, f"{name} needs {variable!r} for its path {handler.path}: give it in with"

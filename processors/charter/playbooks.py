@@ -22,6 +22,8 @@ from processors.charter.quantities import DurationSeconds
 
 # Not two slashes at the beginning: that would name a host.
 PATH_PATTERN = r"^/([^/\\\s?#][^\\\s?#]*)?$"
+# The step's own key, in a `reconcile` path.
+KEY_VARIABLE = "idempotency_key"
 _PATH_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -70,7 +72,8 @@ class HttpHandler(Part):
     Names in braces in `path` are taken from the step's `with`; what is left of it is the body, unless `body` says else.
     `idempotent` says what a second call with the same key does: `key` the other side answers as before, `natural` it
     changes nothing more, `none` it acts again. A system that is away is waited for until `give_up_after`.
-    `cache` says how long an answer is good for the same request.
+    `cache` says how long an answer is good for the same request. `reconcile` is the path of a GET that tells after a
+    crash whether a call of an `idempotent: none` handler happened: 2xx it did, 404 it did not.
     """
 
     type: Literal["http"]
@@ -84,6 +87,7 @@ class HttpHandler(Part):
     retries: int = Field(default=3, ge=0, le=10)
     give_up_after: DurationSeconds = 86_400
     cache: DurationSeconds | None = None
+    reconcile: str | None = Field(default=None, pattern=PATH_PATTERN)
 
     @property
     def outside(self) -> str:
@@ -94,6 +98,12 @@ class HttpHandler(Part):
     def _only_reads_are_cached(self) -> Self:
         if self.cache is not None and not self.read_only:
             raise ValueError("cache is for calls that change nothing: say read_only: true, or leave it away")
+        return self
+
+    @model_validator(mode="after")
+    def _only_what_cannot_be_repeated_is_asked(self) -> Self:
+        if self.reconcile is not None and self.idempotent != "none":
+            raise ValueError("reconcile is for idempotent: none; whatever else is simply made again")
         return self
 
     @model_validator(mode="after")

@@ -42,6 +42,10 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**HTTP, "path": "/do/{n}", "idempotent": "none"},
         {**HTTP, "path": "/undo/{n}", "idempotent": "none"},
     ),
+    "http, none, asked": (
+        {**HTTP, "path": "/do/{n}", "idempotent": "none", "reconcile": "/done/{idempotency_key}"},
+        {**HTTP, "path": "/undo/{n}", "idempotent": "none", "reconcile": "/done/{idempotency_key}"},
+    ),
     "kafka": ({"type": "kafka", "topic": "do"}, {"type": "kafka", "topic": "undo"}),
     "note": ({"type": "note"}, {"type": "note"}),
 }
@@ -154,6 +158,13 @@ async def twice(outside: Outside, step: RunStep) -> Result:
     first, second = await ask(outside, step), await ask(outside, step, begun=True)
     assert (first.status, second.status) in (("done", "done"), ("done", "unknown"))
     return first
+
+
+def test_no_type_of_handler_is_left_out() -> None:
+    tried = [
+        handlers.charter.handlers[name] for way in WAYS for name in ("act", "take_back") for handlers in [charter(way)]
+    ]
+    assert {handler.type for handler in tried} == set(registry.BUILDERS)
 
 
 async def test_each_step_twice(outside: Outside) -> None:

@@ -76,6 +76,8 @@ WRONG = [
     ("  refund:\n    - {do: pay", "  reffund:\n    - {do: pay", "  reffund:", "no action 'reffund'"),
     ("do: pay", "do: pey", "do: pey", "no handler 'pey'"),
     (", undo: unsend", "", "do: send", "name its undo"),
+    ("path: /refunds}", "path: /refunds, reconcile: /refunds}", "pay:", "reconcile is for idempotent: none"),
+    ("path: /refunds}", "path: /refunds, idempotent: none, reconcile: '/{who}'}", "do: pay", "needs 'who'"),
     ("path: /refunds}", "path: /refunds, cache: 10m}", "pay:", "cache is for calls that change nothing"),
     ("undo: unsend", "undo: nothing", "undo: nothing", "no handler 'nothing'"),
     ("undo: unsend", "undo: unsend, irreversible: true", "do: send", "keep one of them"),

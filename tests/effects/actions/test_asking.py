@@ -1,0 +1,62 @@
+"""A call that must not be made twice is asked about after a crash, where its charter says how."""
+
+import pytest
+
+from effects.actions.asking import AskedHttpAction
+from effects.actions.http import HttpClient
+from effects.actions.outbound import Connection
+from effects.actions.perform import perform
+from processors.charter.playbooks import HttpHandler
+from tests.effects.actions.conftest import call
+from tests.fakes.action_server import CLOSE_AFTER_ACTING, ActionServer, Conduct
+
+
+@pytest.fixture
+def action(connection: Connection, client: HttpClient) -> AskedHttpAction:
+    keys = {"path": "/payments", "idempotent": "none", "reconcile": "/payments/{who}/{idempotency_key}"}
+    handler = HttpHandler.model_validate({"type": "http", "connection": "server", **keys})
+    return AskedHttpAction(handler, connection, client)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "retryable", "calls"),
+    [
+        (200, "done", False, ["GET"]),
+        (404, "done", False, ["GET", "POST"]),
+        (403, "unknown", False, ["GET"]),
+        (429, "unknown", True, ["GET"]),
+        (500, "unknown", True, ["GET"]),
+        (503, "unknown", True, ["GET"]),
+    ],
+)
+async def test_what_the_other_side_says_decides(
+    action: AskedHttpAction, server: ActionServer, status: int, expected: str, retryable: bool, calls: list[str]
+) -> None:
+    server.script.append(Conduct(status, b'{"paid": 5}', acts=False))
+    result = await perform(action, call(who="c-1", amount=5), begun=True)
+    assert (result.status, result.retryable) == (expected, retryable)
+    assert [request.method for request in server.requests] == calls
+    assert server.requests[0].path == "/payments/c-1/step-1"
+    if status == 200:
+        assert result.result == '{"paid": 5}'
+
+
+async def test_a_first_call_asks_nobody(action: AskedHttpAction, server: ActionServer) -> None:
+    assert (await perform(action, call(who="c-1"), begun=False)).status == "done"
+    assert [request.method for request in server.requests] == ["POST"]
+
+
+async def test_an_answer_that_was_lost_is_asked_for_the_next_time(
+    action: AskedHttpAction, server: ActionServer
+) -> None:
+    server.script.append(CLOSE_AFTER_ACTING)
+    lost = await perform(action, call(who="c-1"), begun=False)
+    assert (lost.status, lost.retryable) == ("unknown", True)
+    assert (await perform(action, call(who="c-1"), begun=True)).status == "done"
+    assert [request.method for request in server.requests] == ["POST", "GET"]
+
+
+async def test_a_system_that_is_away_is_asked_again_later(action: AskedHttpAction, server: ActionServer) -> None:
+    server.otherwise = Conduct(hangs=True)
+    result = await perform(action, call(who="c-1", timeout_seconds=0.3), begun=True)
+    assert (result.status, result.retryable, result.answered) == ("unknown", True, False)
