@@ -189,7 +189,9 @@ def test_every_event_of_a_stock_client_finds_an_end_and_is_explained(
     assert pipeline.rows(traced) == [(3,)], "received, decided and acted belong to the producer's trace"
 
 
-def test_the_ledger_in_the_topic_agrees_with_the_audit(pipeline: Pipeline, client: StockClient) -> None:
+def test_the_ledger_in_the_topic_agrees_with_the_audit(
+    pipeline: Pipeline, client: StockClient, nightdesk: CommandLine
+) -> None:
     for number in range(5):
         client.send(f"money-{number}", f"money-{number}", ticket("How much?"))
     client.producer.flush()
@@ -200,6 +202,11 @@ def test_the_ledger_in_the_topic_agrees_with_the_audit(pipeline: Pipeline, clien
     costs = dict(pipeline.rows("SELECT case_id, cost_microusd FROM cases WHERE event_id LIKE 'money-%'"))
     assert len(costs) == 5
     assert {case_id: settled[case_id] for case_id in costs} == costs
+    verified = nightdesk("budget", "verify", "--wait", "60", "--output", "json")
+    assert (verified.code, verified.json()["drifts"]) == (0, [])
+    assert verified.json()["tokens"] > 0
+    [whole, *_] = nightdesk("budget", "show", "support-triage", "--output", "json").json()
+    assert whole["spent_microusd"] >= sum(costs.values())
 
 
 def test_bad_input_goes_to_the_dead_letters_whole_and_stops_nobody(
