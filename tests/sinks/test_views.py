@@ -34,6 +34,20 @@ def queued(seconds: float) -> AuditRecord:
     return record("queued", seconds, {"until": at(99).isoformat()}, status="waiting", **of_case())
 
 
+def parked(seconds: float, topic: str, **fields: Any) -> AuditRecord:
+    return record("parked", seconds, {"behind": "dl-0", "topic": topic}, **{"status": "waiting", **fields})
+
+
+def ended(verdict: str, seconds: float, detail: Any = None, **fields: Any) -> AuditRecord:
+    status = "running" if verdict == "replayed" else "failed"
+    return record(
+        verdict, seconds, {"dead_letter_id": "dl-1", **(detail or {})}, status=status, reason="by Ada", **fields
+    )
+
+
+UNREAD = {"event_id": "", "event_source": "", "event_type": ""}
+
+
 def approval(seconds: float, status: str) -> AuditRecord:
     return record("approval", seconds, status=status, **of_case())
 
@@ -67,6 +81,34 @@ CASES: dict[str, tuple[list[AuditRecord], str]] = {
     "dead": ([received(), decided(1), dead_letter(2, **of_case())], "failed"),
     "dead, sent again and done": (
         [received(), decided(1), dead_letter(2, **of_case()), acted(60, "completed")],
+        "completed",
+    ),
+    "dead and replayed": (
+        [received(), decided(1), dead_letter(2, **of_case()), ended("replayed", 3, **of_case())],
+        "running",
+    ),
+    "dead, replayed and refused": (
+        [received(), dead_letter(2, **of_case()), ended("replayed", 3, **of_case()), decided(4, status="refused")],
+        "refused",
+    ),
+    "dead, replayed and dead again": (
+        [
+            received(),
+            dead_letter(2, **of_case()),
+            ended("replayed", 3, **of_case()),
+            dead_letter(4, **of_case(), detail={"dead_letter_id": "dl-2"}),
+        ],
+        "failed",
+    ),
+    "dead and discarded": (
+        [received(), decided(1), dead_letter(2, **of_case()), ended("discarded", 3, **of_case())],
+        "failed",
+    ),
+    "parked before it is decided": ([received(), parked(1, "decide", **of_case())], "waiting"),
+    "parked, then decided": ([received(), parked(1, "decide", **of_case()), decided(0.5)], "running"),
+    "decided, then parked": ([received(), decided(1), parked(2, "act", **of_case())], "waiting"),
+    "parked, then done": (
+        [received(), decided(1), parked(2, "act", **of_case()), acted(3, "completed")],
         "completed",
     ),
     "done, and dead afterwards": (
@@ -143,6 +185,20 @@ def test_steps_are_one_row_each(client: Client) -> None:
     ]
 
 
+def test_a_dead_letter_says_what_became_of_it(client: Client) -> None:
+    for number, verdict in enumerate(("open", "replayed", "discarded")):
+        letter = {"dead_letter_id": verdict}
+        land(client, dead_letter(number, subject=verdict, detail=letter), first=2 * number)
+        if verdict != "open":
+            land(client, ended(verdict, number + 10, letter, subject=verdict), first=2 * number + 1)
+    found = rows(client, "SELECT dead_letter_id, state, stage, end_reason FROM dead_letters ORDER BY time")
+    assert [tuple(row.values()) for row in found] == [
+        ("open", "open", "act", ""),
+        ("replayed", "replayed", "act", "by Ada"),
+        ("discarded", "discarded", "act", "by Ada"),
+    ]
+
+
 def test_dead_letters_name_where_the_record_lay(client: Client) -> None:
     land(client, dead_letter(2, **of_case()))
     (letter,) = rows(client, "SELECT * FROM dead_letters")
@@ -175,10 +231,45 @@ ENDS: dict[str, tuple[list[AuditRecord], list[tuple[str, str]]]] = {
         [("failed", "ended")],
     ),
     "dead before it was a case": ([dead_letter(1, detail={"topic": "ingest"})], [("failed", "ended")]),
+    "dead before it was a case, replayed": (
+        [dead_letter(1, detail={"topic": "ingest"}), ended("replayed", 2)],
+        [("running", "running")],
+    ),
+    "dead before it was a case, replayed and done": (
+        [
+            dead_letter(1, detail={"topic": "ingest"}),
+            ended("replayed", 2),
+            received(),
+            decided(3),
+            acted(4, "completed"),
+        ],
+        [("completed", "ended")],
+    ),
+    "dead before it was a case, replayed and dead again": (
+        [
+            dead_letter(1, detail={"topic": "ingest"}),
+            ended("replayed", 2),
+            dead_letter(3, detail={"topic": "ingest", "dead_letter_id": "dl-2"}),
+        ],
+        [("failed", "ended")],
+    ),
+    "dead before it was a case, discarded": (
+        [dead_letter(1, detail={"topic": "ingest"}), ended("discarded", 2)],
+        [("failed", "ended")],
+    ),
+    "could not be read, and was replayed": (
+        [dead_letter(1, **UNREAD, detail={"topic": "ingest"}), ended("replayed", 2, **UNREAD)],
+        [],
+    ),
+    "waits behind a dead letter": ([parked(1, "ingest")], [("waiting", "resting")]),
+    "waited behind a dead letter, and is done": (
+        [parked(1, "ingest"), received(), decided(3), acted(4, "completed")],
+        [("completed", "ended")],
+    ),
     "two that could not be read": (
         [
             dead_letter(1, event_id="", event_source="", event_type="", subject="", detail={"topic": "ingest"}),
-            dead_letter(2, event_id="", event_source="", event_type="", subject="", detail={"topic": "ingest"}),
+            dead_letter(2, **UNREAD, subject="", detail={"topic": "ingest", "dead_letter_id": "dl-2"}),
         ],
         [("failed", "ended"), ("failed", "ended")],
     ),
