@@ -76,7 +76,7 @@ class SchemaRegistrySettings(Section):
 class ClickHouseSettings(Section):
     """The audit database: `http://user:password@host:port/database`."""
 
-    url: str = ""
+    url: str = Field(default="", repr=False)
 
     def client_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `clickhouse_connect.get_client`. Raises `NotConfigured`."""

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from nightdesk.local.stack import LocalStack
 from nightdesk.settings import Settings
+from tests.canaries import leaks
 
 # No test asserts a wall time, and hypothesis's deadline is one.
 settings.register_profile("no-deadline", deadline=None)
@@ -18,9 +19,14 @@ settings.load_profile("no-deadline")
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The local stack on free ports. Tests keep apart by `topic_prefix` and by database name."""
+    """The local stack on free ports. Tests keep apart by `topic_prefix` and by database name.
+
+    When all of them are over, no secret of theirs may have come to rest.
+    """
     with LocalStack.on_free_ports(tmp_path_factory.mktemp("stack")) as running:
         yield running
+        found = leaks(running.settings, [tmp_path_factory.getbasetemp()])
+        assert not found, f"secrets have leaked: {found[:20]}"
 
 
 @pytest.fixture

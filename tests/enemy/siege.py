@@ -25,6 +25,7 @@ from processors.charter import compile_charter
 from schemas.codec import Codec
 from schemas.records import AuditRecord, Decision
 from schemas.topics import ACT, APPROVALS, AUDIT, INGEST
+from tests import canaries
 from tests.chaos.fleet import Fleet
 from tests.chaos.outside import Outside
 from tests.enemy.forgeries import Forger, Forgery, Said
@@ -33,7 +34,7 @@ from tests.fakes.action_server import ActionServer
 from tests.fakes.model_server import ModelServer
 
 CHARTERS = Path(__file__).parent / "charters"
-TOKEN = "enemy-token-a2c4"
+TOKEN = canaries.ENVIRONMENT["NIGHTDESK_CONNECTIONS__ACTIONS__TOKEN"]
 CALM_WITHIN_S = 240
 LOOK_S = 0.5
 _ATTACK = re.compile(r'"attack": "([^"]+)"')
@@ -121,9 +122,8 @@ def running_siege(stack: LocalStack, outside: EnemyOutside, logs: Path) -> Itera
         "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
         "NIGHTDESK_CONNECTIONS__ACTIONS__BASE_URL": outside.actions.url,
         "NIGHTDESK_CONNECTIONS__ACTIONS__ALLOW_PRIVATE": "true",
-        "NIGHTDESK_CONNECTIONS__ACTIONS__TOKEN": TOKEN,
+        **canaries.environment("OPENAI", "ACTIONS"),
         "NIGHTDESK_OPENAI__BASE_URL": outside.model.openai_url,
-        "NIGHTDESK_OPENAI__API_KEY": "enemy-key-77e1",
         "NIGHTDESK_LOG__LEVEL": "warning",
         # So many forgeries would stop the stage, and here it is to meet them all.
         "NIGHTDESK_WORKER__DEAD_LETTER_RATIO": "1",

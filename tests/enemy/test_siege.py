@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 
 from nightdesk.local.stack import LocalStack
@@ -43,6 +44,8 @@ def test_nothing_leaves_the_charter(stack: LocalStack, tmp_path: Path, capsys: p
         siege.forge(forged, then=True)
         siege.calm()
         audited, requests = siege.audited(), outside.actions.requests
+        # For the session's end, where secrets are looked for.
+        (tmp_path / "asked.jsonl").write_bytes(b"\n".join(orjson.dumps(seen.body) for seen in outside.model.requests))
     approved = {one.ticket.event_id: one.approved for one in forged if one.approved is not None}
     truth = Truth(siege.tickets, approved, urlsplit(outside.actions.url).netloc, TOKEN)
     found = violations(requests, truth)

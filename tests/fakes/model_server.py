@@ -137,6 +137,7 @@ class ModelServer:
         app.router.add_post("/v1/messages", self._serve_anthropic)
         app.router.add_post("/v1/chat/completions", self._serve_openai)
         app.router.add_get("/count", self._count)
+        app.router.add_get("/bodies", self._bodies)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=4_096)
@@ -161,6 +162,10 @@ class ModelServer:
         return web.json_response(
             {"requests": self.count, "in_flight": self.in_flight, "peak_in_flight": self.peak_in_flight}
         )
+
+    async def _bodies(self, request: web.Request) -> web.Response:
+        """What was asked, a JSON line each: for who looks for what should not be in it."""
+        return web.Response(body=b"\n".join(orjson.dumps(seen.body) for seen in self.requests))
 
     async def _serve_anthropic(self, request: web.Request) -> web.StreamResponse:
         return await self._serve("anthropic", request)

@@ -18,7 +18,7 @@ def decide(prompt: str) -> Mapping[str, Any]:
 
 
 async def serve(port: int) -> None:
-    async with ModelServer(decide, port=port, keep_requests=1):
+    async with ModelServer(decide, port=port, keep_requests=10_000):
         await asyncio.Event().wait()
 
 

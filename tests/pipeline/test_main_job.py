@@ -36,6 +36,7 @@ from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings
 from schemas import ids
 from schemas.records import BudgetEntry
+from tests import canaries
 from tests.nightdesk.command_line import CommandLine
 
 CHARTER = Path(__file__).parents[2] / "charters" / "support-triage"
@@ -84,8 +85,8 @@ def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     model = f"http://{LOOPBACK}:{claim_port(0, '')}"
     environment = {
         "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
-        "NIGHTDESK_CLICKHOUSE__URL": url,
-        "NIGHTDESK_ANTHROPIC__API_KEY": "no-real-key",
+        **canaries.environment("ANTHROPIC", "OPENAI", "HELPDESK"),
+        "NIGHTDESK_CLICKHOUSE__URL": canaries.with_password(url),
         "NIGHTDESK_ANTHROPIC__BASE_URL": model,
     }
     server = Part(
@@ -96,9 +97,12 @@ def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         environment=stack.environment(),
     )
     parts = [replace(part, environment={**part.environment, **environment}) for part in stage_parts(stack)]
-    with Supervisor(tmp_path_factory.mktemp("logs"), stack.environment(), Silent()) as stages:
+    logs = tmp_path_factory.mktemp("logs")
+    with Supervisor(logs, stack.environment(), Silent()) as stages:
         stages.start(server, *parts)
         yield Pipeline(stack, settings, stages)
+        with urllib.request.urlopen(f"{model}/bodies") as asked:
+            (logs / "asked.jsonl").write_bytes(asked.read())
 
 
 class StockClient:
