@@ -6,9 +6,10 @@ Processes append to it and start from it; `checks.py` reads it from outside.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar, cast
-from zlib import crc32
 
+from aiokafka.partitioner import murmur2
 from faust.types import TP
 
 from schemas.codec import Codec, Undecodable
@@ -97,6 +98,7 @@ class Log:
         return self.codec.decode(topic.record, entry.value)
 
 
+@lru_cache(maxsize=1000)
 def partition_of(key: bytes | None) -> int:
-    """The same key on the same partition of every topic."""
-    return crc32(key or b"") % PARTITIONS
+    """The same key on the same partition of every topic, as every client has it."""
+    return int(murmur2(key or b"") & 0x7FFFFFFF) % PARTITIONS
