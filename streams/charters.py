@@ -4,6 +4,7 @@ Built by the bootstrap, asked by every stage. A thread follows the compacted top
 version is compiled once. A running case keeps the version that it began with, so old versions stay.
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 # A stage that is a moment behind another waits so long for a charter that the other already has.
 WAIT_S = 5.0
 START_TIMEOUT_S = 30.0
+# Names that somebody invents must not fill the memory.
+GIVEN_UP_AT_MOST = 1000
 
 
 class CharterMissing(LookupError):
@@ -75,7 +78,8 @@ class Control:
             if name not in self._compiled and name not in self._given_up:
                 self._changed.wait_for(lambda: name in self._compiled, WAIT_S)
             if name not in self._compiled:
-                self._given_up.add(name)
+                if len(self._given_up) < GIVEN_UP_AT_MOST:
+                    self._given_up.add(name)
                 raise CharterMissing(
                     f"charter {version} of {agent} was never applied here: apply that version"
                     " (`nightdesk charter apply DIR`), then replay the dead letter"
@@ -91,6 +95,11 @@ class Control:
     def orders(self) -> tuple[ControlCommand, ...]:
         """The last order for each agent that ever had one."""
         return tuple(self._orders.values())
+
+    async def charter_soon(self, agent: str, version: str) -> CompiledCharter:
+        """The same for a stage that converses: while a record that names what nobody knows waits, the others go on."""
+        known = self._compiled.get((agent, version))
+        return known if known is not None else await asyncio.to_thread(self.charter, agent, version)
 
     def halted(self, agent: str) -> ControlCommand | None:
         """The order that keeps this agent from acting, if there is one."""

@@ -77,7 +77,7 @@ class Act:
 
     async def act(self, delivery: Delivery[Decision], changes: Changes) -> None:
         """One decision: done, held for a person, or refused. Raises `Forged` for one that none of ours made."""
-        errand = self._errand(delivery.record, delivery, changes)
+        errand = await self._errand(delivery.record, delivery, changes)
         errand.kept = errand.kept.with_replay(errand.decision.decision_id, delivery.replay_of)
         await self._take_up(errand)
 
@@ -86,7 +86,7 @@ class Act:
         permit = delivery.record
         if permit.slot_at is None:
             raise Forged("a permit on this topic says when its slot is")
-        errand = self._errand(permit.decision, delivery, changes)
+        errand = await self._errand(permit.decision, delivery, changes)
         grant = Grant(number=permit.number, slot_at=permit.slot_at)
         errand.kept = errand.kept.with_grant(permit.purpose, grant)
         await self._take_up(errand)
@@ -95,12 +95,12 @@ class Act:
         """A person's answer to a decision that is held here."""
         decision = self._approvals.take(delivery, changes, self._clock())
         if decision is not None:
-            errand = self._errand(decision, delivery, changes)
+            errand = await self._errand(decision, delivery, changes)
             errand.kept = errand.kept.model_copy(update={"approved_by": delivery.record.person})
             await self._proceed(errand)
 
-    def _errand(self, decision: Decision, delivery: Delivery[Any], changes: Changes) -> Errand:
-        compiled = self._control.charter(decision.case.agent, decision.case.charter_version)
+    async def _errand(self, decision: Decision, delivery: Delivery[Any], changes: Changes) -> Errand:
+        compiled = await self._control.charter_soon(decision.case.agent, decision.case.charter_version)
         place = f"{delivery.topic.name}:{delivery.partition}:{delivery.offset}"
         kept = self._progress.read(changes.partition, decision.decision_id)
         return Errand(decision, compiled, delivery.traceparent, place, changes, kept)

@@ -81,7 +81,7 @@ class Decide:
     async def decide(self, delivery: Delivery[Case], changes: Changes) -> None:
         """One step of a case."""
         case = delivery.record
-        compiled = self._control.charter(case.agent, case.charter_version)
+        compiled = await self._control.charter_soon(case.agent, case.charter_version)
         flow = decide(case, compiled, self._clock())
         try:
             question = next(flow)

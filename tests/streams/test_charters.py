@@ -1,5 +1,6 @@
 """What the orders so far come to."""
 
+import asyncio
 import threading
 
 import pytest
@@ -99,3 +100,15 @@ def test_a_charter_that_never_came_is_waited_for_once(monkeypatch: pytest.Monkey
         control.charter("desk", CHARTER.version)
     control.obey(_applied())
     assert control.charter("desk", CHARTER.version).version == CHARTER.version
+
+
+async def test_while_one_record_waits_for_a_charter_the_others_go_on() -> None:
+    """Invented versions would otherwise hold up a stage for as long as somebody invents more."""
+    control = Control()
+    waiting = asyncio.create_task(control.charter_soon("desk", CHARTER.version))
+    await asyncio.sleep(0)
+    control.obey(_applied(CHANGED))
+    assert (await control.charter_soon("desk", CHANGED.version)).version == CHANGED.version
+    assert not waiting.done()
+    control.obey(_applied())
+    assert (await waiting).version == CHARTER.version
