@@ -35,11 +35,12 @@ from nightdesk.local.supervisor import Supervisor
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings
 from schemas import ids
-from schemas.records import BudgetEntry
+from schemas.records import BudgetEntry, Permit
 from tests import canaries
 from tests.nightdesk.command_line import CommandLine
 
 CHARTER = Path(__file__).parents[2] / "charters" / "support-triage"
+LIMITED = Path(__file__).parent / "charters" / "limited"
 PATIENCE_S = 120.0
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -81,7 +82,7 @@ def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     apply_topics(settings.kafka)
     register_schemas(settings)
     migrate_database(settings.clickhouse)
-    give_orders(settings, charter_orders([load_charter(CHARTER)]))
+    give_orders(settings, charter_orders([load_charter(CHARTER), load_charter(LIMITED)]))
     model = f"http://{LOOPBACK}:{claim_port(0, '')}"
     environment = {
         "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
@@ -162,6 +163,22 @@ def helpdesk_count(pipeline: Pipeline) -> dict[str, int]:
     with urllib.request.urlopen(pipeline.stack.settings.connections["helpdesk"].base_url + "/count") as answer:
         found: dict[str, int] = json.load(answer)
         return found
+
+
+def test_a_limited_action_waits_for_its_turn_in_every_partition(pipeline: Pipeline, client: StockClient) -> None:
+    before = helpdesk_count(pipeline)["distinct"]
+    for number in range(9):
+        client.send(f"limited-{number}", f"limited-{number}", {"text": "hello"}, kind="message.received")
+    client.producer.flush()
+    expected = {f"limited-{number}": "completed" for number in range(9)}
+    pipeline.wait(lambda: ends(pipeline, "limited-") == expected, "each in its turn")
+    assert helpdesk_count(pipeline)["distinct"] - before == 9
+    with registered_codec(pipeline.settings) as codec:
+        permits = [codec.decode(Permit, value) for value in everything(pipeline, "permitted")]
+    slots = sorted({permit.permit_id: permit.slot_at.timestamp() for permit in permits if permit.slot_at}.values())
+    assert len(slots) == 9
+    # Slots travel as microseconds.
+    assert all(later - slot > 4.99999 for slot, later in zip(slots, slots[3:], strict=False)), "three in five seconds"
 
 
 def test_every_event_of_a_stock_client_finds_an_end_and_is_explained(
