@@ -90,11 +90,13 @@ def _case(row: Row, records: Iterable[Row]) -> CaseStory:
             by_kind[record["kind"]].append(record)
             timeline.append(Line.model_validate(record))
     decisions = [_decision(record) for record in by_kind["decided"]]
+    # Where failed undos were tried again there are two; the later tells of every step.
+    acted = {record["decision_id"]: record for record in by_kind["acted"]}
     return CaseStory.model_validate(
         {
             **row,
             "decisions": sorted(decisions, key=lambda decision: decision.step),
-            "outcomes": [outcome for record in by_kind["acted"] for outcome in _outcomes(record)],
+            "outcomes": [outcome for record in acted.values() for outcome in _outcomes(record)],
             "dead_letters": [_detail(record) for record in by_kind["dead_letter"]],
             "timeline": timeline,
             "reserved_microusd": max((decision.reserved_microusd for decision in decisions), default=0),

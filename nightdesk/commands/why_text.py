@@ -83,9 +83,14 @@ def _line(line: Line, case: CaseStory) -> Iterator[str]:
                     yield from _decision(decision)
         case "acted":
             yield f"  acted       {line.status}{_because(line.reason)}, {_time(line.time)}"
-            yield from (_outcome(outcome) for outcome in case.outcomes if outcome.decision_id == line.decision_id)
+            if not any(other.decision_id == line.decision_id for other in _acted_after(line, case)):
+                yield from (_outcome(outcome) for outcome in case.outcomes if outcome.decision_id == line.decision_id)
         case kind:
             yield f"  {kind.replace('_', ' '):<11} {line.status}{_because(line.reason)}, {_time(line.time)}"
+
+
+def _acted_after(line: Line, case: CaseStory) -> list[Line]:
+    return [other for other in case.timeline if other.kind == "acted" and other.time > line.time]
 
 
 def _decision(decision: DecisionStory) -> Iterator[str]:

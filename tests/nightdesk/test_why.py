@@ -135,3 +135,18 @@ def test_who_may_not_act_and_why(nightdesk: CommandLine, client: Client) -> None
     assert last == f"{AGENT} acts on nothing since 2026-11-20 08:00:20 UTC: pause by ada (too many refunds)"
     land(client, order(24, "resume", AGENT), first=300)
     assert nightdesk("why", "evt-1", "-o", "json").json()["halts"] == []
+
+
+def test_an_undo_that_was_tried_again_is_told_once(nightdesk: CommandLine, client: Client) -> None:
+    tried, undone = (outcome(0, "undo_failed", error="HTTP 500"), outcome(0, "undone"))
+    land(
+        client,
+        record("received", 0, {"data": "{}", "time": at(-5).isoformat()}, **of_case()),
+        decided(1),
+        acted(2, "failed", outcomes=[outcome(0), tried], reason="not taken back: reply.send"),
+        acted(60, "failed", outcomes=[outcome(0), undone]),
+    )
+    told = nightdesk("why", "ticket-1").out
+    assert told.count("  acted ") == 2
+    assert "undo_failed" not in told
+    assert told.count(" undone") == 1
