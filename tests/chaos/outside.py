@@ -16,7 +16,9 @@ import orjson
 from tests.fakes.action_server import ActionServer, Conduct, Request
 from tests.fakes.model_server import ModelServer, Seen, Step
 
+# Both take their time, so that a process that is killed is often in the midst of a call. An action acts, then answers.
 MODEL_DELAY_S = 0.1
+ACTION_DELAY_S = 0.3
 # Where a second call acts again, whatever its key.
 WITHOUT_KEYS = frozenset({"/appends"})
 _NUMBER = re.compile(r'"number": (\d+)')
@@ -66,7 +68,7 @@ class CountingActions(ActionServer):
     """Notes every effect with its time; some paths know no keys."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(otherwise=Conduct(delay_seconds=ACTION_DELAY_S))
         self.seen: list[Effect] = []
 
     def handle(self, request: Request) -> Conduct:
