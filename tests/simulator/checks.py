@@ -12,7 +12,7 @@ from effects.actions.answers import Meaning
 from schemas.records import ApprovalReply, Decision, Reminder
 from tests.simulator import charters
 from tests.simulator.actions import Sent
-from tests.simulator.evidence import Evidence
+from tests.simulator.evidence import UNDO_FAILED, Evidence
 from tests.simulator.log import Entry
 from tests.simulator.scenario import JUNK
 from tests.simulator.world import World
@@ -42,15 +42,20 @@ def every_event_has_one_end(evidence: Evidence) -> Iterator[str]:
             yield f"nothing is said of {event.id}"
 
 
-def only_what_nobody_can_read_is_buried(evidence: Evidence) -> Iterator[str]:
-    junk = sum(entry.value == JUNK and entry.tp.topic == "t.ingest" for entry in evidence.world.log.entries)
-    buried = {record.record_id: record for record in evidence.audits if record.kind == "dead_letter"}
-    letters = [entry for entry in evidence.world.log.entries if entry.tp.topic.endswith(".dlq")]
-    for record in buried.values():
-        if "Undecodable" not in record.reason:
-            yield record.reason
-    if len(buried) != junk or len(letters) < junk or any(letter.value != JUNK for letter in letters):
-        yield f"{junk} records were junk, {len(buried)} are buried by {len(letters)} letters"
+def what_cannot_be_done_is_buried(evidence: Evidence) -> Iterator[str]:
+    """What nobody can read, and what could not be taken back; nothing else."""
+    entries = evidence.world.log.entries
+    buried = {record.record_id: record for record in evidence.audits if record.kind == "dead_letter"}.values()
+    undos = {record.decision_id for record in buried if UNDO_FAILED in record.reason}
+    unread = [record for record in buried if "Undecodable" in record.reason]
+    junk = sum(entry.value == JUNK and entry.tp.topic == "t.ingest" for entry in entries)
+    letters = sum(entry.value == JUNK and entry.tp.topic.endswith(".dlq") for entry in entries)
+    if undos != evidence.not_taken_back:
+        yield f"{len(evidence.not_taken_back)} decisions could not be taken back, and {len(undos)} are buried"
+    if len(unread) != junk or letters < junk:
+        yield f"{junk} records were junk, {len(unread)} are buried by {letters} letters"
+    if len(unread) + len(undos) != len(buried):
+        yield f"buried: {[record.reason for record in buried]}"
 
 
 def every_step_has_one_decision(evidence: Evidence) -> Iterator[str]:
@@ -231,7 +236,7 @@ def _case_of(evidence: Evidence, event_id: str) -> str:
 
 CHECKS: Sequence[Check] = (
     every_event_has_one_end,
-    only_what_nobody_can_read_is_buried,
+    what_cannot_be_done_is_buried,
     every_step_has_one_decision,
     nothing_is_done_twice,
     without_a_key_nothing_is_sent_again,

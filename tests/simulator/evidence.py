@@ -13,6 +13,7 @@ from tests.simulator import charters
 from tests.simulator.actions import Deed
 from tests.simulator.world import World
 
+UNDO_FAILED = "UndoFailed"
 ENDS = frozenset({"completed", "escalated", "refused", "failed"})
 
 
@@ -46,11 +47,14 @@ class Evidence:
         return found
 
     def ends(self, case_id: str) -> set[tuple[str, str]]:
-        """Ids and statuses of the lines that say how the case ended. `decided` ends it only by refusing."""
+        """Ids and statuses of the lines that say how the case ended. `decided` ends it only by refusing; a letter about
+        what could not be taken back comes beside the end.
+        """
         return {
             (record.record_id, record.status)
             for record in self.of_case.get(case_id, ())
             if record.kind in ("acted", "refused", "decided", "dead_letter") and record.status in ENDS
+            if UNDO_FAILED not in record.reason
         }
 
     @cached_property
@@ -62,6 +66,13 @@ class Evidence:
                 for outcome in orjson.loads(record.detail)["outcomes"]:
                     found[Deed(outcome["handler"], record.event_id, record.step)].add(outcome["status"])
         return found
+
+    @cached_property
+    def not_taken_back(self) -> set[str | None]:
+        """Decisions of which an undo failed."""
+        return {
+            record.decision_id for record in self.audits if record.kind == "acted" and '"undo_failed"' in record.detail
+        }
 
     @cached_property
     def facts(self) -> list[tuple[bytes, dict[str, Any]]]:
