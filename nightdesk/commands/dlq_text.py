@@ -36,6 +36,7 @@ def row(letter: Letter) -> dict[str, Any]:
         "message": about.message,
         "attempts": about.attempts,
         "replay_of": about.replay_of,
+        "waiting": letter.waiting,
         "size_bytes": letter.size_bytes,
         "end": None if end is None else end.model_dump(mode="json", exclude={"dead_letter_id"}),
     }
@@ -51,6 +52,7 @@ def line(letter: Letter) -> dict[str, Any]:
         "stage": about.stage,
         "subject": clean(about.subject or ""),
         "tries": about.attempts,
+        "waiting": letter.waiting or "",
         "why": f"{about.error}: {clean(about.message)[:MESSAGE_CHARACTERS]}",
     }
 
@@ -85,6 +87,8 @@ def _lines(letter: Letter, original: Original, record: Record | None) -> Iterato
     yield f"  subject     {clean(about.subject or '')}" + (f", case {about.case_id}" if about.case_id else "")
     yield f"  attempted   {about.attempted or '?'} by {about.stage} {about.program_version}{tries}"
     yield f"  failed      {about.time:%Y-%m-%d %H:%M:%S UTC}, {about.error}: {clean(about.message)}"
+    if letter.waiting:
+        yield f"  waiting     {letter.waiting} later records of this subject wait behind it"
     for name, value in original.headers:
         yield f"  header      {clean(name)}: {_shown(value)}"
     yield f"  key         {_shown(original.key)}"

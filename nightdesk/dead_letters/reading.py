@@ -6,11 +6,12 @@ Called by `nightdesk dlq` and `status`. Every question reads the topics from the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from nightdesk.dead_letters.waiting import waiting_behind
 from nightdesk.exits import ExitCode, Failure
 from nightdesk.settings import KafkaSettings
 from schemas.codec import Codec, Undecodable
@@ -27,12 +28,15 @@ Place = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter and what became of it. `size_bytes` is that of the original record's value."""
+    """One dead letter and what became of it. `size_bytes` is that of the original record's value, `waiting` how many
+    later records of the subject wait behind it.
+    """
 
     about: DeadLetter
     place: Place
     size_bytes: int
     end: DeadLetterEnd | None = None
+    waiting: int = 0
 
     @property
     def state(self) -> State:
@@ -76,6 +80,9 @@ def read_letters(kafka: KafkaSettings, codec: Codec, topic: str = "") -> Found:
         for letter_id, letter in letters.items()
     ]
     found.sort(key=lambda letter: (letter.about.time, letter.place))
+    if any(letter.about.parks and letter.end is None for letter in found):
+        behind = waiting_behind(kafka)
+        found = [replace(letter, waiting=behind.get(letter.about.dead_letter_id, 0)) for letter in found]
     return Found(tuple(found), strangers)
 
 

@@ -54,6 +54,7 @@ def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None
         "message": "the other side hung up\x1b[2J",
         "attempts": 1,
         "replay_of": None,
+        "waiting": 0,
         "size_bytes": len(bury.codec.encode(event(7))),
         "end": None,
     }
