@@ -3,8 +3,10 @@
 import gc
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from random import Random
 
 from tests.simulator import scenario
@@ -12,6 +14,7 @@ from tests.simulator.checks import violations
 from tests.simulator.world import World
 
 WORLDS_A_COLLECTION = 100
+SEEDS_A_SHARE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ def play_all(seeds: Iterable[int]) -> Iterator[Played]:
             yield play(seed)
             if number % WORLDS_A_COLLECTION == 0:
                 gc.collect()
+
+
+def play_on_every_core(seeds: range) -> Iterator[Played]:
+    """The same in a process for each core."""
+    shares = [
+        range(begin, min(begin + SEEDS_A_SHARE, seeds.stop)) for begin in range(seeds.start, seeds.stop, SEEDS_A_SHARE)
+    ]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for share in pool.map(_played, shares):
+            yield from share
+
+
+def _played(seeds: range) -> list[Played]:
+    return list(play_all(seeds))
 
 
 @contextmanager
