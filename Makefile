@@ -12,7 +12,7 @@ up: $(VENV)/.installed-local ## start Kafka, registry, ClickHouse and every stag
 	@exec $(VENV)/bin/nightdesk up
 
 test: lint ## every check: lint, types, tests
-	@exec $(PYTHON_IN_VENV) -m pytest
+	@exec sh .ci/test
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(PYTHON_IN_VENV) -m ruff check .

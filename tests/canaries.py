@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from nightdesk.clickhouse import clickhouse
-from nightdesk.reading import read_topic
 from nightdesk.settings import KafkaSettings, Settings
 
 MARK = "canary-5b1e9c"
@@ -36,6 +35,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "NIGHTDESK_SCHEMA_REGISTRY__USERNAME": "nightdesk",
 }
 # What the parts themselves keep, compressed; it is read through them.
+SILENT_AT_MOST_S = 60
 READ_BY_PROTOCOL = frozenset({"kafka", "clickhouse"})
 
 
@@ -58,29 +58,60 @@ def environment(*names: str) -> dict[str, str]:
 
 def leaks(settings: Settings, folders: Iterable[Path], marks: Sequence[str] = (MARK,)) -> list[str]:
     """Where any of the marks has come to rest."""
-    sought = [mark.encode() for mark in marks]
     return [
-        *_in_topics(settings.kafka, sought),
-        *_in_tables(settings, marks),
-        *(leak for folder in folders for leak in _in_files(folder, sought)),
+        *in_topics(settings.kafka, marks),
+        *in_tables(settings, marks),
+        *(leak for folder in folders for leak in in_files(folder, marks)),
     ]
 
 
-def _in_topics(kafka: KafkaSettings, sought: Sequence[bytes]) -> Iterator[str]:
-    names = AdminClient(kafka.client_config() | {"log_level": 0}).list_topics(timeout=30).topics
-    for name in sorted(name for name in names if not name.startswith("__")):
-        for message in read_topic(kafka, name):
-            headers = [value for _, value in list(message.headers() or ())]
-            said = b"\n".join(_bytes(part) for part in (message.key(), message.value(), *headers))
-            if any(mark in said for mark in sought):
-                yield f"topic {name}, partition {message.partition()}, offset {message.offset()}"
+def in_topics(kafka: KafkaSettings, marks: Sequence[str], prefix: str = "") -> list[str]:
+    """The records of the topics with that prefix, Kafka's own apart, that hold a mark."""
+    sought = [mark.encode() for mark in marks]
+    return sorted(
+        f"topic {message.topic()}, partition {message.partition()}, offset {message.offset()}"
+        for message in _messages(kafka, prefix)
+        if any(mark in _all_of(message) for mark in sought)
+    )
+
+
+def _messages(kafka: KafkaSettings, prefix: str) -> Iterator[Message]:
+    """All of them by one consumer: a session leaves thousands of topics behind."""
+    own = {"group.id": "canaries", "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 0}
+    consumer = Consumer({**kafka.client_config(), **own, "auto.offset.reset": "earliest"})
+    try:
+        topics = consumer.list_topics(timeout=30).topics
+        names = [name for name in topics if name.startswith(prefix) and not name.startswith("__")]
+        partitions = [TopicPartition(name, number, 0) for name in names for number in topics[name].partitions]
+        consumer.assign(partitions)
+        left, silent = len(partitions), 0
+        while left:
+            read = consumer.consume(1000, 1.0)
+            silent = 0 if read else silent + 1
+            assert silent < SILENT_AT_MOST_S, f"{left} partitions of {len(partitions)} were not read to their end"
+            for message in read:
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left -= 1
+                else:
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+
+
+def _all_of(message: Message) -> bytes:
+    headers = [value for _, value in list(message.headers() or ())]
+    return b"\n".join(_bytes(part) for part in (message.key(), message.value(), *headers))
 
 
 def _bytes(part: object) -> bytes:
     return part if isinstance(part, bytes) else str(part).encode()
 
 
-def _in_tables(settings: Settings, marks: Sequence[str]) -> Iterator[str]:
+def in_tables(settings: Settings, marks: Sequence[str]) -> Iterator[str]:
+    """The tables of every database, ClickHouse's own apart, that hold a mark."""
     with clickhouse(settings.clickhouse, bound=False) as client:
         for database, table in _tables(client):
             name = f"{quote_identifier(database)}.{quote_identifier(table)}"
@@ -98,7 +129,9 @@ def _tables(client: Client) -> list[tuple[str, str]]:
     return [(database, table) for database, table in client.query(ours).result_rows]
 
 
-def _in_files(folder: Path, sought: Sequence[bytes]) -> Iterator[str]:
+def in_files(folder: Path, marks: Sequence[str]) -> Iterator[str]:
+    """The files under a folder that hold a mark."""
+    sought = [mark.encode() for mark in marks]
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_symlink() or not path.is_file() or READ_BY_PROTOCOL & set(relative.parts[:-1]):

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from nightdesk.clickhouse import clickhouse
 from nightdesk.local.stack import LocalStack
 from nightdesk.settings import load_settings
-from tests.canaries import ENVIRONMENT, MARK, environment, leaks, with_password
+from tests.canaries import ENVIRONMENT, MARK, environment, in_files, in_tables, in_topics, with_password
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def mark() -> str:
     return f"leaked-{uuid.uuid4().hex}"
 
 
-def test_it_is_found_in_each_part_of_a_record(stack: LocalStack, tmp_path: Path, mark: str) -> None:
+def test_it_is_found_in_each_part_of_a_record(stack: LocalStack, mark: str) -> None:
     topic = f"{mark[:12]}.leaks"
     admin = AdminClient(stack.settings.kafka.client_config())  # gone, it would answer nobody
     admin.create_topics([NewTopic(topic, 1)])[topic].result(timeout=30)
@@ -29,7 +29,7 @@ def test_it_is_found_in_each_part_of_a_record(stack: LocalStack, tmp_path: Path,
     producer.produce(topic, b"header", b"", 0, headers=[("why", mark.encode())])
     producer.produce(topic, None, None, 0)
     producer.flush(30)
-    found = leaks(stack.settings, [], [mark])
+    found = in_topics(stack.settings.kafka, [mark], prefix=topic)
     assert found == [f"topic {topic}, partition 0, offset {offset}" for offset in (0, 1, 2)]
 
 
@@ -40,16 +40,16 @@ def test_it_is_found_in_a_table(stack: LocalStack, mark: str) -> None:
         client.command(f"CREATE TABLE {database}.t (n UInt8, m Map(String, String)) ENGINE = MergeTree ORDER BY n")
         client.command(f"INSERT INTO {database}.t VALUES (1, {{'a': 'no'}}), (2, {{'b': 'x{mark}x'}})")
         try:
-            assert leaks(stack.settings, [], [mark]) == [f"table {database}.t: 1 rows"]
+            assert list(in_tables(stack.settings, [mark])) == [f"table {database}.t: 1 rows"]
         finally:
             client.command(f"DROP DATABASE {database}")
 
 
-def test_it_is_found_in_a_file(stack: LocalStack, tmp_path: Path, mark: str) -> None:
+def test_it_is_found_in_a_file(tmp_path: Path, mark: str) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "decide.log").write_text(f"api_key={mark}\n")
     (tmp_path / "stack.json").write_text("{}")
-    assert leaks(stack.settings, [tmp_path], [mark]) == [f"file {tmp_path / 'logs' / 'decide.log'}"]
+    assert list(in_files(tmp_path, [mark])) == [f"file {tmp_path / 'logs' / 'decide.log'}"]
 
 
 def test_each_secret_setting_has_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:

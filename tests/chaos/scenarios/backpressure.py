@@ -15,19 +15,19 @@ from tests.chaos.world import IN_FLIGHT, World
 from tests.fakes.model_server import Step
 
 NAME = "backpressure"
-ANSWER_S = 10.0
+ANSWER_SHORT_S, ANSWER_LONG_S = 3.0, 10.0
 ROUNDS_SHORT, ROUNDS_LONG = 1, 33
 
 
 def play(world: World, size: int, chance: Random) -> None:
     """So many at once that all the model calls that fit take that long; who ends by itself has lost its place."""
-    rounds = ROUNDS_LONG if size > SHORT else ROUNDS_SHORT
+    rounds, answer_s = (ROUNDS_LONG, ANSWER_LONG_S) if size > SHORT else (ROUNDS_SHORT, ANSWER_SHORT_S)
     count = rounds * IN_FLIGHT * INSTANCES
     usual = world.outside.model.usual
     before = world.fleet.exits.total()
-    world.outside.model.usual = Step(delay_seconds=ANSWER_S)
+    world.outside.model.usual = Step(delay_seconds=answer_s)
     world.send(draw(NAME, count, chance, (ANSWER,), subjects=count))
-    if not world.ended(NAME, within_s=rounds * ANSWER_S * 6 + 120):
+    if not world.ended(NAME, within_s=rounds * answer_s * 6 + 120):
         world.observed.append(f"{NAME}: not all events have an end in six times the time that they need")
     world.outside.model.usual = usual
     if world.fleet.exits.total() > before:
