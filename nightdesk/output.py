@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+ID_CHARACTERS = 36
+
 
 class Output(StrEnum):
     text = "text"
@@ -28,9 +30,12 @@ def print_rows(rows: Sequence[dict[str, Any]], output: Output) -> None:
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
+    # The first column is what the next command takes: on a narrow terminal the others give way. No text is cut.
+    first, *others = (Column(name, overflow="fold") for name in rows[0])
+    first.min_width = min(ID_CHARACTERS, max(len(str(next(iter(row.values())))) for row in rows))
+    table = Table(first, *others, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console().print(table)
