@@ -18,7 +18,7 @@ from tests.chaos.world import tell
 
 def main() -> int:
     arguments = _arguments()
-    scenarios = [SCENARIOS[name] for name in arguments.scenarios or SCENARIOS]
+    scenarios = [one for one in SCENARIOS.values() if one.name in (arguments.scenarios or SCENARIOS)]
     home = Path(tempfile.mkdtemp(prefix="nightdesk-chaos-"))
     tell(f"logs: {home}")
     total = NOTHING

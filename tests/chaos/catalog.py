@@ -9,6 +9,7 @@ from tests.chaos.scenarios import (
     clickhouse_away,
     freeze_storm,
     kill_storm,
+    outside_troubled,
     poison,
     rolling_restarts,
     slow_broker,
@@ -31,5 +32,6 @@ SCENARIOS: dict[str, Scenario] = {
         clickhouse_away.SCENARIO,
         timers.SCENARIO,
         approvals.SCENARIO,
+        outside_troubled.SCENARIO,
     )
 }
