@@ -83,6 +83,7 @@ class Stage:
         self._freeze_guard = FreezeGuard(policy.frozen_after_s)
         producer = Producer(policy.client_config, policy.delivery_timeout_s)
         self._taken_over = -1
+        self._tables: list[FactTable] = []
         self.app = faust_app.build(group_id(policy.topic_prefix, self.name), policy)
         self._intake = Intake(self.name, self.app, policy)
         self._committer = Committer(producer, self._freeze_guard.check, lambda: self._intake.in_flight)
@@ -121,6 +122,7 @@ class Stage:
         table = FactTable(self.app, name=name, partitions=self._policy.partitions)
         table.on_recover(self._on_recovered)
         self.app.tables.add(table)
+        self._tables.append(table)
         return table
 
     # -- records
@@ -170,7 +172,13 @@ class Stage:
     def ready(self) -> bool:
         """Partitions are assigned and tables recovered."""
         recovered = not self.app.rebalancing and self.app.tables.recovery.completed.is_set()  # type: ignore[attr-defined]  # Faust's type of it is incomplete
-        return bool(self.app.started and recovered and self.app.consumer.assignment())
+        if not (self.app.started and recovered and self.app.consumer.assignment()):
+            return False
+        # Faust says that a rebalance is over also when another has begun meanwhile.
+        return all(map(self._is_recovered, self._owned()))
+
+    def _is_recovered(self, partition: int) -> bool:
+        return all(table.is_recovered(partition) for table in self._tables)
 
     def _owned(self) -> set[int]:
         main = self._policy.topic_prefix + self._routes[0].topic.name
@@ -189,15 +197,18 @@ class Stage:
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._policy.tick_interval_s)
-            if not self.ready or self._intake.closed:
-                continue
-            await self._take_over()
-            for partition in self._owned():
-                self._dispatcher.let_go_expired(partition)
-                changes = self._guard.changes(partition)
-                self._handlers.tick(partition, changes)
-                if changes.puts or changes.messages:
-                    self._committer.submit(changes, nothing)
+            if self.ready and not self._intake.closed:
+                await self._take_over()
+                self._tick()
+
+    def _tick(self) -> None:
+        """To take over has waited: a partition that was lost meanwhile is none of ours."""
+        for partition in filter(self._is_recovered, self._owned()):
+            self._dispatcher.let_go_expired(partition)
+            changes = self._guard.changes(partition)
+            self._handlers.tick(partition, changes)
+            if changes.puts or changes.messages:
+                self._committer.submit(changes, nothing)
 
     # -- beginning and end
 

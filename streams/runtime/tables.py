@@ -51,6 +51,10 @@ class FactTable(faust.Table[bytes, bytes]):
         """Partitions with any fact."""
         yield from list(self._facts)
 
+    def is_recovered(self, partition: int) -> bool:
+        """Whether the facts of the partition are read and our term has begun: before that nothing can be written."""
+        return partition in self._terms
+
     def expired(self, partition: int, now: float) -> list[bytes]:
         """Keys whose time is over. Each is given once: forget it."""
         waiting, over = self._expiries.get(partition, []), []

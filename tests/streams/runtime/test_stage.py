@@ -1,4 +1,4 @@
-"""What is in flight in a stage when its partitions are revoked."""
+"""What is in flight in a stage when its partitions are revoked, and what time causes then."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ class Slow:
 
     name = "slow"
     converses = True
-    table_names = ()
+    table_names: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -49,6 +49,18 @@ class Slow:
         self.begun.append(delivery.record.id)
         await self.let_go.wait()
         self.effects.append(delivery.record.id)
+
+
+class Remembering(Slow):
+    """A stage that writes whenever time passes."""
+
+    table_names = ("times",)
+
+    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
+        self.times = tables["times"]
+
+    def tick(self, partition: int, changes: Changes) -> None:
+        changes.put(self.times, "last", b"now")
 
 
 def _stage(handlers: Slow) -> Stage:
@@ -101,3 +113,15 @@ async def test_a_record_that_came_before_is_passed_over() -> None:
     await _arrive(stage, 0, "a")
     await asyncio.sleep(0.01)
     assert handlers.begun == []
+
+
+async def test_time_causes_nothing_on_a_partition_whose_tables_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look whether we are ready and the tick, a rebalance may have taken the tables away."""
+    handlers = Remembering()
+    stage = _stage(handlers)
+    monkeypatch.setattr(stage, "_owned", lambda: {0})
+    stage._tick()
+    assert handlers.times.read(0, "last") is None
+    await handlers.times.on_recovery_completed({TP(handlers.times._changelog_name, 0)}, set())
+    stage._tick()
+    assert handlers.times.read(0, "last") == b"now"
