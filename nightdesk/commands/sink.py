@@ -38,8 +38,8 @@ def sink() -> None:
         ) from error
     except Fenced as error:
         raise Failure(
-            f"another sink runs as {settings.worker.instance_id} ({error})",
-            "Give each its own NIGHTDESK_WORKER__INSTANCE_ID",
+            f"the place of {settings.worker.instance_id} in the group was taken ({error})",
+            "Start it again; if that happens often, give each sink its own NIGHTDESK_WORKER__INSTANCE_ID",
         ) from error
 
 

@@ -66,8 +66,12 @@ class Policy:
         return whole * (0.5 + random.random() / 2)  # noqa: S311 - spreads load, protects nothing
 
 
+# After either the consumer gives nothing more, for ever. The error that carries `_FATAL` denies that it is fatal.
+DEAD = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL})
+
+
 class Fenced(Exception):
-    """Another process has taken this instance's place in the group."""
+    """Another has this instance's place in the group, or did while the broker stood still: a new process may join."""
 
 
 class Sink:
@@ -237,7 +241,7 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
+    if error.fatal() or error.code() in DEAD:
         raise Fenced(error.str())
     log.warning("kafka", reason=error.str())
     return False

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from nightdesk.commands.schemas import register_schemas
@@ -25,7 +25,7 @@ from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import ClickHouseSettings, Settings
 from schemas.codec import Codec
 from schemas.records import AuditRecord, DeadLetter
-from sinks.audit.sink import Policy, SinkSettings, run
+from sinks.audit.sink import Fenced, Policy, SinkSettings, _is_record, run
 from tests.sinks.forwarder import Forwarder
 from tests.sinks.records import record
 
@@ -254,3 +254,14 @@ def test_killed_again_and_again_every_record_lands_once(
     assert child.wait(WITHIN_S) == 0
     assert count(client) == total
     assert count(client, "audit_records") == total
+
+
+@pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID])
+def test_a_consumer_that_gives_nothing_more_is_not_kept(code: int) -> None:
+    """A broker that stood still for two minutes had fenced both sinks: they lived on, and nothing landed any more."""
+    with pytest.raises(Fenced, match="fenced by other"):
+        _is_record(Message(error=KafkaError(code, "Static consumer fenced by other consumer")))
+
+
+def test_an_error_that_passes_is_passed_over() -> None:
+    assert not _is_record(Message(error=KafkaError(KafkaError._TRANSPORT, "broker down")))
