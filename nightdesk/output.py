@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain, repeat
 from typing import Annotated, Any
 
 import typer
 
 ID_CHARACTERS = 36
+SHORT = 13
+# What a pipe is: no row is broken for it.
+NO_EDGE = 10_000
 
 
 class Output(StrEnum):
@@ -28,14 +34,26 @@ def print_rows(rows: Sequence[dict[str, Any]], output: Output) -> None:
         _print_table(rows)
 
 
+def without_silent(rows: Sequence[dict[str, Any]], silent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows without the columns that say the same `silent` thing in each of them: a table needs the room."""
+    left_out = {name for name, nothing in silent.items() if all(row[name] == nothing for row in rows)}
+    return [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+
+
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    # The first column is what the next command takes: on a narrow terminal the others give way. No text is cut.
-    first, *others = (Column(name, overflow="fold") for name in rows[0])
-    first.min_width = min(ID_CHARACTERS, max(len(str(next(iter(row.values())))) for row in rows))
-    table = Table(first, *others, box=None, pad_edge=False, header_style="bold")
+    # The first column is what the next command takes. It is never broken, nor is what is short (a time, money): on a
+    # narrow terminal the others give way. No text is cut.
+    widths = {name: max(len(str(row[name])) for row in rows) for name in rows[0]}
+    limits = chain((ID_CHARACTERS,), repeat(SHORT))
+    columns = [
+        Column(name, overflow="fold", no_wrap=width <= limit)
+        for (name, width), limit in zip(widths.items(), limits, strict=False)
+    ]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=NO_EDGE)
+    console.print(table)

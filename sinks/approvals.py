@@ -19,7 +19,7 @@ SELECT r.decision_id AS decision_id, r.subject AS subject, r.agent AS agent, r.a
     r.time AS asked_at, r.detail AS asked, d.detail AS decided, d.confidence AS confidence
 FROM records AS r INNER JOIN records AS d ON d.decision_id = r.decision_id AND d.kind = 'decided'
 WHERE r.kind = 'approval' AND JSONExtractString(r.detail, 'verdict') = 'asked'
-    AND ({decision:String} = '' OR r.decision_id = {decision:String})
+    AND startsWith(r.decision_id, {decision:String})
 ORDER BY r.time
 """
 ANSWERED = """
@@ -46,7 +46,7 @@ class Waiting:
 
 
 def waiting(client: Client, decision_id: str = "") -> list[Waiting]:
-    """Decisions without an answer, the oldest first; only one of them where `decision_id` is given."""
+    """Decisions without an answer, the oldest first; of those whose id begins so, where `decision_id` is given."""
     answered = {str(row["decision_id"]) for row in client.query(ANSWERED).named_results()}
     rows: Iterable[Mapping[str, Any]] = client.query(ASKED, parameters={"decision": decision_id}).named_results()
     return [_waiting(row) for row in rows if row["decision_id"] not in answered]

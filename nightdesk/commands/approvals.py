@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ import typer
 
 from nightdesk.clickhouse import clickhouse
 from nightdesk.exits import ExitCode, Failure
-from nightdesk.output import Output, OutputOption, print_rows
+from nightdesk.output import Output, OutputOption, print_rows, without_silent
 from nightdesk.registered_codec import registered_codec
 from nightdesk.saying import say
 from nightdesk.settings import Settings, load_settings
@@ -25,9 +26,13 @@ from schemas.records import ApprovalReply
 from schemas.topics import APPROVALS
 from sinks.approvals import Waiting, waiting
 
+# As much of a decision's id as `list` shows, and as must be given.
+SHOWN_CHARACTERS = 13
+LEAST_CHARACTERS = 6
+
 app = typer.Typer(help="What waits for a person, and the person's answer.", no_args_is_help=True)
 
-Decision = Annotated[str, typer.Argument(help="the decision's id, as `list` shows it", metavar="DECISION")]
+Decision = Annotated[str, typer.Argument(help="the decision, by the beginning of its id", metavar="DECISION")]
 Reason = Annotated[str, typer.Option(help="kept in the audit")]
 
 
@@ -44,7 +49,7 @@ def list_waiting(output: OutputOption = Output.text) -> None:
     if output is Output.json:
         print_rows([asdict(one) for one in found], output)
     else:
-        print_rows([_line(one) for one in found], output)
+        print_rows(_lines(found), output)
 
 
 @app.command()
@@ -94,6 +99,8 @@ def _one(settings: Settings, decision_id: str) -> Waiting:
         found = waiting(client, decision_id)
     if not found:
         raise Failure(f"nothing waits under {decision_id}", "See `nightdesk approvals list`", ExitCode.NOT_FOUND)
+    if len(found) > 1 or len(decision_id) < LEAST_CHARACTERS:
+        raise Failure(f"{decision_id} may be one of several decisions", "Give more of the id", ExitCode.USAGE)
     return found[0]
 
 
@@ -109,12 +116,17 @@ def _parameters(edit: str) -> str | None:
     return json.dumps(found)
 
 
+def _lines(found: Sequence[Waiting]) -> list[dict[str, Any]]:
+    """Rows that can be read at 80 columns; where there is one agent, everybody knows which."""
+    return without_silent([_line(one) for one in found], {"agent": found[0].agent} if found else {})
+
+
 def _line(one: Waiting) -> dict[str, Any]:
     return {
-        "decision": one.decision_id,
+        "decision": one.decision_id[:SHOWN_CHARACTERS],
+        "asked": one.asked_at.strftime("%m-%d %H:%M"),
         "subject": one.subject,
         "agent": one.agent,
         "wants to": f"{one.action} {json.dumps(one.parameters, ensure_ascii=False)[:80]}",
         "because": one.reason,
-        "asked": one.asked_at.strftime("%Y-%m-%d %H:%M"),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from nightdesk.balances import Purse, purses
 from nightdesk.books import Books, read_books
 from nightdesk.commands.why_text import money
 from nightdesk.exits import ExitCode, Failure
-from nightdesk.output import Output, OutputOption, print_rows
+from nightdesk.output import Output, OutputOption, print_rows, without_silent
 from nightdesk.settings import load_settings
 from processors.reconciliation import Drift
 
@@ -42,7 +43,10 @@ def show(
     found = purses(load_settings(), _day(day), agent)
     if not found:
         raise Failure(f"no agent {agent!r} is known", "See `nightdesk charter list`", ExitCode.NOT_FOUND)
-    print_rows([asdict(purse) if output is Output.json else _line(purse) for purse in found], output)
+    if output is Output.json:
+        print_rows([asdict(purse) for purse in found], output)
+    else:
+        print_rows(_lines(found), output)
 
 
 @app.command()
@@ -83,6 +87,11 @@ def _day(text: str) -> date:
     if day < today - timedelta(days=1):
         raise Failure(f"{day} is over", "Ask `nightdesk sql 'SELECT * FROM costs_by_day'`", ExitCode.NOT_FOUND)
     return day
+
+
+def _lines(found: Sequence[Purse]) -> list[dict[str, Any]]:
+    """Rows that can be read at 80 columns: of one agent everybody knows which, and most days lose nothing."""
+    return without_silent([_line(purse) for purse in found], {"agent": found[0].agent, "unknown": money(0)})
 
 
 def _line(purse: Purse) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from nightdesk.commands.dlq_options import takes_choice
-from nightdesk.commands.dlq_text import document, line, row, tell
+from nightdesk.commands.dlq_text import document, lines, row, tell
 from nightdesk.dead_letters.choosing import Choice, choose
 from nightdesk.dead_letters.ending import Order, Verdict, decoded, end_letters
 from nightdesk.dead_letters.reading import read_letters, read_originals
@@ -59,7 +59,7 @@ def list_letters(
     with registered_codec(settings) as codec:
         found = read_letters(settings.kafka, codec, choice.topic)
     letters = choose(found.letters, choice, state.value)
-    print_rows([row(letter) if output is Output.json else line(letter) for letter in letters], output)
+    print_rows([row(letter) for letter in letters] if output is Output.json else lines(letters), output)
     if found.strangers:
         print(f"{found.strangers} records there are no letters of ours and are passed over", file=sys.stderr)
 
@@ -135,7 +135,7 @@ def _end(choice: Choice, state: StateOption, everything: bool, order: Order, dry
         rows = [row(letter) for letter in letters]
         print(json.dumps({"verdict": order.verdict, "dry_run": dry_run, "letters": rows}, indent=2))
         return
-    print_rows([line(letter) for letter in letters], output)
+    print_rows(lines(letters), output)
     print(f"{len(letters)} {'would be ' if dry_run else ''}{order.verdict}")
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nightdesk.commands.why_text import clean
 from nightdesk.dead_letters.reading import Letter, Original
+from nightdesk.output import without_silent
 from schemas.records import Record
 
 MESSAGE_CHARACTERS = 80
 BYTES_SHOWN = 400
+# What most letters are; said only where one of them is something else.
+USUAL = {"state": "open", "tries": 1, "waiting": ""}
 
 
 def row(letter: Letter) -> dict[str, Any]:
@@ -42,13 +45,17 @@ def row(letter: Letter) -> dict[str, Any]:
     }
 
 
-def line(letter: Letter) -> dict[str, Any]:
-    """A letter as a row of the table."""
+def lines(letters: Sequence[Letter]) -> list[dict[str, Any]]:
+    """Letters as the rows of a table that can be read at 80 columns."""
+    return without_silent([_line(letter) for letter in letters], USUAL)
+
+
+def _line(letter: Letter) -> dict[str, Any]:
     about = letter.about
     return {
         "id": about.dead_letter_id[:13],
         "state": letter.state,
-        "time": about.time.strftime("%Y-%m-%d %H:%M"),
+        "time": about.time.strftime("%m-%d %H:%M"),  # letters are kept for 30 days
         "stage": about.stage,
         "subject": clean(about.subject or ""),
         "tries": about.attempts,
@@ -74,10 +81,10 @@ def document(letter: Letter, original: Original, record: Record | None) -> dict[
 
 def tell(letter: Letter, original: Original, record: Record | None) -> str:
     """A letter as people read it."""
-    return "\n".join(_lines(letter, original, record))
+    return "\n".join(_told(letter, original, record))
 
 
-def _lines(letter: Letter, original: Original, record: Record | None) -> Iterator[str]:
+def _told(letter: Letter, original: Original, record: Record | None) -> Iterator[str]:
     about, end = letter.about, letter.end
     tries = "" if about.attempts == 1 else f", try {about.attempts}, a replay of {about.replay_of}"
     yield f"dead letter {about.dead_letter_id}: {letter.state}" + (

@@ -291,7 +291,10 @@ def test_a_person_approves_rejects_or_edits_what_waits(
     assert set(found) == {"ask-yes", "ask-no", "ask-less"}
     assert found["ask-yes"]["parameters"] == {"amount": 20, "reason": "never arrived"}
     assert nightdesk("approvals", "show", found["ask-no"]["decision_id"]).json() == found["ask-no"]
-    assert nightdesk("approvals", "approve", found["ask-yes"]["decision_id"]).code == 0
+    yes = found["ask-yes"]["decision_id"]
+    assert yes[:13] in nightdesk("approvals", "list").out
+    assert nightdesk("approvals", "approve", yes[:5]).code == 2
+    assert nightdesk("approvals", "approve", yes[:13]).code == 0
     assert nightdesk("approvals", "reject", found["ask-no"]["decision_id"], "--reason", "no receipt").code == 0
     less = json.dumps({"amount": 5, "reason": "half of it"})
     assert nightdesk("approvals", "approve", found["ask-less"]["decision_id"], "--edit", less).code == 0
@@ -300,7 +303,7 @@ def test_a_person_approves_rejects_or_edits_what_waits(
 
     paid = "SELECT subject, JSONExtractFloat(result, 'body', 'amount') FROM steps WHERE handler = 'refund.pay'"
     assert dict(pipeline.rows(f"{paid} AND subject LIKE 'ask-%'")) == {"ask-yes": 20.0, "ask-less": 5.0}
-    assert nightdesk("approvals", "approve", found["ask-yes"]["decision_id"]).code == 3
+    assert nightdesk("approvals", "approve", yes).code == 3
     assert nightdesk("approvals", "list", "--output", "json").json() == []
 
 
