@@ -14,8 +14,10 @@ from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, Ka
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its types forget what it exports
 
 from nightdesk.control import read_control
+from nightdesk.dead_letters.reading import open_letters
 from nightdesk.exits import ExitCode, Failure
 from nightdesk.output import Output, OutputOption, print_rows
+from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import KafkaSettings, Settings, load_settings
 from schemas.topics import AUDIT
 from streams.catalog import STAGES
@@ -83,7 +85,7 @@ def status(
     while not _is_done(stages) and time.monotonic() < until:
         time.sleep(LOOK_AGAIN_AFTER_S)
         stages = stage_status(settings.kafka)
-    _print(settings, stages, _halted(settings), output)
+    _print(settings, _rows(stages, _open_letters(settings)), _halted(settings), output)
     if wait and not _is_done(stages):
         waiting = [name for name, stage in stages.items() if stage.state != "running" or stage.lag]
         raise Failure(f"not done after {wait:g} s: {', '.join(waiting)}", code=ExitCode.NOT_READY)
@@ -173,8 +175,24 @@ def _halted(settings: Settings) -> list[Order] | None:
     ]
 
 
+def _open_letters(settings: Settings) -> Mapping[str, int] | None:
+    """Stage -> its open dead letters; None where nobody can read them now."""
+    try:
+        with registered_codec(settings) as codec:
+            return open_letters(settings.kafka, codec)
+    except Failure:
+        return None
+
+
+def _rows(stages: Mapping[str, StageStatus], letters: Mapping[str, int] | None) -> dict[str, dict[str, Any]]:
+    return {
+        name: {**asdict(stage), "dead_letters": None if letters is None else letters.get(name, 0)}
+        for name, stage in stages.items()
+    }
+
+
 def _print(
-    settings: Settings, stages: Mapping[str, StageStatus], halted: Sequence[Order] | None, output: Output
+    settings: Settings, stages: Mapping[str, dict[str, Any]], halted: Sequence[Order] | None, output: Output
 ) -> None:
     endpoints = {
         "kafka": {"bootstrap_servers": settings.kafka.bootstrap_servers, "topic_prefix": settings.kafka.topic_prefix},
@@ -182,7 +200,7 @@ def _print(
         "clickhouse": {"url": settings.clickhouse.public_url},
     }
     if output is Output.json:
-        document: dict[str, Any] = {**endpoints, "stages": {name: asdict(stage) for name, stage in stages.items()}}
+        document: dict[str, Any] = {**endpoints, "stages": stages}
         document["halted"] = None if halted is None else [asdict(order) for order in halted]
         print(json.dumps(document, indent=2, default=str))
         return
@@ -193,4 +211,4 @@ def _print(
         print("who is paused cannot be read: see `nightdesk doctor`\n")
     for order in halted or ():
         print(f"{order.agent} acts on nothing: {order.kind} by {order.issued_by} at {order.time} ({order.reason})\n")
-    print_rows([{"stage": name, **asdict(stage)} for name, stage in stages.items()], output)
+    print_rows([{"stage": name, **stage} for name, stage in stages.items()], output)

@@ -5,6 +5,7 @@ Called by `nightdesk dlq` and `status`. Every question reads the topics from the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, cast
@@ -62,6 +63,21 @@ class Found:
 
 def read_letters(kafka: KafkaSettings, codec: Codec, topic: str = "") -> Found:
     """Every letter of one topic, or of all. Raises `Failure` when they cannot be read."""
+    found = _gathered(kafka, codec, topic)
+    if not any(letter.about.parks and letter.end is None for letter in found.letters):
+        return found
+    behind = waiting_behind(kafka)
+    letters = (replace(letter, waiting=behind.get(letter.about.dead_letter_id, 0)) for letter in found.letters)
+    return replace(found, letters=tuple(letters))
+
+
+def open_letters(kafka: KafkaSettings, codec: Codec) -> Counter[str]:
+    """Stage -> letters of its that nobody replayed or discarded. Raises `Failure` when they cannot be read."""
+    return Counter(letter.about.stage for letter in _gathered(kafka, codec, "").letters if letter.end is None)
+
+
+def _gathered(kafka: KafkaSettings, codec: Codec, topic: str) -> Found:
+    """The letters of one topic, or of all, with their ends. What waits behind them is not asked."""
     letters: dict[str, Letter] = {}
     ends: dict[str, DeadLetterEnd] = {}
     strangers = 0
@@ -80,9 +96,6 @@ def read_letters(kafka: KafkaSettings, codec: Codec, topic: str = "") -> Found:
         for letter_id, letter in letters.items()
     ]
     found.sort(key=lambda letter: (letter.about.time, letter.place))
-    if any(letter.about.parks and letter.end is None for letter in found):
-        behind = waiting_behind(kafka)
-        found = [replace(letter, waiting=behind.get(letter.about.dead_letter_id, 0)) for letter in found]
     return Found(tuple(found), strangers)
 
 

@@ -9,10 +9,12 @@ from nightdesk.reading import read_topic
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings
 from schemas.records import AuditRecord
+from schemas.topics import ACT
 from streams.runtime.naming import group_id
 from tests.nightdesk.command_line import CommandLine
+from tests.nightdesk.letters import Buried
 
-STOPPED = {"state": "stopped", "lag": 0, "in_flight": 0}
+STOPPED = {"state": "stopped", "lag": 0, "in_flight": 0, "dead_letters": 0}
 STAGES = ("ingest", "budget", "decide", "act", "later", "sink")
 
 
@@ -77,6 +79,32 @@ def test_a_group_with_a_member_runs(nightdesk: CommandLine, topics: Settings) ->
         consumer.close()
     states = {name: stage["state"] for name, stage in stages.items()}
     assert states == {**dict.fromkeys(STAGES, "stopped"), "budget": "running"}
+
+
+def test_open_dead_letters_of_each_stage(nightdesk: CommandLine, topics: Settings) -> None:
+    with registered_codec(topics) as codec:
+        bury = Buried(topics, codec)
+        letter_id = bury(b"x")
+        for value in (b"y", b"z"):
+            bury(value, topic=ACT, stage="act")
+    expected = {**dict.fromkeys(STAGES, 0), "act": 2}
+
+    def counted() -> dict[str, int]:
+        stages = nightdesk("status", "-o", "json").json()["stages"]
+        return {name: stage["dead_letters"] for name, stage in stages.items()}
+
+    assert counted() == expected | {"ingest": 1}
+    assert nightdesk("dlq", "discard", letter_id, "--reason", "a test").code == 0
+    assert counted() == expected
+    lines = [line.split() for line in nightdesk("status").out.splitlines() if " stopped " in line]
+    assert {line[0]: int(line[-1]) for line in lines} == expected
+
+
+def test_dead_letters_that_cannot_be_read_are_not_none(
+    nightdesk: CommandLine, topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTDESK_SCHEMA_REGISTRY__URL", "http://127.0.0.1:1")
+    assert nightdesk("status", "-o", "json").json()["stages"]["act"]["dead_letters"] is None
 
 
 @pytest.mark.usefixtures("topics")
