@@ -15,6 +15,7 @@ from processors.charter.compiled import CompiledCharter
 from processors.deciding import AskModel, ModelUnavailable, decide
 from processors.ledger.lines import settling
 from processors.model import ModelReply
+from processors.provenance import check_case
 from schemas.records import Case, CaseStatus, Decision, Fallback
 from schemas.topics import ACT, BUDGET, DECIDE
 from streams.charters import Control
@@ -82,6 +83,7 @@ class Decide:
         """One step of a case."""
         case = delivery.record
         compiled = await self._control.charter_soon(case.agent, case.charter_version)
+        check_case(case, compiled)
         flow = decide(case, compiled, self._clock())
         try:
             question = next(flow)
