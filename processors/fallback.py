@@ -21,11 +21,6 @@ class RulesAnswer:
     problems: tuple[str, ...]
 
 
-def decide_by_rules(compiled: CompiledCharter, case: Case) -> AgentDecision | None:
-    """What the first matching fallback rule says, or None."""
-    return answer_by_rules(compiled, case).decision
-
-
 def answer_by_rules(compiled: CompiledCharter, case: Case) -> RulesAnswer:
     """The first rule that matches and gives right parameters. One that fails on this data is passed over and named."""
     if not compiled.fallback:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from processors.charter.compiled import CompiledCharter
 from processors.model import ModelReply
 from processors.scopes import DataInvalid, parse_json
-from schemas.records import Decision
 
 MAX_ANSWER_CHARACTERS = 262_144
 MAX_REASONING_CHARACTERS = 8_000
@@ -59,16 +58,3 @@ def problem_with(compiled: CompiledCharter, decision: AgentDecision) -> str | No
     if action is None:
         return f"action: there is no action {decision.action[:64]!r}; allowed are {', '.join(compiled.actions)}"
     return action.problem_with(decision.parameters)
-
-
-def from_record(decision: Decision) -> AgentDecision:
-    """The typed answer of a recorded decision, for the act stage, which checks again by itself.
-
-    Raises `scopes.DataInvalid` or pydantic's ValidationError for a record that none of ours wrote.
-    """
-    return AgentDecision(
-        action=decision.action,
-        confidence=decision.confidence,
-        parameters=parse_json(decision.parameters, "decision.parameters"),
-        reasoning=decision.reasoning,
-    )

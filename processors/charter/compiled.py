@@ -90,7 +90,6 @@ class CompiledStep:
     policy: Step
     handler: Handler
     render: Render
-    undo_handler: Handler | None
     render_undo: Render | None
 
 
@@ -159,6 +158,5 @@ def _step(step: Step, charter: Charter) -> CompiledStep:
         policy=step,
         handler=charter.handlers[step.do],
         render=compile_template(step.with_),
-        undo_handler=None if undo is None else charter.handlers[undo.do],
         render_undo=None if undo is None or undo.with_ is None else compile_template(undo.with_),
     )
