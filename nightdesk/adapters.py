@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from effects.actions.http import HttpClient
 from effects.actions.kafka import PublishFailed
@@ -60,7 +59,9 @@ class CharterActions:
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
         call = Call(step.step_id, subject, step.request, traceparent)
         result = await perform(self._handlers_of(compiled)[step.handler], call, begun=step.begun)
-        return Performed(**asdict(result))
+        return Performed(
+            result.status, result.result, result.error, result.retryable, result.retry_after_seconds, result.answered
+        )
 
     async def close(self) -> None:
         if self._client is not None:

@@ -33,20 +33,29 @@ def parsed(record: type[Record]) -> dict[str, Any]:
 
 
 @cache
-def nullable(record: type[Record]) -> tuple[tuple[str, str], ...]:
-    """The fields that may be null, each with the name of its other branch.
+def nesting(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
+    """The fields that hold a record or an array of records, each with the name of the record where it may be null.
 
-    Given `(branch, value)` fastavro takes the branch; otherwise it tries the value against each, field by field.
+    Given `(name, value)` fastavro takes that branch of a union; otherwise it tries the value against each, field by
+    field.
     """
-    unions = ((field["name"], field["type"]) for field in parsed(record)["fields"] if isinstance(field["type"], list))
-    return tuple((name, _branch(union)) for name, union in unions)
+    found = ((field["name"], field["type"]) for field in parsed(record)["fields"])
+    return tuple((name, _nullable_record(kind)) for name, kind in found if _holds_records(kind))
 
 
-def _branch(union: list[Any]) -> str:
-    [other] = (branch for branch in union if branch != "null")
-    if isinstance(other, str):
-        return other
-    return str(other["name"] if other["type"] == "record" else other["type"])
+def _holds_records(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(_holds_records(branch) for branch in kind)
+    if isinstance(kind, dict):
+        return kind["type"] == "record" or (kind["type"] == "array" and _holds_records(kind["items"]))
+    return "." in str(kind)  # a name: fastavro defines a record where it is first met
+
+
+def _nullable_record(kind: Any) -> str | None:
+    if not isinstance(kind, list):
+        return None
+    [other] = (branch for branch in kind if branch != "null")
+    return str(other if isinstance(other, str) else other["name"])
 
 
 def text(record: type[Record]) -> str:

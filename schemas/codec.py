@@ -7,9 +7,7 @@ nothing).
 
 import struct
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from io import BytesIO
-from types import NoneType
 from typing import Any, TypeVar
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
@@ -24,7 +22,6 @@ HEADER = struct.Struct(">bI")
 MAGIC = 0
 # More unknown ids than this are not kept: an attacker's random ids must not fill the memory.
 UNKNOWN_IDS_AT_MOST = 1000
-PLAIN = frozenset({str, int, float, bool, bytes, datetime, NoneType})
 
 
 class Undecodable(ValueError):
@@ -105,18 +102,15 @@ class Codec:
 
 
 def _datum(record: Record) -> dict[str, Any]:
-    # Not model_dump(): this is on the path of every record.
-    datum = {name: value if type(value) in PLAIN else _nested(value) for name, value in record.__dict__.items()}
-    for name, branch in avro.nullable(type(record)):
-        if datum[name] is not None:
-            datum[name] = (branch, datum[name])
+    # Not model_dump(): this is on the path of every record, and most of its fields are written as they are.
+    datum = record.__dict__.copy()
+    for name, branch in avro.nesting(type(record)):
+        value = datum[name]
+        if type(value) is tuple:
+            datum[name] = [_datum(item) for item in value]
+        elif value is not None:
+            datum[name] = _datum(value) if branch is None else (branch, _datum(value))
     return datum
-
-
-def _nested(value: Any) -> Any:
-    if type(value) is tuple:
-        return [item if type(item) in PLAIN else _nested(item) for item in value]
-    return _datum(value)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -4,6 +4,8 @@ What is remembered of a subject lies in its partition. Somebody who puts a copy 
 that knows nothing of it, and have it done once more.
 """
 
+from functools import lru_cache
+
 from aiokafka.partitioner import murmur2
 
 from schemas.records import Record
@@ -18,7 +20,13 @@ def check_home(topic: Topic, record: Record, partition: int, partitions: int) ->
     """Raise `Misplaced`. Producers of events may spread them as they like; all other topics are ours."""
     if topic is INGEST:
         return
-    key = str(getattr(record, topic.key)).encode()
-    home = (murmur2(key) & 0x7FFFFFFF) % partitions
+    home = _hash(str(getattr(record, topic.key))) % partitions
     if partition != home:
         raise Misplaced(f"it lies in partition {partition} of {topic.name}, and its key belongs to {home}")
+
+
+# In Python it takes as long as a tenth of what a record costs, and a case passes five times.
+@lru_cache(maxsize=100_000)
+def _hash(key: str) -> int:
+    hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
+    return hashed

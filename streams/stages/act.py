@@ -13,7 +13,7 @@ from processors import gate, playbook
 from processors.charter.compiled import CompiledCharter
 from processors.ledger.lines import asking, ended
 from processors.playbook import Ending, Progress
-from processors.provenance import Forged, check_origin, payload_sha256
+from processors.provenance import Forged, check_origin
 from processors.replies import AgentDecision
 from processors.verification import verify
 from schemas import ids
@@ -108,7 +108,7 @@ class Act:
     async def _take_up(self, errand: Errand) -> None:
         check_origin(errand.decision, errand.compiled)
         self._progress.check_step_before(errand)
-        payload, done = payload_sha256(errand.decision), errand.kept.payload_sha256
+        payload, done = errand.payload_sha256, errand.kept.payload_sha256
         held = self._approvals.payload_held(errand.decision, errand.changes)
         if (done or held) and payload not in (done, held):
             raise Forged(f"decision {errand.decision.decision_id} is known with another payload")

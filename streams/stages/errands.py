@@ -64,6 +64,8 @@ class Kept(BaseModel):
 
     def without_intent(self, step: RunStep) -> Self:
         """The call was not made, or did not happen: its intent is no open question."""
+        if step.step_id not in self.intents:
+            return self
         intents = tuple(intent for intent in self.intents if intent != step.step_id)
         return self.model_copy(update={"intents": intents})
 
@@ -120,8 +122,10 @@ class Errand:
     changes: Changes
     kept: Kept
     saved: Kept = field(init=False)
+    payload_sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.payload_sha256 = payload_sha256(self.decision)
         self.saved = self.kept
 
 
@@ -169,7 +173,7 @@ class ProgressTable:
         """Make what is known part of what the record comes to, or of other changes."""
         now = self._clock()
         expires_at = max(now, until or now).timestamp() + KEPT_S
-        kept = errand.kept.model_copy(update={"payload_sha256": payload_sha256(errand.decision)})
+        kept = errand.kept.model_copy(update={"payload_sha256": errand.payload_sha256})
         value = kept.model_dump_json().encode()
         (changes or errand.changes).put(self._table, errand.decision.decision_id, value, expires_at)
 
