@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from processors.charter.allowances import Anomalies
 from processors.charter.compiled import CompiledCharter
-from processors.charter.model import Anomalies
 from processors.ledger import Fact
 from schemas.records import Decision
 

@@ -1,6 +1,6 @@
 """The parts of a charter that say what an action does outside: playbooks' steps and the handlers they call.
 
-`model.py` puts them into the charter; `processors/playbook.py` and `effects/actions` read them.
+`model.py` puts them into the charter; `processors/playbook/` and `effects/actions` read them.
 """
 
 import re

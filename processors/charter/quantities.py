@@ -1,6 +1,7 @@
-"""Durations and rates as authors write them (`24h`, `5/1h`), parsed to types.
+"""Durations and rates as authors write them (`24h`, `5/1h`), parsed to types, and probabilities.
 
-`model.py` and `playbooks.py` use them as field types; `gate.py` reads the duration that a model asks to wait.
+`model.py`, `allowances.py` and `playbooks.py` use them as field types; `gate.py` reads the duration that a model asks
+to wait.
 """
 
 import re
@@ -28,6 +29,7 @@ def _to_seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 DurationSeconds = Annotated[
     int,
     BeforeValidator(_to_seconds),

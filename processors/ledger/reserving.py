@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from processors import prices, prompts
+from processors.charter.allowances import Budget
 from processors.charter.compiled import CompiledCharter
-from processors.charter.model import Budget, Charter
+from processors.charter.model import Charter
 from processors.charter.quantities import Rate
 from processors.ledger.account import Account, Balance
 from processors.ledger.facts import WHOLE, action_task, day_of, event_task

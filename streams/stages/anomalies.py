@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from processors.anomalies import Watch
-from processors.charter.model import Anomalies
+from processors.charter.allowances import Anomalies
 from processors.ledger import Fact
 from schemas.records import BudgetEntry, ControlCommand
 from schemas.topics import CONTROL

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from processors.anomalies import Watch, is_doubtful
-from processors.charter.model import Anomalies
+from processors.charter.allowances import Anomalies
 from processors.ledger import Fact
 from tests.processors.examples import case, compiled
 from tests.streams.stages.world import decision
