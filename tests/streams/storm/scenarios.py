@@ -1,7 +1,7 @@
 """For each protection the moment in which it counts, made certain: nothing here is left to luck.
 
-Called by `tests/streams/test_protections.py`. A scenario gives back what it found wrong: nothing with the whole layer,
-something without the protection. All topics have one partition, so that the order of things is known.
+Called by `tests/protections/test_protections.py`. A scenario gives back what it found wrong: nothing with the whole
+layer, something without the protection. All topics have one partition, so that the order of things is known.
 """
 
 import signal

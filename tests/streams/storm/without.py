@@ -1,6 +1,6 @@
 """The protections of the layer, each with the small patch that takes it away.
 
-Called by the worker before the faults. `tests/streams/test_protections.py` holds that with any one of them gone its
+Called by the worker before the faults. `tests/protections/test_protections.py` holds that with any one of them gone its
 scenario finds fault: a protection that can be removed unnoticed is none.
 """
 
