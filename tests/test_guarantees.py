@@ -9,12 +9,16 @@ import pytest
 from tests.chaos.catalog import SCENARIOS
 
 ROOT = Path(__file__).parent.parent
-GUIDE = (ROOT / "docs" / "guarantees.md").read_text()
-PROMISES = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in GUIDE.splitlines()
-    if line.startswith("|") and not line.startswith(("|---", "| promise"))
-]
+PROMISED, _, SEEN = (ROOT / "docs" / "guarantees.md").read_text().partition("## Seen in the long form")
+
+
+def _rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if not line.startswith("|---")]
+    return [row for row in rows if row[0] not in ("promise", "scenario")]
+
+
+PROMISES = _rows(PROMISED)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0][:60])
@@ -30,6 +34,12 @@ def test_what_holds_a_promise_is_there(promise: list[str]) -> None:
 def test_every_scenario_holds_a_promise() -> None:
     held = {name for _, _, held_by in PROMISES for name in re.findall(r"`([^`]+)`", held_by)}
     assert SCENARIOS.keys() <= held
+
+
+def test_what_was_seen_is_of_a_scenario() -> None:
+    named = [row[0].strip("`") for row in _rows(SEEN)]
+    assert named
+    assert set(named) <= SCENARIOS.keys()
 
 
 def _functions(path: Path) -> set[str]:
