@@ -36,6 +36,16 @@ class BatchConsumer(aiokafka.Consumer):
             else:
                 yield tp, _together(tp, messages)
 
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """On the thread that fetches. Faust's own seeks on ours and forgets what was fetched of the partition, also
+        while the other thread hands it out: a KeyError there, and the worker ends.
+        """
+
+        async def seek() -> None:
+            self._thread.seek(partition, offset)
+
+        await self._thread.call_thread(seek)
+
 
 class BatchTransport(aiokafka.Transport):
     """Faust's aiokafka transport with that consumer."""

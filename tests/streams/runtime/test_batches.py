@@ -1,0 +1,41 @@
+"""The consumer that hands on many records at a time: who may touch what was fetched, and in which order it comes."""
+
+import threading
+
+from faust.types import TP
+from mode.threads import QueueServiceThread
+
+from streams.runtime.batches import RECORDS_AT_ONCE, BatchConsumer, in_turns
+
+FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
+
+
+class Fetching(QueueServiceThread):
+    """The thread of a consumer: says on which thread it was asked to seek."""
+
+    abstract = False
+
+    def __post_init__(self) -> None:
+        self.sought: list[tuple[TP, int, bool]] = []
+
+    def seek(self, partition: TP, offset: int) -> None:
+        self.sought.append((partition, offset, threading.current_thread() is threading.main_thread()))
+
+
+async def test_a_seek_is_made_by_the_thread_that_fetches() -> None:
+    thread = Fetching()
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer._thread = thread  # type: ignore[assignment]  # of it only the queue of calls is asked
+    await thread.start()
+    try:
+        await consumer._seek(FIRST, 5)
+    finally:
+        await thread.stop()
+    assert thread.sought == [(FIRST, 5, False)]
+
+
+def test_partitions_take_turns_and_keep_their_order() -> None:
+    long, short = list(range(2 * RECORDS_AT_ONCE + 1)), [0, 1]
+    turns = [(tp, list(records)) for tp, records in in_turns({FIRST: long, SECOND: short})]
+    assert [tp for tp, _ in turns] == [FIRST, SECOND, FIRST, FIRST]
+    assert [record for tp, records in turns if tp == FIRST for record in records] == long
