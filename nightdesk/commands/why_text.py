@@ -112,7 +112,7 @@ def _decision(decision: DecisionStory) -> Iterator[str]:
 
 
 def _outcome(outcome: OutcomeStory) -> str:
-    attempts = "" if outcome.attempts == 1 else f" after {outcome.attempts} attempts"
+    attempts = f" after {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     if outcome.from_cache:
         attempts = ", from cache"
     said = outcome.error if outcome.error else "" if outcome.result is None else _data(outcome.result)
