@@ -15,7 +15,7 @@ def stage_parts(stack: LocalStack) -> list[Part]:
     """
     later_stages = range(len(STAGES) - 1, -1, -1)
     workers = [
-        _part(stack, stage.name, "worker", stage.name, niceness=2 * later)
+        _part(stack, stage.name, "worker", stage.name, niceness=4 * later)
         for stage, later in zip(STAGES, later_stages, strict=True)
     ]
     return [*workers, _part(stack, "sink", "sink")]
