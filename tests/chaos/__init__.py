@@ -11,6 +11,7 @@ checker looks from outside at what is left.
     sender.py     sends events as any team would
     outside.py    the model server and the action server, which count
     events.py     what is sent, and what must come of it
+    poisons.py    records that can only end as dead letters
     facts.py      what is there at the end, as plain values; gather.py reads it from topics, tables and servers
     checker.py    what must hold of the facts; money.py the part about the budget
     run.py        plays scenarios and says what was found
