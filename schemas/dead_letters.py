@@ -91,7 +91,8 @@ def buried(letter: DeadLetter, record: Record | None) -> AuditRecord:
 def ended(letter: DeadLetter, record: Record | None, end: DeadLetterEnd) -> AuditRecord:
     """The audit's line about what a person made of it. What was replayed runs again."""
     return AuditRecord(
-        record_id=ids.record_id(end.verdict, letter.dead_letter_id),
+        # A letter can be replayed again, and that is another line.
+        record_id=ids.record_id(end.verdict, letter.dead_letter_id, end.time.isoformat()),
         kind=end.verdict,
         time=end.time,
         status="running" if end.verdict == "replayed" else "failed",

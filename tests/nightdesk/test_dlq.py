@@ -148,8 +148,7 @@ def test_replay_sends_the_record_as_it_came_and_remembers_it(
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [other]
     [replayed] = nightdesk("dlq", "list", "--state", "replayed", "-o", "json").json()
     assert (replayed["dead_letter_id"], replayed["end"]["reason"]) == (letter_id, "fixed")
-    lines = [codec.decode(AuditRecord, message.value()) for message in everything(bury.settings, "audit")]
-    [line] = [line for line in lines if line.kind == "replayed"]
+    [line] = replays(bury, codec)
     assert (line.subject, line.status) == ("k", "running")
     assert line.reason.endswith(": fixed")
 
@@ -165,13 +164,20 @@ def test_a_dry_run_changes_nothing(nightdesk: CommandLine, bury: Buried) -> None
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [letter_id]
 
 
-def test_a_letter_is_replayed_once_unless_somebody_insists(nightdesk: CommandLine, bury: Buried) -> None:
+def replays(bury: Buried, codec: Codec) -> list[AuditRecord]:
+    """What the audit says was replayed."""
+    lines = [codec.decode(AuditRecord, message.value()) for message in everything(bury.settings, "audit")]
+    return [line for line in lines if line.kind == "replayed"]
+
+
+def test_a_letter_is_replayed_once_unless_somebody_insists(nightdesk: CommandLine, bury: Buried, codec: Codec) -> None:
     letter_id = bury(b"x")
     assert nightdesk("dlq", "replay", letter_id).code == 0
     refused = nightdesk("dlq", "replay", letter_id)
     assert (refused.code, "--again" in refused.err) == (3, True)
     assert nightdesk("dlq", "replay", letter_id, "--again").code == 0
     assert len(everything(bury.settings, "ingest")) == 2
+    assert len({line.record_id for line in replays(bury, codec)}) == 2
 
 
 def test_what_is_discarded_is_not_sent_and_can_still_be_read(nightdesk: CommandLine, bury: Buried) -> None:
