@@ -171,7 +171,7 @@ class Act:
             subject=decision.subject,
             due_at=now + timedelta(seconds=wait.after_s),
             topic=ACT.name,
-            record=decision,
+            record=errand.read,
             reason=f"again: {wait}",
             case_id=decision.case.case_id,
         )

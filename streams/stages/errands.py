@@ -112,7 +112,7 @@ class Kept(BaseModel):
 @dataclass(slots=True)
 class Errand:
     """One decision on its way. `place` is where in the log it came from this time; `kept` grows as it goes on, and
-    `saved` is what of it was durable last.
+    `saved` is what of it was durable last. `read` is the decision as it came: what waits comes again as that.
     """
 
     decision: Decision
@@ -123,8 +123,10 @@ class Errand:
     kept: Kept
     saved: Kept = field(init=False)
     payload_sha256: str = field(init=False)
+    read: Decision = field(init=False)
 
     def __post_init__(self) -> None:
+        self.read = self.decision
         self.payload_sha256 = payload_sha256(self.decision)
         self.saved = self.kept
 

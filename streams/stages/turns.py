@@ -94,6 +94,6 @@ def _permit(turn: Turn, errand: Errand, number: int, now: datetime) -> Permit:
         per_seconds=turn.rate.per_seconds,
         purpose=turn.purpose,
         number=number,
-        decision=errand.decision,
+        decision=errand.read,
         time=now,
     )

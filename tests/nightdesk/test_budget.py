@@ -152,7 +152,7 @@ def test_what_is_spent_held_and_left(nightdesk: CommandLine, topics: Settings, t
         {**day, "task": "event:ticket.created", **whole, "left_microusd": None, "per_day_microusd": None},
     ]  # fmt: skip
     text = nightdesk("budget", "show").out.splitlines()
-    assert text[1].split() == ["desk", "all", "$0.0042", "$0.009", "$0.009", "$24.9778", "$25.00", "120"]
+    assert text[1].split() == ["all", "$0.0042", "$0.009", "$0.009", "$24.9778", "$25.00", "120"]
 
 
 def test_what_cannot_be_shown(nightdesk: CommandLine, topics: Settings) -> None:

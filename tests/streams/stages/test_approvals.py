@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from processors.provenance import payload_sha256
-from schemas.records import ApprovalReply, Reminder
+from schemas.records import ApprovalReply, Decision, Reminder
 from schemas.topics import ACT, APPROVALS, LATER
 from streams.stages.act import Act
 from streams.stages.approvals import EXPIRES_AFTER, EXPIRY
 from tests.processors.examples import NOW, case, compiled
 from tests.streams.stages.bench import CODEC, Bench, Clock, audited, in_force, said, words
-from tests.streams.stages.world import World, decision
+from tests.streams.stages.world import AWAY, World, decision
 
 CHARTER = compiled()
 REFUND = decision(case(CHARTER), "refund", amount=50.0)
@@ -60,6 +60,17 @@ async def test_approved_it_is_done_once() -> None:
     again = await bench.take(APPROVALS, _reply(), 3)
     assert words(again) == words(first)
     assert world.handlers == ["pay"]
+
+
+async def test_approved_it_waits_for_its_system_as_the_decision_that_was_made() -> None:
+    asks = REFUND.model_copy(update={"disposition": "needs_approval"})
+    bench = _bench(World(pay=[AWAY]))
+    await bench.take(ACT, asks)
+    [reminder] = said(await bench.take(APPROVALS, _reply(), 3), LATER, Reminder)
+    again = CODEC.decode(Decision, reminder.value)
+    assert again == asks
+    [acted] = audited(await bench.take(ACT, again, 4))
+    assert (acted.status, acted.disposition) == ("completed", "execute")
 
 
 async def test_a_person_may_change_the_parameters() -> None:
