@@ -10,13 +10,13 @@ from streams.catalog import STAGES
 def stage_parts(stack: LocalStack) -> list[Part]:
     """One process per stage and one for the sink, each with its metrics and health on a free port.
 
-    They share few cores, so the nearer a stage is to the end, the sooner its turn comes: what was begun is finished
+    They share few cores, so the nearer a stage is to `act`, the sooner its turn comes: what was begun is finished
     first, and a burst waits in `ingest` and not half done in front of `act`.
     """
-    later_stages = range(len(STAGES) - 1, -1, -1)
+    names = [stage.name for stage in STAGES]
     workers = [
-        _part(stack, stage.name, "worker", stage.name, niceness=4 * later)
-        for stage, later in zip(STAGES, later_stages, strict=True)
+        _part(stack, name, "worker", name, niceness=5 * max(0, names.index("act") - place))
+        for place, name in enumerate(names)
     ]
     return [*workers, _part(stack, "sink", "sink")]
 

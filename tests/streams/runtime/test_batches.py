@@ -2,10 +2,13 @@
 
 import threading
 
+from aiokafka import AIOKafkaConsumer
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
-from streams.runtime.batches import RECORDS_AT_ONCE, BatchConsumer, in_turns
+from streams.runtime import faust_app
+from streams.runtime.batches import FETCH_WAIT_MS, RECORDS_AT_ONCE, BatchConsumer, in_turns
+from streams.runtime.policy import WorkerPolicy
 
 FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
 
@@ -39,3 +42,15 @@ def test_partitions_take_turns_and_keep_their_order() -> None:
     turns = [(tp, list(records)) for tp, records in in_turns({FIRST: long, SECOND: short})]
     assert [tp for tp, _ in turns] == [FIRST, SECOND, FIRST, FIRST]
     assert [record for tp, records in turns if tp == FIRST for record in records] == long
+
+
+async def test_a_request_does_not_wait_at_the_broker_for_longer_than_we_say() -> None:
+    """The name that is set is aiokafka's own: should it get another, this fails."""
+    app = faust_app.build("patience", WorkerPolicy({"bootstrap.servers": "127.0.0.1:1"}, "t.", 1, "w0"))
+    thread = app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way to its consumer
+    as_it_comes, ours = AIOKafkaConsumer(), thread._create_worker_consumer(app.transport)
+    waits_ms = [vars(consumer)["_fetch_max_wait_ms"] for consumer in (as_it_comes, ours)]
+    thread.thread_loop.close()
+    await as_it_comes.stop()
+    await ours.stop()
+    assert waits_ms[0] > waits_ms[1] == FETCH_WAIT_MS
