@@ -16,7 +16,7 @@ from processors.charter import Charter
 from processors.charter.parsing import charter_to_json
 from schemas.records import ControlCommand
 from schemas.topics import AUDIT, CONTROL
-from streams.charters import Control
+from streams.charters import Control, take
 from streams.stages.audit import ordered
 
 
@@ -55,6 +55,5 @@ def read_control(settings: Settings) -> Control:
     control = Control()
     with registered_codec(settings) as codec:
         for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
-            if message.value() is not None:
-                control.obey(codec.decode(ControlCommand, message.value()))
+            take(control, codec, message.value())
     return control

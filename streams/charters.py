@@ -15,9 +15,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processors.charter.compiled import CompiledCharter, compile_charter
 from processors.charter.parsing import charter_from_json
-from schemas.codec import Codec, RegistryUnavailable, Undecodable
+from schemas.codec import Codec, RegistryUnavailable
 from schemas.records import ControlCommand
 from schemas.topics import CONTROL
+from streams.runtime.fail_stop import ExitCode, fail_stop
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,11 @@ class Control:
         orders = (self._orders.get("*"), self._orders.get(agent))
         return max((order.time.timestamp() for order in orders if order and order.kind == "resume"), default=0.0)
 
+    def agents(self) -> frozenset[str]:
+        """Every agent that a charter or an order names; `*` where an order was to all."""
+        orders = (order.agent for order in self._orders.values())
+        return frozenset({*self._promoted, *(agent for agent, _ in self._compiled), *orders})
+
     def orders(self) -> tuple[ControlCommand, ...]:
         """The last order for each agent that ever had one."""
         return tuple(self._orders.values())
@@ -107,8 +113,23 @@ class Control:
         return next((order for order in orders if order and order.kind in ("pause", "stop_all")), None)
 
 
+def take(control: Control, codec: Codec, value: bytes | None) -> None:
+    """Obey an order as it lies in the log. Raises `RegistryUnavailable`: nobody knows what it says, perhaps to stop.
+
+    An order that nobody can read must not stop those that can be read, so it is passed over; its writer checked it.
+    """
+    if value is None:
+        return
+    try:
+        control.obey(codec.decode(ControlCommand, value))
+    except RegistryUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a charter that somebody invents may break its compiler in any way
+        log.error("an order on %s is passed over: %r", CONTROL.name, error)
+
+
 class ControlFollower:
-    """Reads `control` from its beginning and goes on for as long as the process lives."""
+    """Reads `control` from its beginning and goes on for as long as the process lives, which is not without it."""
 
     def __init__(self, client_config: Mapping[str, Any], topic_prefix: str, codec: Codec, control: Control) -> None:
         self._topic = topic_prefix + CONTROL.name
@@ -134,6 +155,12 @@ class ControlFollower:
             raise TimeoutError(f"{self._topic} could not be read within {START_TIMEOUT_S:.0f} s: {self._failed or ''}")
 
     def _follow(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001 - who cannot hear an order to stop must not act
+            fail_stop(ExitCode.UNAVAILABLE, f"{self._topic} can no longer be followed: {error!r}")
+
+    def _read(self) -> None:
         partitions = self._partitions()
         self._consumer.assign([TopicPartition(self._topic, number, 0) for number in partitions])
         unread = set(partitions)
@@ -150,7 +177,7 @@ class ControlFollower:
                 self._failed = error.str()
                 log.warning("control topic: %s", error.str())
             else:
-                self._take(message.value())
+                take(self._control, self._codec, message.value())
 
     def _partitions(self) -> list[int]:
         while True:
@@ -162,12 +189,3 @@ class ControlFollower:
             except KafkaException as error:
                 self._failed = str(error)
             threading.Event().wait(0.5)
-
-    def _take(self, value: bytes | None) -> None:
-        if value is None:
-            return
-        try:
-            self._control.obey(self._codec.decode(ControlCommand, value))
-        except (Undecodable, RegistryUnavailable, ValueError) as error:
-            # An order that nobody can read must not stop those that can be read; the writer validated it.
-            log.error("an order on %s is passed over: %s", self._topic, error)

@@ -13,6 +13,7 @@ import typer
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its types forget what it exports
 
+from nightdesk.commands import why_text
 from nightdesk.control import read_control
 from nightdesk.dead_letters.reading import open_letters
 from nightdesk.exits import ExitCode, Failure
@@ -20,6 +21,7 @@ from nightdesk.output import Output, OutputOption, print_rows
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import KafkaSettings, Settings, load_settings
 from schemas.topics import AUDIT
+from sinks.story import Halt
 from streams.catalog import STAGES
 from streams.runtime.naming import group_id
 
@@ -210,5 +212,9 @@ def _print(
     if halted is None:
         print("who is paused cannot be read: see `nightdesk doctor`\n")
     for order in halted or ():
-        print(f"{order.agent} acts on nothing: {order.kind} by {order.issued_by} at {order.time} ({order.reason})\n")
+        print(why_text.halted(_as_told(order)) + "\n")
     print_rows([{"stage": name, **stage} for name, stage in stages.items()], output)
+
+
+def _as_told(order: Order) -> Halt:
+    return Halt(agent=order.agent, order=order.kind, issued_by=order.issued_by, reason=order.reason, since=order.time)

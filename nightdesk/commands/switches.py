@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
 
-from nightdesk.control import give_orders, record_order
+from nightdesk.control import give_orders, read_control, record_order
+from nightdesk.exits import ExitCode, Failure
 from nightdesk.settings import load_settings
 from schemas.records import ControlCommand
 
@@ -38,9 +40,19 @@ def stop_all(reason: Reason = "") -> None:
 
 
 def _order(kind: Literal["pause", "resume", "stop_all"], agent: str, reason: str) -> None:
+    settings = load_settings()
+    if agent != EVERY_AGENT:
+        _check_known(agent, read_control(settings).agents() - {EVERY_AGENT})
     order = ControlCommand(
         key=agent, kind=kind, agent=agent, reason=reason, issued_by=getpass.getuser(), time=datetime.now(UTC)
     )
-    give_orders(load_settings(), [order])
-    record_order(load_settings(), order)
+    give_orders(settings, [order])
+    record_order(settings, order)
     sys.stdout.write(f"{kind}: {'every agent' if agent == EVERY_AGENT else agent}\n")
+
+
+def _check_known(agent: str, known: Set[str]) -> None:
+    """Whoever misspells the agent that must stop has to hear it: the right one would go on."""
+    if agent not in known:
+        remedy = f"Known are {', '.join(sorted(known))}" if known else "Apply a charter: nightdesk charter apply"
+        raise Failure(f"there is no agent {agent}, so no order was given", remedy, ExitCode.NOT_FOUND)

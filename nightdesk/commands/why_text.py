@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sinks.story import CaseStory, DecisionStory, EventStory, Line, OutcomeStory, Story
+from sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story
 
 LONGEST_TEXT = 2000
 
@@ -19,6 +19,13 @@ LONGEST_TEXT = 2000
 def tell(story: Story) -> str:
     """The story, in order."""
     return "\n".join(_lines(story))
+
+
+def halted(halt: Halt) -> str:
+    """Who acts on nothing, since when, and by whose order."""
+    who = "every agent" if halt.agent == "*" else clean(halt.agent)
+    ordered = f"{halt.order} by {clean(halt.issued_by)}{_because(halt.reason)}"
+    return f"{who} acts on nothing since {_time(halt.since)}: {ordered}"
 
 
 def money(microusd: int) -> str:
@@ -41,10 +48,8 @@ def _lines(story: Story) -> Iterator[str]:
         if case.case_id not in told:
             yield from _case(case)
     for halt in story.halts if story.cases else ():
-        who = "every agent" if halt.agent == "*" else halt.agent
-        ordered = f"{halt.order} by {clean(halt.issued_by)}{_because(halt.reason)}"
         yield ""
-        yield f"{clean(who)} acts on nothing since {_time(halt.since)}: {ordered}"
+        yield halted(halt)
     if story.other_subjects:
         yield ""
         yield f"also found under: {clean(', '.join(story.other_subjects))}"

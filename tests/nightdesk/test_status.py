@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from nightdesk.reading import read_topic
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings
-from schemas.records import AuditRecord
 from schemas.topics import ACT
 from streams.runtime.naming import group_id
 from tests.nightdesk.command_line import CommandLine
@@ -31,26 +29,6 @@ def test_the_json_contract(nightdesk: CommandLine, topics: Settings) -> None:
     assert document["schema_registry"]["url"] == topics.schema_registry.url
     assert document["clickhouse"]["url"].startswith("http://127.0.0.1:")
     assert document["stages"] == dict.fromkeys(STAGES, STOPPED)
-
-
-def test_who_is_paused_by_whom_and_why(nightdesk: CommandLine, topics: Settings) -> None:
-    assert nightdesk("status", "-o", "json").json()["halted"] == []
-    assert nightdesk("pause", "desk", "--reason", "stocktaking").code == 0
-    assert nightdesk("stop-all").code == 0
-    assert nightdesk("resume", "*").code == 0
-    [order] = nightdesk("status", "-o", "json").json()["halted"]
-    assert (order["agent"], order["kind"], order["reason"]) == ("desk", "pause", "stocktaking")
-    assert "desk acts on nothing: pause by " in nightdesk("status").out
-    nightdesk("resume", "desk")
-    assert nightdesk("status", "-o", "json").json()["halted"] == []
-
-
-def test_each_order_is_in_the_audit(nightdesk: CommandLine, topics: Settings) -> None:
-    nightdesk("pause", "desk", "--reason", "stocktaking")
-    with registered_codec(topics) as codec:
-        values = [message.value() for message in read_topic(topics.kafka, f"{topics.kafka.topic_prefix}audit")]
-        [record] = [codec.decode(AuditRecord, value) for value in values]
-    assert (record.kind, record.agent, record.case_id, record.reason) == ("control", "desk", None, "stocktaking")
 
 
 def test_lag_is_what_is_not_committed(nightdesk: CommandLine, topics: Settings) -> None:

@@ -1,15 +1,26 @@
 """What the orders so far come to."""
 
 import asyncio
+import subprocess
+import sys
 import threading
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from confluent_kafka import Producer
 
+from nightdesk.commands.topics import apply_topics
+from nightdesk.settings import Settings
+from schemas.codec import Codec, RegistryUnavailable
 from schemas.records import ControlCommand
 from streams import charters
-from streams.charters import CharterMissing, Control
+from streams.charters import CharterMissing, Control, take
+from streams.runtime.fail_stop import ExitCode
 from tests.processors.examples import compiled
-from tests.streams.stages.bench import in_force, order
+from tests.streams.stages.bench import CODEC, in_force, order
+
+ROOT = Path(__file__).parents[2]
 
 CHARTER = compiled()
 CHANGED = compiled(("confidence: 0.75", "confidence: 0.85"))
@@ -100,6 +111,65 @@ def test_a_charter_that_never_came_is_waited_for_once(monkeypatch: pytest.Monkey
         control.charter("desk", CHARTER.version)
     control.obey(_applied())
     assert control.charter("desk", CHARTER.version).version == CHARTER.version
+
+
+UNREADABLE = {
+    "no record": b"stop!",
+    "an unknown schema": b"\0\0\0\0\x63" + b"x" * 9,
+    "no charter": CODEC.encode(_applied().model_copy(update={"charter": "[]"})),
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_order_that_nobody_can_read_is_passed_over(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    control = Control()
+    take(control, CODEC, value)
+    assert "an order on control is passed over" in caplog.text
+    take(control, CODEC, CODEC.encode(order("pause", "desk", "desk")))
+    assert control.halted("desk") is not None
+
+
+def test_a_charter_that_breaks_its_compiler_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charters, "compile_charter", [].pop)
+    control = Control()
+    take(control, CODEC, CODEC.encode(_applied()))
+    assert control.agents() == frozenset()
+
+
+def test_while_the_registry_is_away_nobody_knows_what_an_order_says() -> None:
+    def away(schema_id: int) -> NoReturn:
+        raise RegistryUnavailable("away")
+
+    with pytest.raises(RegistryUnavailable):
+        take(Control(), Codec({}, away), CODEC.encode(order("pause", "desk", "desk")))
+
+
+FOLLOWING = """
+import sys, time
+from streams.charters import Control, ControlFollower
+from schemas.codec import Codec, RegistryUnavailable
+
+def away(schema_id):
+    raise RegistryUnavailable("the registry is away")
+
+ControlFollower({"bootstrap.servers": sys.argv[1]}, sys.argv[2], Codec({}, away), Control()).start()
+print("went on", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_cannot_hear_orders_ends(stack_settings: Settings) -> None:
+    kafka = stack_settings.kafka
+    apply_topics(kafka)
+    producer = Producer(kafka.client_config())
+    producer.produce(f"{kafka.topic_prefix}control", CODEC.encode(order("pause", "desk", "desk")), "desk")
+    assert producer.flush(30) == 0
+    ended = subprocess.run(
+        [sys.executable, "-c", FOLLOWING, kafka.bootstrap_servers, kafka.topic_prefix],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (ExitCode.UNAVAILABLE, "")
+    assert "control can no longer be followed" in ended.stderr
 
 
 async def test_while_one_record_waits_for_a_charter_the_others_go_on() -> None:
