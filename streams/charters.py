@@ -6,6 +6,7 @@ version is compiled once. A running case keeps the version that it began with, s
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processors.charter.compiled import CompiledCharter, compile_charter
 from processors.charter.parsing import charter_from_json
-from schemas.codec import Codec, RegistryUnavailable
+from schemas.codec import Codec
 from schemas.records import ControlCommand
 from schemas.topics import CONTROL
 from streams.runtime.fail_stop import ExitCode, fail_stop
@@ -27,6 +28,8 @@ WAIT_S = 5.0
 START_TIMEOUT_S = 30.0
 # Names that somebody invents must not fill the memory.
 GIVEN_UP_AT_MOST = 1000
+# What bytes that are no order come to, or a charter that its checks let through and its compiler does not.
+UNREADABLE = (ValueError, TypeError, LookupError, RecursionError)
 
 
 class CharterMissing(LookupError):
@@ -122,9 +125,7 @@ def take(control: Control, codec: Codec, value: bytes | None) -> None:
         return
     try:
         control.obey(codec.decode(ControlCommand, value))
-    except RegistryUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - a charter that somebody invents may break its compiler in any way
+    except UNREADABLE as error:
         log.error("an order on %s is passed over: %r", CONTROL.name, error)
 
 
@@ -157,8 +158,8 @@ class ControlFollower:
     def _follow(self) -> None:
         try:
             self._read()
-        except Exception as error:  # noqa: BLE001 - who cannot hear an order to stop must not act
-            fail_stop(ExitCode.UNAVAILABLE, f"{self._topic} can no longer be followed: {error!r}")
+        finally:  # it never returns, and who cannot hear an order to stop must not act
+            fail_stop(ExitCode.UNAVAILABLE, f"{self._topic} can no longer be followed: {sys.exception()!r}")
 
     def _read(self) -> None:
         partitions = self._partitions()
