@@ -1,6 +1,6 @@
 """An audit record that cannot be read: its bytes go to `<topic>.dlq`, and a row in the audit says so.
 
-Called by `sinks.audit.sink`. The same headers as the stages write (Kafka Connect's, and `nightdesk.dead_letter`), so
+Called by `sinks.audit.landing`. The same headers as the stages write (Kafka Connect's, and `nightdesk.dead_letter`), so
 that one tool reads and sends again what either has parked.
 """
 

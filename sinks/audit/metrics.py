@@ -1,6 +1,6 @@
 """What the sink counts, and whether it is well: `/metrics`, `/healthz` and `/readyz` on one port.
 
-Used by `sinks.audit.sink`. Its own collectors, not the process's: nothing is counted by importing this.
+Used by `sinks.audit.sink` and `.landing`. Its own collectors, not the process's: nothing is counted by importing this.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.rows = Counter("nightdesk_sink_rows_total", "Rows landed in ClickHouse", registry=registry)
-        self.failures = Counter("nightdesk_sink_failures_total", "Shares that did not land", registry=registry)
+        self.failures = Counter("nightdesk_sink_failures_total", "Attempts to land that failed", registry=registry)
         self.dead_letters = Counter("nightdesk_sink_dead_letters_total", "Unreadable records", registry=registry)
         self.insert_seconds = Histogram("nightdesk_sink_insert_seconds", "Time of one insert", registry=registry)
         self._last_landed = Gauge("nightdesk_sink_last_landed_timestamp_seconds", "Of the last rows", registry=registry)
         self._last_beat = time.monotonic()
 
     def landed(self, rows: int) -> None:
-        """A share of a batch is in ClickHouse."""
+        """Rows are in ClickHouse."""
         self.rows.inc(rows)
         self._last_landed.set_to_current_time()
 

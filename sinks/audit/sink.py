@@ -1,8 +1,9 @@
 """The loop that carries the audit topic into ClickHouse. Called by `nightdesk sink` through `run`.
 
-A batch is landed partition by partition and its offsets are committed after ClickHouse's OK. Whatever cannot be landed
-now (ClickHouse or the registry is away) is rewound and consumed again after a pause: nothing is dropped, nothing is
-committed, and the consumer keeps its place in the group because it goes on polling.
+A batch is landed in one insert and its offsets are committed after ClickHouse's OK. Whatever cannot be landed now
+(ClickHouse or the registry is away) is rewound and consumed again after a pause: nothing is dropped, nothing is
+committed, and the consumer keeps its place in the group because it goes on polling. A batch that is refused is landed
+partition by partition, so that a record that cannot land holds up its own partition and no other.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.codec import Codec, RegistryUnavailable, Undecodable
-from schemas.records import AuditRecord
+from schemas.codec import Codec, RegistryUnavailable
 from sinks.audit.dead_letters import DeadLetters
+from sinks.audit.landing import Lander, Share, offset_of, partition_of, shares_of
 from sinks.audit.metrics import Metrics
-from sinks.audit.table import AuditTable, Landing
+from sinks.audit.table import AuditTable
 from sinks.clickhouse.connection import ANY_FAILURE, UNREACHABLE, connect, one_line
 
 log = structlog.get_logger(__name__)
@@ -49,11 +50,12 @@ class SinkSettings:
 class Policy:
     """How much goes into one insert, and how long to wait when one fails.
 
-    Each insert makes a part that ClickHouse has to merge, so few large ones: the linger is what `why` may be behind.
-    When nothing more came for `quiet_s` there is nothing to wait for.
+    Each insert costs ClickHouse some 20 ms of CPU whatever is in it, and makes a part that has to be merged, so few
+    large ones: the linger is what `why` may be behind. When nothing more came for `quiet_s` there is nothing to wait
+    for.
     """
 
-    batch_messages: int = 5000
+    batch_messages: int = 10_000
     batch_bytes: int = 64_000_000
     linger_s: float = 2.0
     quiet_s: float = 0.25
@@ -80,16 +82,11 @@ class Sink:
     def __init__(self, settings: SinkSettings, codec: Codec, policy: Policy) -> None:
         self._consumer = _consumer(settings)
         self._table = AuditTable(lambda: connect(settings.clickhouse))
-        self._dead_letters = DeadLetters(settings.kafka, codec)
-        self._codec = codec
         self._metrics = Metrics()
+        self._lander = Lander(self._table, codec, DeadLetters(settings.kafka, codec), self._metrics)
         self._policy = policy
         self._settings = settings
         self._failures = 0
-        # The highest offset that had landed when we last had reason to doubt: up to there rows are looked up first.
-        self._doubted_until: dict[int, int] = {}
-        # Dead letters of shares that have not landed yet: a retry must not park them again.
-        self._parked: dict[tuple[int, int], AuditRecord] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Subscribe and land until `stop`; what is in hand is landed before it returns."""
@@ -101,7 +98,7 @@ class Sink:
             while not stop.is_set():
                 self._metrics.beat()
                 messages = self._gather()
-                if messages and not self._land(messages):
+                if messages and not self._land(shares_of(messages)):
                     stop.wait(self._policy.pause_s(self._failures))
         finally:
             self._consumer.close()
@@ -109,7 +106,7 @@ class Sink:
         log.info("sink stopped")
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._doubted_until.clear()
+        self._lander.doubt()
         log.info("partitions assigned", partitions=sorted(partition.partition for partition in partitions))
 
     def _gather(self) -> list[Message]:
@@ -128,87 +125,58 @@ class Sink:
             read = [message for message in self._consumer.consume(wanted, quiet) if _is_record(message)]
             if messages and not read:
                 break
+            if read and not messages:
+                until = time.monotonic() + policy.linger_s
             messages += read
             size += sum(len(message) for message in read)
         return messages
 
-    def _land(self, messages: list[Message]) -> bool:
-        """Land and commit each partition's share; what fails is rewound. Says whether all went well."""
-        shares: dict[int, list[Message]] = defaultdict(list)
-        for message in messages:
-            shares[_partition(message)].append(message)
-        done: list[TopicPartition] = []
-        failed = is_away = False
-        for partition, share in shares.items():
-            if is_away:
-                self._rewind(share[0])
-                continue
+    def _land(self, shares: list[Share]) -> bool:
+        """Land and commit the batch, at once or else share by share; the rest is rewound. Says whether all landed."""
+        attempts = deque([shares])
+        rewound: list[Share] = []
+        while attempts:
+            attempt = attempts.popleft()
             try:
-                self._land_share(partition, share)
+                self._lander.land(attempt)
             except CANNOT_LAND as error:
-                self._tell(share, error)
-                self._rewind(share[0])
-                failed, is_away = True, isinstance(error, UNREACHABLE)
+                # It may have been stored, in part or whole, and only its answer lost.
+                self._lander.doubt()
+                self._table.close()
+                self._tell(attempt, error)
+                if len(attempt) > 1 and _may_lie_in_one(error):
+                    attempts.extend([share] for share in attempt)
+                    continue
+                rewound += attempt
+                if isinstance(error, UNREACHABLE):
+                    rewound += [share for left in attempts for share in left]
+                    break
             else:
-                self._forget_parked(partition)
-                done.append(TopicPartition(str(share[-1].topic()), partition, _offset(share[-1]) + 1))
-        self._commit(done)
-        self._failures = self._failures + 1 if failed else 0
-        return not failed
+                self._commit(attempt)
+        self._rewind(rewound)
+        self._failures = self._failures + 1 if rewound else 0
+        return not rewound
 
-    def _land_share(self, partition: int, share: list[Message]) -> None:
-        topic = str(share[0].topic())
-        landing = Landing(topic, partition, [self._record(message) for message in share], [_offset(m) for m in share])
-        if partition not in self._doubted_until:
-            self._doubted_until[partition] = self._table.highest_offset(topic, partition)
-        if landing.offsets[0] <= self._doubted_until[partition]:
-            landing = landing.without(self._table.landed(landing))
-        if landing.offsets:
-            with self._metrics.insert_seconds.time():
-                self._table.insert(landing)
-        self._metrics.landed(len(landing.offsets))
-
-    def _record(self, message: Message) -> AuditRecord:
-        payload = message.value()
-        try:
-            return self._codec.decode(AuditRecord, payload if isinstance(payload, bytes) else None)
-        except Undecodable as error:
-            return self._park(message, error)
-
-    def _park(self, message: Message, error: Undecodable) -> AuditRecord:
-        place = _partition(message), _offset(message)
-        if place not in self._parked:
-            log.error("dead letter", partition=place[0], offset=place[1], reason=str(error))
-            self._parked[place] = self._dead_letters.park(message, error)
-            self._metrics.dead_letters.inc()
-        return self._parked[place]
-
-    def _forget_parked(self, partition: int) -> None:
-        self._parked = {place: record for place, record in self._parked.items() if place[0] != partition}
-
-    def _tell(self, share: list[Message], error: Exception) -> None:
+    def _tell(self, shares: Sequence[Share], error: Exception) -> None:
         self._metrics.failures.inc()
         log.warning(
             "not landed, will try again; nothing is committed",
-            partition=share[0].partition(),
-            offset=share[0].offset(),
-            records=len(share),
+            places=[f"{partition_of(share[0])}:{offset_of(share[0])}" for share in shares],
+            records=sum(map(len, shares)),
             reason=one_line(error),
         )
 
-    def _rewind(self, first: Message) -> None:
-        place = TopicPartition(str(first.topic()), _partition(first), _offset(first))
-        # The insert may have been stored and only its answer lost.
-        self._doubted_until.pop(place.partition, None)
-        self._table.close()
-        try:
-            self._consumer.seek(place)
-        except KafkaException as gone:
-            log.info("partition is no longer ours", partition=place.partition, reason=str(gone))
+    def _rewind(self, shares: Sequence[Share]) -> None:
+        for share in shares:
+            first = share[0]
+            try:
+                self._consumer.seek(TopicPartition(str(first.topic()), partition_of(first), offset_of(first)))
+            except KafkaException as gone:
+                log.info("partition is no longer ours", partition=partition_of(first), reason=str(gone))
 
-    def _commit(self, places: list[TopicPartition]) -> None:
-        if not places:
-            return
+    def _commit(self, shares: Sequence[Share]) -> None:
+        last = [share[-1] for share in shares]
+        places = [TopicPartition(str(one.topic()), partition_of(one), offset_of(one) + 1) for one in last]
         try:
             self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as error:
@@ -231,6 +199,8 @@ def _consumer(settings: SinkSettings) -> Consumer:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
+            # A batch lingers anyway, and an answer for every few records costs the broker and us more than they do.
+            "fetch.min.bytes": 65_536,
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 65_536,
         }
@@ -247,13 +217,6 @@ def _is_record(message: Message) -> bool:
     return False
 
 
-def _partition(message: Message) -> int:
-    partition = message.partition()
-    assert partition is not None, "a consumed message has a partition"
-    return partition
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None, "a consumed message has an offset"
-    return offset
+def _may_lie_in_one(error: Exception) -> bool:
+    """Whether one record may be the reason (refused, or of a new schema), so that other partitions can go on."""
+    return isinstance(error, RegistryUnavailable) or not isinstance(error, UNREACHABLE)

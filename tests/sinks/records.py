@@ -111,4 +111,10 @@ def dead_letter(seconds: float, **fields: Any) -> AuditRecord:
 
 def land(client: Client, *records: AuditRecord, first: int = 0, partition: int = 0) -> None:
     offsets = range(first, first + len(records))
-    AuditTable(lambda: client).insert(Landing("test.audit", partition, records, offsets))
+    AuditTable(lambda: client).insert([Landing("test.audit", partition, records, offsets)])
+
+
+def parts(client: Client) -> int:
+    """How many parts inserts have made; those that merges made of them are not counted."""
+    where = "database = currentDatabase() AND table = 'audit_records' AND min_block_number = max_block_number"
+    return int(client.query(f"SELECT count() FROM system.parts WHERE {where}").result_rows[0][0])

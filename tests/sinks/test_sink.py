@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from nightdesk.commands.schemas import register_schemas
@@ -27,10 +27,12 @@ from schemas.codec import Codec
 from schemas.records import AuditRecord, DeadLetter
 from sinks.audit.sink import Fenced, Policy, SinkSettings, _is_record, run
 from tests.sinks.forwarder import Forwarder
-from tests.sinks.records import record
+from tests.sinks.records import parts, record
 
 WITHIN_S = 60.0
 QUICK = Policy(linger_s=0.05, first_pause_s=0.05, longest_pause_s=0.2)
+# So patient that what a test sends becomes one batch: it ends by its size.
+PATIENT = replace(QUICK, linger_s=5.0, quiet_s=5.0)
 
 
 @pytest.fixture
@@ -66,13 +68,13 @@ def many(first: int, count: int) -> list[AuditRecord]:
 
 
 @contextmanager
-def running(settings: SinkSettings, codec: Codec) -> Iterator[None]:
+def running(settings: SinkSettings, codec: Codec, policy: Policy = QUICK) -> Iterator[None]:
     stop = threading.Event()
     failure: list[BaseException] = []
 
     def work() -> None:
         try:
-            run(settings, codec, stop, QUICK)
+            run(settings, codec, stop, policy)
         except BaseException as error:  # noqa: BLE001 - told to the test below
             failure.append(error)
 
@@ -98,12 +100,27 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def committed(settings: Settings) -> int:
-    """The sum of the group's committed offsets."""
+def committed_offsets(settings: Settings) -> dict[int, int]:
+    """Partition -> the group's committed offset, of those that have one."""
     admin = AdminClient(settings.kafka.client_config())
     group = sink_settings(settings).group_id
     (found,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-    return sum(place.offset for place in found.result().topic_partitions)
+    return {place.partition: place.offset for place in found.result().topic_partitions}
+
+
+def committed(settings: Settings) -> int:
+    """The sum of the group's committed offsets."""
+    return sum(committed_offsets(settings).values())
+
+
+def lengths(settings: Settings, topic: str) -> dict[int, int]:
+    """Partition -> how many records it has, of those that have any."""
+    name = f"{settings.kafka.topic_prefix}{topic}"
+    consumer = Consumer({**settings.kafka.client_config(), "group.id": "lengths"})
+    partitions = consumer.list_topics(name).topics[name].partitions
+    ends = {number: consumer.get_watermark_offsets(TopicPartition(name, number)) for number in partitions}
+    consumer.close()
+    return {number: high for number, (_, high) in ends.items() if high}
 
 
 def test_records_land_and_then_offsets_are_committed(settings: Settings, codec: Codec, client: Client) -> None:
@@ -116,6 +133,53 @@ def test_records_land_and_then_offsets_are_committed(settings: Settings, codec: 
     assert len({(row[1], row[2]) for row in places}) == 500
     assert {row[0] for row in places} == {one.record_id for one in records}
     assert {row[3] for row in places} == {f"{settings.kafka.topic_prefix}audit"}
+
+
+def test_small_sends_to_many_partitions_land_in_one_insert(settings: Settings, codec: Codec, client: Client) -> None:
+    with running(sink_settings(settings), codec, replace(PATIENT, batch_messages=500)):
+        for first in range(0, 500, 50):
+            send_records(settings, codec, many(first, 50))
+        eventually(lambda: count(client) == 500)
+    assert committed_offsets(settings) == lengths(settings, "audit")
+    assert len(lengths(settings, "audit")) > 1
+    assert parts(client) == 1
+
+
+def test_a_record_that_is_refused_holds_up_its_own_partition_only(
+    settings: Settings, codec: Codec, client: Client
+) -> None:
+    """One insert for all would be refused for ever. What cannot be read beside it is parked once all the same."""
+    client.command("ALTER TABLE audit_records ADD CONSTRAINT bearable CHECK reason != 'unbearable'")
+    refused = record("received", 0, subject="ticket-0", record_id="refused", reason="unbearable")
+    values = [(one.subject, codec.encode(one)) for one in [*many(0, 200), refused]]
+    send(settings, [*values, ("ticket-0", b"not avro")])
+    everything = lengths(settings, "audit")
+    with running(sink_settings(settings), codec, replace(PATIENT, batch_messages=202, linger_s=1.0)):
+        eventually(lambda: len(committed_offsets(settings)) == len(everything) - 1)
+        ((held_up, length),) = everything.items() - committed_offsets(settings).items()
+        assert count(client, "audit_records") == 202 - length
+        assert count(client, f"audit_records WHERE `partition` = {held_up}") == 0
+        send_records(settings, codec, many(202, 200))
+        others = {number: end for number, end in lengths(settings, "audit").items() if number != held_up}
+        eventually(lambda: committed_offsets(settings) == others)
+        client.command("ALTER TABLE audit_records DROP CONSTRAINT bearable")
+        eventually(lambda: committed(settings) == 402)
+    assert count(client) == count(client, "audit_records") == 402
+    assert sum(lengths(settings, "audit.dlq").values()) == 1
+
+
+def test_a_batch_that_cannot_be_delivered_is_rewound_in_all_its_partitions(
+    settings: Settings, codec: Codec, client: Client, way_in: Forwarder
+) -> None:
+    send_records(settings, codec, many(0, 200))
+    way_in.lose_answers = True
+    with running(through(settings, way_in), codec, replace(PATIENT, batch_messages=200, linger_s=1.0)):
+        eventually(lambda: way_in.answers_lost > 2)
+        assert committed_offsets(settings) == {}
+        way_in.lose_answers = False
+        eventually(lambda: committed_offsets(settings) == lengths(settings, "audit"))
+    assert len(lengths(settings, "audit")) > 1
+    assert count(client) == count(client, "audit_records") == 200
 
 
 def test_what_has_landed_is_not_inserted_again(settings: Settings, codec: Codec, client: Client) -> None:
