@@ -43,6 +43,18 @@ def nesting(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
     return tuple((name, _nullable_record(kind)) for name, kind in found if _holds_records(kind))
 
 
+@cache
+def moments(record: type[Record]) -> tuple[str, ...]:
+    """The fields that hold a moment."""
+    return tuple(field["name"] for field in parsed(record)["fields"] if _is_moment(field["type"]))
+
+
+def _is_moment(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(map(_is_moment, kind))
+    return isinstance(kind, dict) and kind.get("logicalType") == "timestamp-micros"
+
+
 def _holds_records(kind: Any) -> bool:
     if isinstance(kind, list):
         return any(_holds_records(branch) for branch in kind)

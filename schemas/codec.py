@@ -7,6 +7,7 @@ nothing).
 
 import struct
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from schemas.records import Record
 
 R = TypeVar("R", bound=Record)
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 HEADER = struct.Struct(">bI")
 MAGIC = 0
 # More unknown ids than this are not kept: an attacker's random ids must not fill the memory.
@@ -104,6 +107,10 @@ class Codec:
 def _datum(record: Record) -> dict[str, Any]:
     # Not model_dump(): this is on the path of every record, and most of its fields are written as they are.
     datum = record.__dict__.copy()
+    for name in avro.moments(type(record)):
+        moment = datum[name]
+        if moment is not None:
+            datum[name] = (moment - EPOCH) // MICROSECOND  # as fastavro does it, in half the time
     for name, branch in avro.nesting(type(record)):
         value = datum[name]
         if type(value) is tuple:

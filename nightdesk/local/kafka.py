@@ -94,6 +94,9 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "log.segment.bytes": 128 * 1024 * 1024,
         "log.index.size.max.bytes": 1024 * 1024,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        # One machine, a dozen clients: more threads only take turns.
+        "num.network.threads": 1,
+        "num.io.threads": 2,
         # A lone worker need not wait for others to join; tests of failure need short sessions.
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,

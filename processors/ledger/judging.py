@@ -13,27 +13,33 @@ from schemas.records import Case
 
 def judge(account: Account, compiled: CompiledCharter, case: Case, known: Fact | None, now: datetime) -> Fact:
     """Open, deferred, escalated or refused. `known` is its fact where it was deferred before."""
-    fact = Fact(
-        agent=case.agent,
-        case_id=case.case_id,
-        step=case.step,
-        state="open",
-        day=day_of(now),
-        at=now.timestamp(),
-        until=now.timestamp() + held_for_s(compiled.charter),
-        tries=known.tries + 1 if known else 1,
-        event_type=case.event.type,
+    told = {"until": now.timestamp() + held_for_s(compiled.charter), **_verdict(account, compiled, case, known, now)}
+    return Fact.model_validate(
+        {
+            "agent": case.agent,
+            "case_id": case.case_id,
+            "step": case.step,
+            "day": day_of(now),
+            "at": now.timestamp(),
+            "tries": known.tries + 1 if known else 1,
+            "event_type": case.event.type,
+            **told,
+        }
     )
+
+
+def _verdict(
+    account: Account, compiled: CompiledCharter, case: Case, known: Fact | None, now: datetime
+) -> dict[str, object]:
     try:
         amount = worst_price_microusd(compiled, case, now)
     except prices.UnknownPrice as error:
-        return fact.model_copy(update={"state": "refused", "reason": str(error)})
+        return {"state": "refused", "reason": str(error)}
     # A case that waits already does not wait behind itself.
     account.deferred -= known is not None
     verdict = reserve(account, policy_for(compiled.charter, case), amount, now)
     account.deferred += known is not None
-    update = _granted(verdict) if isinstance(verdict, Granted) else _withheld(verdict, compiled.charter)
-    return fact.model_copy(update=update)
+    return _granted(verdict) if isinstance(verdict, Granted) else _withheld(verdict, compiled.charter)
 
 
 def _granted(verdict: Granted) -> dict[str, object]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from processors.charter.compiled import CompiledCharter
 from processors.playbook import Ending, RunStep
@@ -47,11 +47,11 @@ class Kept(BaseModel):
     next_sha256: str | None = None
     outcomes: tuple[StepOutcome, ...] = ()
     intents: tuple[str, ...] = ()
-    attempts: dict[str, int] = {}
+    attempts: dict[str, int] = Field(default_factory=dict)
     approved_by: str | None = None
     away: Away | None = None
     replays: int = 0
-    grants: dict[str, Grant] = {}
+    grants: dict[str, Grant] = Field(default_factory=dict)
 
     @property
     def waits(self) -> int:

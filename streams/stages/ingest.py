@@ -8,7 +8,7 @@ redelivery, perhaps hours later) comes to the same and the same event at another
 from datetime import datetime
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from processors import rates, routing
 from processors.charter.compiled import CompiledCharter
@@ -40,7 +40,7 @@ class Arrival(BaseModel):
 
     place: str
     at: datetime
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     refused: tuple[str, ...] = ()
 
 
