@@ -19,6 +19,10 @@ RECORDS_AT_ONCE = 200
 # A request for what has come waits for so long at the broker, and a partition that still had records here when it left
 # is not in it. Faust says 1.5 s: so long stood a busy stage still, with its next records ready.
 FETCH_WAIT_MS = 100
+# When few came nothing is left here, so all partitions are in the request and the first record ends its wait: a quiet
+# stage need not ask ten times a second.
+QUIET_FETCH_WAIT_MS = 500
+BUSY_RECORDS = 32
 
 
 class FetchThread(aiokafka.AIOKafkaConsumerThread):
@@ -29,9 +33,17 @@ class FetchThread(aiokafka.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read when it starts; Faust has no setting for it
         return consumer
 
+    def has_fetched(self, records: int) -> None:
+        """So many came with the last request: how long may the next one wait?"""
+        wait_ms = FETCH_WAIT_MS if records >= BUSY_RECORDS else QUIET_FETCH_WAIT_MS
+        assert self._consumer is not None, "whoever has fetched has started"
+        self._consumer._fetcher._fetch_max_wait_ms = wait_ms  # read for each request
+
 
 class BatchConsumer(aiokafka.Consumer):
     """Gives `(partition, message)` whose value is a tuple of records as messages, its offset that of the last."""
+
+    _thread: FetchThread
 
     def _new_consumer_thread(self) -> FetchThread:
         return FetchThread(self, loop=self.loop, beacon=self.beacon)
@@ -39,6 +51,7 @@ class BatchConsumer(aiokafka.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
         """What was fetched, as long as the partitions stay ours."""
         fetched, active = await self._wait_next_records(timeout)
+        self._thread.has_fetched(sum(map(len, (fetched or {}).values())))
         generation = self.app.consumer_generation_id
         for tp, records in in_turns(fetched or {}):
             if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:

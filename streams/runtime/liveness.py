@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.runtime.fail_stop import ExitCode, fail_stop
 
-BEAT_S = 0.05
+BEAT_S = 0.25
 
 
 class FreezeGuard:

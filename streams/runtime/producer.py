@@ -107,9 +107,9 @@ class Producer:
 
     def _poll(self) -> None:
         while not self._stopped.is_set():
-            self._producer.poll(0.1)
+            self._producer.poll(1.0)  # a report ends the wait
 
     def close(self) -> None:
         """Stop polling. What was not delivered is nobody's promise."""
         self._stopped.set()
-        self._poller.join(timeout=1)
+        self._poller.join(timeout=2)

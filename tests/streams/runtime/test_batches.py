@@ -1,13 +1,24 @@
 """The consumer that hands on many records at a time: who may touch what was fetched, and in which order it comes."""
 
 import threading
+from types import SimpleNamespace
 
+import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
 from streams.runtime import faust_app
-from streams.runtime.batches import FETCH_WAIT_MS, RECORDS_AT_ONCE, BatchConsumer, in_turns
+from streams.runtime.batches import (
+    BUSY_RECORDS,
+    FETCH_WAIT_MS,
+    QUIET_FETCH_WAIT_MS,
+    RECORDS_AT_ONCE,
+    BatchConsumer,
+    FetchThread,
+    in_turns,
+)
 from streams.runtime.policy import WorkerPolicy
 
 FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
@@ -54,3 +65,17 @@ async def test_a_request_does_not_wait_at_the_broker_for_longer_than_we_say() ->
     await as_it_comes.stop()
     await ours.stop()
     assert waits_ms[0] > waits_ms[1] == FETCH_WAIT_MS
+
+
+@pytest.mark.parametrize(
+    ("records", "wait_ms"),
+    [(0, QUIET_FETCH_WAIT_MS), (BUSY_RECORDS - 1, QUIET_FETCH_WAIT_MS), (BUSY_RECORDS, FETCH_WAIT_MS)],
+)
+def test_only_a_busy_stage_asks_often(records: int, wait_ms: int) -> None:
+    """The names that are set are aiokafka's own: should they get others, this fails."""
+    assert "_fetcher" in vars(AIOKafkaConsumer)["__init__"].__code__.co_names
+    assert "_fetch_max_wait_ms" in vars(Fetcher)["__init__"].__code__.co_names
+    thread = FetchThread.__new__(FetchThread)
+    thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_fetch_max_wait_ms=None))
+    thread.has_fetched(records)
+    assert thread._consumer._fetcher._fetch_max_wait_ms == wait_ms
