@@ -56,7 +56,7 @@ def _spare_the_collector() -> None:
     spends a fifth of its time looking for cycles that are not there (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 def _take_long_turns() -> None:
