@@ -60,8 +60,8 @@ def _spare_the_collector() -> None:
 
 
 def _take_long_turns() -> None:
-    """The threads that fetch and that hear what was delivered get the interpreter when the loop waits, which a busy one
-    does a hundred times a second. Asking for it in between cost a twentieth of all that a busy stage did."""
+    """The threads that fetch and that hear what was delivered get the interpreter when the loop waits, or after this.
+    At Python's 5 ms they interrupt a busy loop all the time (docs/performance.md)."""
     sys.setswitchinterval(0.1)
 
 

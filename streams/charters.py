@@ -145,8 +145,6 @@ class ControlFollower:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                # An order ends the wait at once; what comes ten times a second to ask for nothing costs the broker.
-                "fetch.wait.max.ms": 1000,
             }
         )
 

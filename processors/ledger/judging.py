@@ -13,7 +13,6 @@ from schemas.records import Case
 
 def judge(account: Account, compiled: CompiledCharter, case: Case, known: Fact | None, now: datetime) -> Fact:
     """Open, deferred, escalated or refused. `known` is its fact where it was deferred before."""
-    told = {"until": now.timestamp() + held_for_s(compiled.charter), **_verdict(account, compiled, case, known, now)}
     return Fact.model_validate(
         {
             "agent": case.agent,
@@ -22,8 +21,9 @@ def judge(account: Account, compiled: CompiledCharter, case: Case, known: Fact |
             "day": day_of(now),
             "at": now.timestamp(),
             "tries": known.tries + 1 if known else 1,
+            "until": now.timestamp() + held_for_s(compiled.charter),
             "event_type": case.event.type,
-            **told,
+            **_verdict(account, compiled, case, known, now),
         }
     )
 

@@ -14,6 +14,8 @@ from faust.transport.drivers import aiokafka
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
+from streams.runtime.committer import BUSY_RECORDS
+
 # No partition waits for longer than so many records of another.
 RECORDS_AT_ONCE = 200
 # A request for what has come waits for so long at the broker, and a partition that still had records here when it left
@@ -22,7 +24,6 @@ FETCH_WAIT_MS = 100
 # When few came nothing is left here, so all partitions are in the request and the first record ends its wait: a quiet
 # stage need not ask ten times a second.
 QUIET_FETCH_WAIT_MS = 500
-BUSY_RECORDS = 32
 
 
 class FetchThread(aiokafka.AIOKafkaConsumerThread):

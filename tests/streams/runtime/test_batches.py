@@ -11,7 +11,6 @@ from mode.threads import QueueServiceThread
 
 from streams.runtime import faust_app
 from streams.runtime.batches import (
-    BUSY_RECORDS,
     FETCH_WAIT_MS,
     QUIET_FETCH_WAIT_MS,
     RECORDS_AT_ONCE,
@@ -19,6 +18,7 @@ from streams.runtime.batches import (
     FetchThread,
     in_turns,
 )
+from streams.runtime.committer import BUSY_RECORDS
 from streams.runtime.policy import WorkerPolicy
 
 FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
