@@ -105,9 +105,13 @@ class Control:
         """The last order for each agent that ever had one."""
         return tuple(self._orders.values())
 
+    def known(self, agent: str, version: str) -> CompiledCharter | None:
+        """The charter, if its order has been read."""
+        return self._compiled.get((agent, version))
+
     async def charter_soon(self, agent: str, version: str) -> CompiledCharter:
-        """The same for a stage that converses: while a record that names what nobody knows waits, the others go on."""
-        known = self._compiled.get((agent, version))
+        """The same for a conversation: while a record that names what nobody knows waits, the others go on."""
+        known = self.known(agent, version)
         return known if known is not None else await asyncio.to_thread(self.charter, agent, version)
 
     def halted(self, agent: str) -> ControlCommand | None:

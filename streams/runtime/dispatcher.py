@@ -1,10 +1,12 @@
 """Hands each record to the guard, and what it causes to the committer; then those whose turn it is.
 
-Owned by the stage. A stage either computes (in the order of the log) or converses (records at once, those of one key
-one after another).
+Owned by the stage. Most records are done at once, in the order of the log; those that have to wait for the outside
+converse beside each other, those of one key one after another.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from streams.runtime.changes import Changes
 from streams.runtime.committer import Committer
@@ -23,26 +25,28 @@ def nothing() -> None:
 class Dispatcher:
     """What is under way in one stage. `turn`, where it is given, is that of a record that had to wait."""
 
-    def __init__(self, converses: bool, guard: Guard, committer: Committer, parking: Parking | None) -> None:
-        self._converses = converses
+    def __init__(self, guard: Guard, committer: Committer, parking: Parking | None) -> None:
         self._guard = guard
         self._committer = committer
         self._parking = parking
         self._conversations: set[asyncio.Task[None]] = set()
-        self._tails: dict[bytes, asyncio.Task[None]] = {}
+        # The end of the last conversation of each key: all that it caused is durable.
+        self._tails: dict[bytes, asyncio.Event] = {}
         # Whose turn it is at this moment: nobody is called twice.
         self._called: set[Turn] = set()
 
     def dispatch(self, event: RawEvent, finish: Finish, turn: Turn | None = None) -> None:
         """Take a record on; `finish` is called when all that it caused is durable."""
-        if not self._converses:
-            self._submit(self._guard.apply(event, turn), finish, turn)
-            return
         key = event.message.key or b""
-        task = asyncio.create_task(self._converse(event, self._tails.get(key), finish, turn))
-        self._tails[key] = task
-        self._conversations.add(task)
-        task.add_done_callback(lambda ended: self._conversation_ended(key, ended))
+        before = self._tails.get(key)
+        if before is not None:
+            self._converse(key, partial(self._in_turn, before, event, turn), finish, turn)
+            return
+        answer = self._guard.handle(event, turn)
+        if isinstance(answer, Changes):
+            self._submit(answer, finish, turn)
+        else:
+            self._converse(key, answer, finish, turn)
 
     def cancel(self) -> None:
         """All of them, not only the last of each key: the ones that it waits for act as well."""
@@ -91,20 +95,29 @@ class Dispatcher:
             self._called.add(turn)
             self.dispatch(event, nothing, turn)
 
-    async def _converse(
-        self, event: RawEvent, before: "asyncio.Task[None] | None", finish: Finish, turn: Turn | None
+    def _converse(
+        self, key: bytes, conversation: Callable[[], Awaitable[Changes]], finish: Finish, turn: Turn | None
     ) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        changes = await self._guard.converse(event, turn)
-        ended = asyncio.Event()
-        self._submit(changes, ended.set, turn)
-        await ended.wait()
-        finish()
+        ended = self._tails[key] = asyncio.Event()
+        task = asyncio.create_task(self._hold(conversation, partial(self._end, key, ended, finish), turn))
+        self._conversations.add(task)
+        task.add_done_callback(self._held)
 
-    def _conversation_ended(self, key: bytes, ended: "asyncio.Task[None]") -> None:
-        self._conversations.discard(ended)
+    async def _in_turn(self, before: asyncio.Event, event: RawEvent, turn: Turn | None) -> Changes:
+        await before.wait()
+        answer = self._guard.handle(event, turn)
+        return answer if isinstance(answer, Changes) else await answer()
+
+    async def _hold(self, conversation: Callable[[], Awaitable[Changes]], finish: Finish, turn: Turn | None) -> None:
+        self._submit(await conversation(), finish, turn)
+
+    def _held(self, task: "asyncio.Task[None]") -> None:
+        self._conversations.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            fail_stop(ExitCode.CANNOT_WRITE, f"stopped in a conversation: {task.exception()!r}")
+
+    def _end(self, key: bytes, ended: asyncio.Event, finish: Finish) -> None:
         if self._tails.get(key) is ended:
             del self._tails[key]
-        if not ended.cancelled() and ended.exception() is not None:
-            fail_stop(ExitCode.CANNOT_WRITE, f"stopped in a conversation: {ended.exception()!r}")
+        ended.set()
+        finish()

@@ -6,7 +6,7 @@ stopped with the offset uncommitted (`Unavailable`: the record is fine, somethin
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from schemas.codec import Codec, RegistryUnavailable
@@ -24,8 +24,20 @@ from streams.runtime.policy import WorkerPolicy
 from streams.runtime.queues import Turn
 from streams.runtime.ratio import DeadLetterRatio
 
-Apply = Callable[[Delivery[Any], Changes], None]
-Converse = Callable[[Delivery[Any], Changes], Awaitable[None]]
+# What is left of a record that has to wait for the outside, to be called and awaited. Not a coroutine: of one that is
+# cancelled before it begins nothing must be left over.
+Conversation = Callable[[], Awaitable[None]]
+Handler = Callable[[Delivery[Any], Changes], Conversation | None]
+
+
+def conversing(handler: Callable[[Delivery[Any], Changes], Awaitable[None]]) -> Handler:
+    """The handler of a topic whose every record has to wait for the outside."""
+
+    @wraps(handler)
+    def begin(delivery: Delivery[Any], changes: Changes) -> Conversation:
+        return partial(handler, delivery, changes)
+
+    return begin
 
 
 class Unavailable(Exception):
@@ -34,10 +46,13 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Records of `topic` go to `handler`. `queue_of` says who waits for whom after a dead letter; none is nobody."""
+    """Records of `topic` go to `handler`, which is done when it returns, or gives a conversation to be held.
+
+    `queue_of` says who waits for whom after a dead letter; none is nobody.
+    """
 
     topic: Topic
-    handler: Apply | Converse
+    handler: Handler
     queue_of: QueueOf | None = None
 
 
@@ -61,42 +76,39 @@ class Guard:
         self._ratio = DeadLetterRatio(policy.dead_letters)
         self._parking = parking
 
-    def apply(self, event: RawEvent, turn: Turn | None = None) -> Changes:
-        """One record of a stage that only computes. `turn` is that of a record that had to wait and need not now."""
-        route, changes, record = self._begin(event), self._changes(event), None
+    def handle(self, event: RawEvent, turn: Turn | None = None) -> Changes | Callable[[], Awaitable[Changes]]:
+        """What one record comes to, or the conversation that tells. `turn` is that of a record that had to wait and
+        need not now.
+        """
+        route, changes, record = self._routes[event.message.topic], self._changes(event), None
         try:
             if self._is_end(event, changes):
                 return changes
             record = self._codec.decode(route.topic.record, event.message.value)
             if not self._is_its_turn(event, route, record, changes, turn):
                 return changes
-            route.handler(self._delivery(event, route, record, changes), changes)
+            conversation = route.handler(self._delivery(event, route, record, changes), changes)
+            if conversation is not None:
+                return partial(self._converse, conversation, changes, partial(self._bury, event, route, record, turn))
             self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
-            changes = self._bury(event, route, error, record, turn)
+            changes = self._bury(event, route, record, turn, error)
         return changes
 
-    async def converse(self, event: RawEvent, turn: Turn | None = None) -> Changes:
-        """One record of a stage that asks the outside. Cancellation passes through: the record comes again."""
-        route, changes, record = self._begin(event), self._changes(event), None
+    async def _converse(
+        self, conversation: Conversation, changes: Changes, bury: Callable[[Exception], Changes]
+    ) -> Changes:
+        """Cancellation passes through: the record comes again."""
         try:
-            if self._is_end(event, changes):
-                return changes
-            record = self._codec.decode(route.topic.record, event.message.value)
-            if not self._is_its_turn(event, route, record, changes, turn):
-                return changes
-            await route.handler(self._delivery(event, route, record, changes), changes)  # type: ignore[misc]  # a Converse by the stage's kind
+            await conversation()
             self._ratio.count(False)
         except Exception as error:  # noqa: BLE001 - the guard: nothing may escape
-            changes = self._bury(event, route, error, record, turn)
+            return bury(error)
         return changes
 
     def changes(self, partition: int) -> Changes:
         """Empty changes of a partition, for what time causes and not a record."""
         return Changes(self._codec, self._topic_prefix, partition)
-
-    def _begin(self, event: RawEvent) -> Route:
-        return self._routes[event.message.topic]
 
     def _changes(self, event: RawEvent) -> Changes:
         message = event.message
@@ -122,7 +134,7 @@ class Guard:
         return True
 
     def _bury(
-        self, event: RawEvent, route: Route, error: Exception, record: Record | None, turn: Turn | None
+        self, event: RawEvent, route: Route, record: Record | None, turn: Turn | None, error: Exception
     ) -> Changes:
         if isinstance(error, RegistryUnavailable | Unavailable):
             fail_stop(ExitCode.UNAVAILABLE, str(error))

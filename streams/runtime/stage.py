@@ -1,8 +1,7 @@
 """One stage: a Faust app whose agent hands every record through the safety layer.
 
 Built by the bootstrap, run by `nightdesk worker`. The agent only dispatches: Faust never acknowledges for us
-(`noack`), the agent never yields and never raises. A stage either computes (`Apply` handlers, in the order of the
-log) or converses with the outside (`Converse` handlers: records at once, those of one key one after another).
+(`noack`), the agent never yields and never raises.
 """
 
 import asyncio
@@ -51,9 +50,6 @@ class Handlers(Protocol):
     def name(self) -> str: ...
 
     @property
-    def converses(self) -> bool: ...
-
-    @property
     def table_names(self) -> tuple[str, ...]: ...
 
     def routes(self) -> tuple[Route, ...]:
@@ -89,7 +85,7 @@ class Stage:
         self._committer = Committer(producer, self._freeze_guard.check, lambda: self._intake.in_flight)
         self._parking = self._park(codec)
         self._guard = Guard(self.name, self._routes, codec, policy, self._parking)
-        self._dispatcher = Dispatcher(handlers.converses, self._guard, self._committer, self._parking)
+        self._dispatcher = Dispatcher(self._guard, self._committer, self._parking)
         self._build()
 
     def _park(self, codec: Codec) -> Parking | None:

@@ -23,7 +23,7 @@ from streams.charters import Control
 from streams.ports import Actions
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
+from streams.runtime.guard import Route, conversing
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
@@ -40,7 +40,6 @@ class Act:
     """Handlers of the act stage."""
 
     name = "act"
-    converses = True
     table_names = ("progress", "approvals", "circuits", "answers")
 
     def __init__(self, control: Control, actions: Actions, clock: Clock) -> None:
@@ -53,9 +52,9 @@ class Act:
 
     def routes(self) -> tuple[Route, ...]:
         return (
-            Route(ACT, self.act, waiting.of_cases(self._control)),
-            Route(APPROVALS, self.answered),
-            Route(PERMITTED, self.permitted),
+            Route(ACT, conversing(self.act), waiting.of_cases(self._control)),
+            Route(APPROVALS, conversing(self.answered)),
+            Route(PERMITTED, conversing(self.permitted)),
         )
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:

@@ -31,7 +31,6 @@ class Budget:
     """Handlers of the budget stage."""
 
     name = "budget"
-    converses = False
     table_names = ("ledger", "permits", "pauses")
 
     def __init__(self, control: Control, clock: Clock) -> None:

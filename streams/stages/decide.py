@@ -5,6 +5,7 @@ answer before it is used (`replies`): an answer that was recorded is never bough
 answer was perhaps paid, so it stays charged at its worst price.
 """
 
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from processors import breaker, prices
 from processors.anomalies import is_doubtful
 from processors.charter.compiled import CompiledCharter
 from processors.deciding import AskModel, ModelUnavailable, decide
+from processors.deciding import Conversation as Flow
 from processors.ledger.lines import settling
 from processors.model import ModelReply
 from processors.provenance import check_case
@@ -22,7 +24,7 @@ from streams.charters import Control
 from streams.ports import Models
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
+from streams.runtime.guard import Conversation, Route
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
@@ -48,7 +50,6 @@ class Decide:
     """Handlers of the decide stage."""
 
     name = "decide"
-    converses = True
     table_names = ("replies", "circuits")
 
     def __init__(self, control: Control, models: Models, clock: Clock, circuits: Circuits | None = None) -> None:
@@ -79,14 +80,40 @@ class Decide:
     async def close(self) -> None:
         await self._models.close()
 
-    async def decide(self, delivery: Delivery[Case], changes: Changes) -> None:
-        """One step of a case."""
+    def decide(self, delivery: Delivery[Case], changes: Changes) -> Conversation | None:
+        """One step of a case. There is nothing to wait for where rules decide."""
+        case = delivery.record
+        compiled = self._control.known(case.agent, case.charter_version)
+        if compiled is None:
+            return partial(self._decide_soon, delivery, changes)
+        return self._decide_by(compiled, delivery, changes)
+
+    async def _decide_soon(self, delivery: Delivery[Case], changes: Changes) -> None:
         case = delivery.record
         compiled = await self._control.charter_soon(case.agent, case.charter_version)
-        check_case(case, compiled)
-        flow = decide(case, compiled, self._clock())
+        conversation = self._decide_by(compiled, delivery, changes)
+        if conversation is not None:
+            await conversation()
+
+    def _decide_by(self, compiled: CompiledCharter, delivery: Delivery[Case], changes: Changes) -> Conversation | None:
+        check_case(delivery.record, compiled)
+        flow = decide(delivery.record, compiled, self._clock())
         try:
             question = next(flow)
+        except StopIteration as end:
+            self._conclude(end.value, compiled, delivery.traceparent, changes)
+            return None
+        return partial(self._converse, flow, question, compiled, delivery, changes)
+
+    async def _converse(
+        self,
+        flow: Flow,
+        question: AskModel,
+        compiled: CompiledCharter,
+        delivery: Delivery[Case],
+        changes: Changes,
+    ) -> None:
+        try:
             while True:
                 question = flow.send(await self._ask(question, compiled, delivery, changes))
         except StopIteration as end:

@@ -48,7 +48,6 @@ class Ingest:
     """Handlers of the ingest stage."""
 
     name = "ingest"
-    converses = False
     table_names = ("seen", "subject_rates")
 
     def __init__(self, control: Control, clock: Clock) -> None:

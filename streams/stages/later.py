@@ -32,7 +32,6 @@ class Later:
     """Handlers of the later stage."""
 
     name = "later"
-    converses = False
     table_names = ("timers",)
 
     def __init__(self, clock: Clock) -> None:

@@ -20,7 +20,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.guard import Guard, Route
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Headers
-from tests.streams.runtime.arrivals import arrival
+from tests.streams.runtime.arrivals import arrival, handled
 
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ class Buried:
         guard = Guard(stage, (Route(INGEST, _refuse), Route(ACT, _refuse)), self.codec, policy)
         came = arrival(TP(prefix + topic.name, where.get("partition", 1)), self.minutes, key, value, headers)
         producer = Producer({**self.settings.kafka.client_config(), "message.max.bytes": 8_000_000})
-        messages = guard.apply(came).messages
+        messages = handled(guard, came).messages
         for message in messages:
             producer.produce(message.topic, message.value, message.key, headers=list(message.headers))
         assert producer.flush(30) == 0

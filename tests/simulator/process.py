@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Done = Callable[[], None]
 Resume = Callable[[Any], None]
 Effect = Callable[[Resume], None]
+Talk = Coroutine[Effect, Any, Changes]
 
 
 @coroutine
@@ -105,14 +106,16 @@ class Process:
         self.look(tp)
         self.world.trace(self.handlers.name, "reads", tp.topic, tp.partition, entry.offset)
         finish = partial(self._finish, tp, entry.offset)
-        if not self.handlers.converses:
-            self.submit(self._guard.apply(cast(Any, entry)), finish)
-            return
         key = entry.key or b""
-        line = self._lines.setdefault(key, deque())
-        line.append((entry, finish))
-        if len(line) == 1:
-            self._begin(key)
+        if key in self._lines:
+            self._lines[key].append((entry, finish))
+            return
+        answer = self._guard.handle(cast(Any, entry))
+        if isinstance(answer, Changes):
+            self.submit(answer, finish)
+        else:
+            self._lines[key] = deque([(entry, finish)])
+            self._advance(key, cast(Talk, answer()), None)
 
     def _finish(self, tp: TP, offset: int) -> None:
         self._positions[tp].finish(offset)
@@ -132,9 +135,13 @@ class Process:
 
     def _begin(self, key: bytes) -> None:
         entry, _ = self._lines[key][0]
-        self._advance(key, self._guard.converse(cast(Any, entry)), None)
+        answer = self._guard.handle(cast(Any, entry))
+        if isinstance(answer, Changes):
+            self.submit(answer, partial(self._ended, key))
+        else:
+            self._advance(key, cast(Talk, answer()), None)
 
-    def _advance(self, key: bytes, conversation: Coroutine[Effect, Any, Changes], reply: Any) -> None:
+    def _advance(self, key: bytes, conversation: Talk, reply: Any) -> None:
         try:
             effect = conversation.send(reply)
         except StopIteration as end:

@@ -4,7 +4,9 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from faust.types.tuples import Message as FaustMessage
 
+from streams.runtime.changes import Changes
 from streams.runtime.delivery import RawEvent
+from streams.runtime.guard import Guard
 from streams.runtime.producer import Headers
 
 
@@ -25,3 +27,10 @@ def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers
         tp=tp,
     )
     return RawEvent(message)
+
+
+def handled(guard: Guard, event: RawEvent) -> Changes:
+    """What a record comes to that nothing has to be waited for."""
+    changes = guard.handle(event)
+    assert isinstance(changes, Changes), "it converses"
+    return changes

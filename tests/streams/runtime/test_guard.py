@@ -17,10 +17,10 @@ from schemas.topics import INGEST
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import TRACEPARENT, Delivery
 from streams.runtime.fail_stop import ExitCode
-from streams.runtime.guard import Guard, Route
+from streams.runtime.guard import Guard, Route, conversing
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Headers, Message
-from tests.streams.runtime.arrivals import arrival
+from tests.streams.runtime.arrivals import arrival, handled
 from tests.streams.storm.conversation import local_codec
 from tests.streams.storm.events import event
 
@@ -57,7 +57,7 @@ def _letter(message: Message) -> DeadLetter:
 
 
 def test_a_good_record_becomes_what_its_handler_says() -> None:
-    changes = _guard(_says).apply(_came(CODEC.encode(event(1, "s-1")), ((TRACEPARENT, TRACE),)))
+    changes = handled(_guard(_says), _came(CODEC.encode(event(1, "s-1")), ((TRACEPARENT, TRACE),)))
     [message] = changes.messages
     assert (message.topic, message.key, message.value) == ("t.ingest", b"s-1", b"e-1")
     assert message.headers == ((TRACEPARENT, TRACE),)
@@ -80,7 +80,7 @@ def test_a_good_record_becomes_what_its_handler_says() -> None:
 )
 def test_what_cannot_be_read_is_buried_whole(value: bytes | None) -> None:
     headers = (("x-own", b"\xff\x00"), (TRACEPARENT, TRACE))
-    changes = _guard(_says).apply(_came(value, headers))
+    changes = handled(_guard(_says), _came(value, headers))
     buried, audited = changes.messages
     assert (buried.topic, buried.key, buried.value) == ("t.ingest.dlq", b"s-1", value)
     assert ("x-own", b"\xff\x00") in buried.headers
@@ -96,7 +96,7 @@ def test_what_cannot_be_read_is_buried_whole(value: bytes | None) -> None:
 
 def test_a_handler_that_fails_half_way_leaves_nothing_but_the_dead_letter() -> None:
     value = CODEC.encode(event(1, "s-1"))
-    changes = _guard(_fails_after_speaking).apply(_came(value))
+    changes = handled(_guard(_fails_after_speaking), _came(value))
     buried, audited = changes.messages
     assert (buried.topic, buried.value) == ("t.ingest.dlq", value)
     letter = _letter(buried)
@@ -111,12 +111,14 @@ async def test_a_conversation_that_fails_is_buried_too() -> None:
     async def fails(delivery: Delivery[Event], changes: Changes) -> None:
         _fails_after_speaking(delivery, changes)
 
-    changes = await _guard(fails).converse(_came(CODEC.encode(event(1, "s-1"))))
+    conversation = _guard(conversing(fails)).handle(_came(CODEC.encode(event(1, "s-1"))))
+    assert not isinstance(conversation, Changes)
+    changes = await conversation()
     assert [message.topic for message in changes.messages] == ["t.ingest.dlq", "t.audit"]
 
 
 def test_the_same_bad_record_again_is_the_same_dead_letter() -> None:
-    first, again = (_guard(_says).apply(_came(b"bad")) for _ in range(2))
+    first, again = (handled(_guard(_says), _came(b"bad")) for _ in range(2))
     assert _letter(first.messages[0]).dead_letter_id == _letter(again.messages[0]).dead_letter_id
     assert first.messages[1].value == again.messages[1].value
 
@@ -132,29 +134,29 @@ def test_the_same_bad_record_again_is_the_same_dead_letter() -> None:
     ],
 )
 def test_the_headers_that_it_came_with_can_be_told_from_ours(headers: Headers) -> None:
-    buried, _ = _guard(_says).apply(_came(b"bad", headers)).messages
+    buried, _ = handled(_guard(_says), _came(b"bad", headers)).messages
     assert original_headers(_letter(buried), buried.headers) == headers
     assert any(name == TRACEPARENT and value != b"no trace" for name, value in buried.headers)
 
 
 def test_a_replay_that_fails_again_is_the_next_letter() -> None:
-    first = _letter(_guard(_says).apply(_came(b"bad")).messages[0])
+    first = _letter(handled(_guard(_says), _came(b"bad")).messages[0])
     headers = replay_headers(first, (("x-own", b"1"),))
     sent_again = [arrival(TP("t.ingest", 2), offset, b"s-1", b"bad", headers) for offset in (20, 21)]
-    second, twice = (_letter(_guard(_says).apply(event).messages[0]) for event in sent_again)
+    second, twice = (_letter(handled(_guard(_says), event).messages[0]) for event in sent_again)
     assert (first.attempts, second.attempts, second.replay_of) == (1, 2, first.dead_letter_id)
     assert first.dead_letter_id != second.dead_letter_id == twice.dead_letter_id
-    assert _letter(_guard(_says).apply(_came(b"bad", replay_headers(second, ()))).messages[0]).attempts == 3
+    assert _letter(handled(_guard(_says), _came(b"bad", replay_headers(second, ()))).messages[0]).attempts == 3
 
 
 @pytest.mark.parametrize("attempts", [b"", b"-1", b"9" * 5000, b"\xff", "٣".encode()])
 def test_a_forged_count_of_attempts_counts_as_one(attempts: bytes) -> None:
     headers = ((REPLAY_HEADER, b"\xff"), (ATTEMPTS_HEADER, attempts))
-    assert _letter(_guard(_says).apply(_came(b"bad", headers)).messages[0]).attempts == 2
+    assert _letter(handled(_guard(_says), _came(b"bad", headers)).messages[0]).attempts == 2
 
 
 def test_a_record_without_a_key_is_buried_without_one() -> None:
-    buried, audited = _guard(_says).apply(_came(b"bad", key=None)).messages
+    buried, audited = handled(_guard(_says), _came(b"bad", key=None)).messages
     assert (buried.key, audited.key) == (None, None)
 
 
@@ -163,14 +165,14 @@ def test_when_something_that_every_record_needs_is_away_the_process_ends(error: 
     """And says so: the record is not at fault, so it is neither buried nor done."""
     program = dedent(
         f"""
-        from tests.streams.runtime.test_guard import CODEC, _came, _guard, event
+        from tests.streams.runtime.test_guard import CODEC, _came, _guard, event, handled
         from schemas.codec import RegistryUnavailable
         from streams.runtime.guard import Unavailable
 
         def away(delivery, changes):
             raise {error}
 
-        _guard(away).apply(_came(CODEC.encode(event(1, "s-1"))))
+        handled(_guard(away), _came(CODEC.encode(event(1, "s-1"))))
         print("went on")
         """
     )
@@ -185,15 +187,15 @@ def test_too_many_dead_letters_stop_the_stage(good: int, bad: int, ends: bool) -
     """At exactly the bound, and with what to do. Letters that a person sent again do not count."""
     program = dedent(
         f"""
-        from tests.streams.runtime.test_guard import CODEC, REPLAY_HEADER, _came, _guard, _says, event
+        from tests.streams.runtime.test_guard import CODEC, REPLAY_HEADER, _came, _guard, _says, event, handled
 
         guard = _guard(_says)
         for _ in range({good}):
-            guard.apply(_came(CODEC.encode(event(1, "s-1"))))
+            handled(guard, _came(CODEC.encode(event(1, "s-1"))))
         for _ in range(100):
-            guard.apply(_came(b"bad", ((REPLAY_HEADER, b"somebody's"),)))
+            handled(guard, _came(b"bad", ((REPLAY_HEADER, b"somebody's"),)))
         for _ in range({bad}):
-            guard.apply(_came(b"bad"))
+            handled(guard, _came(b"bad"))
         print("went on")
         """
     )

@@ -11,7 +11,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.guard import Guard, Route
 from streams.runtime.policy import WorkerPolicy
 from tests.schemas.samples import SAMPLES
-from tests.streams.runtime.arrivals import arrival
+from tests.streams.runtime.arrivals import arrival, handled
 from tests.streams.storm.conversation import local_codec
 
 CODEC = local_codec()
@@ -29,7 +29,7 @@ def _handed_over(topic: Any, record: Any) -> tuple[list[int], int]:
 
     guard = Guard("x", (Route(topic, take),), CODEC, WorkerPolicy({}, "t.", PARTITIONS, "w0"))
     came = [arrival(TP(f"t.{topic.name}", number), 1, b"any", CODEC.encode(record), ()) for number in range(PARTITIONS)]
-    buried = sum(message.topic == f"t.{topic.dlq}" for event in came for message in guard.apply(event).messages)
+    buried = sum(message.topic == f"t.{topic.dlq}" for event in came for message in handled(guard, event).messages)
     return taken, buried
 
 

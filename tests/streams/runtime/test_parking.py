@@ -23,7 +23,7 @@ from streams.runtime.changes import Changes
 from streams.runtime.committer import Committer
 from streams.runtime.delivery import Delivery
 from streams.runtime.dispatcher import Dispatcher
-from streams.runtime.guard import Guard, Route
+from streams.runtime.guard import Guard, Route, conversing
 from streams.runtime.parking import Parking
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.producer import Message
@@ -117,10 +117,10 @@ class Process:
         self._facts = _recovered(world)
         policy = WorkerPolicy({}, "t.", 4, "w0", clock=lambda: world.now)
         parking = Parking(self._facts, CODEC, policy.clock)
-        route = Route(INGEST, self._converse if converses else self._handle, _queue_of)
+        route = Route(INGEST, conversing(self._converse) if converses else self._handle, _queue_of)
         guard = Guard("ingest", (route,), CODEC, policy, parking)
         self._committer = Committer(Dying(world, lives), lambda: None, lambda: 0)  # type: ignore[arg-type]  # a producer of ours
-        self.dispatcher = Dispatcher(converses, guard, self._committer, parking)
+        self.dispatcher = Dispatcher(guard, self._committer, parking)
 
     async def live(self) -> Process:
         """Read the log to its end, and be idle."""

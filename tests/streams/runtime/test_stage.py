@@ -1,6 +1,7 @@
 """What is in flight in a stage when its partitions are revoked, and what time causes then."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from faust.types import TP
@@ -10,7 +11,7 @@ from schemas.topics import INGEST
 from streams.runtime import stage as stage_module
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
+from streams.runtime.guard import Conversation, Route, conversing
 from streams.runtime.policy import WorkerPolicy
 from streams.runtime.positions import Position
 from streams.runtime.stage import Commit, Stage
@@ -26,7 +27,6 @@ class Slow:
     """A stage whose conversations take until they are let go."""
 
     name = "slow"
-    converses = True
     table_names: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Slow:
         self.let_go = asyncio.Event()
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(INGEST, self.take),)
+        return (Route(INGEST, conversing(self.take)),)
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None: ...
 
@@ -61,6 +61,19 @@ class Remembering(Slow):
 
     def tick(self, partition: int, changes: Changes) -> None:
         changes.put(self.times, "last", b"now")
+
+
+class Mixed(Slow):
+    """A stage that has to wait for the first record alone."""
+
+    def routes(self) -> tuple[Route, ...]:
+        return (Route(INGEST, self.take_or_wait),)
+
+    def take_or_wait(self, delivery: Delivery[Event], changes: Changes) -> Conversation | None:
+        if delivery.offset == 0:
+            return partial(self.take, delivery, changes)
+        self.begun.append(delivery.record.id)
+        return None
 
 
 def _stage(handlers: Slow) -> Stage:
@@ -104,6 +117,30 @@ async def test_one_subject_waits_for_itself_and_for_nobody_else() -> None:
     await asyncio.sleep(0.05)
     assert sorted(handlers.begun) == ["e-0", "e-1", "e-2"]
     assert handlers.begun[-1] == "e-1"
+
+
+async def test_what_need_not_wait_is_done_at_once_but_never_before_a_conversation_of_its_subject() -> None:
+    handlers = Mixed()
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(0)
+    for offset, subject in enumerate(("a", "a", "b")):
+        await _arrive(stage, offset, subject)
+    assert handlers.begun == ["e-2"]
+    await asyncio.sleep(0.01)
+    assert handlers.begun == ["e-2", "e-0"]
+    handlers.let_go.set()
+    await asyncio.sleep(0.05)
+    assert handlers.begun == ["e-2", "e-0", "e-1"]
+
+
+async def test_a_conversation_that_is_cancelled_before_it_begins_leaves_nothing_behind() -> None:
+    handlers = Slow()
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(0)
+    await _arrive(stage, 0, "a")
+    stage._dispatcher.cancel()
+    await asyncio.sleep(0.01)
+    assert handlers.begun == []
 
 
 async def test_a_record_that_came_before_is_passed_over() -> None:

@@ -3,8 +3,6 @@
 `crash` in place of a turn forgets what memory derived and starts again from the facts, as a new process would.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -76,11 +74,9 @@ class Bench:
         """What a record at `offset` comes to. Its facts are remembered."""
         handler = next(route.handler for route in self.handlers.routes() if route.topic == topic)
         changes = self._changes()
-        result = cast(Callable[..., Any], handler)(
-            Delivery(record, topic, PARTITION, offset, TRACE, replay_of), changes
-        )
-        if inspect.isawaitable(result):
-            await cast(Awaitable[None], result)
+        conversation = handler(Delivery(record, topic, PARTITION, offset, TRACE, replay_of), changes)
+        if conversation is not None:
+            await conversation()
         _remember(changes)
         return changes
 

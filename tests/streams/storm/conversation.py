@@ -20,7 +20,7 @@ from schemas.records import RECORDS, AuditRecord, Event
 from schemas.topics import INGEST
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
+from streams.runtime.guard import Route, conversing
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 
@@ -62,7 +62,6 @@ class Conversation:
     """Handlers of the storm's stage."""
 
     name = "storm"
-    converses = True
     table_names = ("answers",)
 
     def __init__(self, journal: Journal, *, at_once: bool) -> None:
@@ -72,7 +71,7 @@ class Conversation:
         self._commit: Commit
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(INGEST, self.take),)
+        return (Route(INGEST, conversing(self.take)),)
 
     def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
         self._answers, self._commit = tables["answers"], commit
