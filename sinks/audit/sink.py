@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 # Reads of this size let the loop stop in time when records are large.
 MESSAGES_PER_READ = 500
+# How long the loop waits for a first record before it looks whether it is to stop.
+IDLE_S = 0.5
 CANNOT_LAND: tuple[type[Exception], ...] = (RegistryUnavailable, *ANY_FAILURE)
 
 
@@ -52,13 +54,16 @@ class Policy:
 
     Each insert costs ClickHouse some 20 ms of CPU whatever is in it, and makes a part that has to be merged, so few
     large ones: the linger is what `why` may be behind. When nothing more came for `quiet_s` there is nothing to wait
-    for.
+    for, but for `pace_s` since the last insert: records that come one by one, each after such a silence, are no reason
+    for an insert each.
     """
 
     batch_messages: int = 10_000
     batch_bytes: int = 64_000_000
     linger_s: float = 2.0
-    quiet_s: float = 0.25
+    # Longer than the broker waits for a full answer (`fetch.wait.max.ms`): between two answers it is not quiet.
+    quiet_s: float = 0.15
+    pace_s: float = 0.5
     first_pause_s: float = 0.25
     longest_pause_s: float = 15.0
 
@@ -87,6 +92,7 @@ class Sink:
         self._policy = policy
         self._settings = settings
         self._failures = 0
+        self._landed_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Subscribe and land until `stop`; what is in hand is landed before it returns."""
@@ -112,27 +118,32 @@ class Sink:
     def _gather(self) -> list[Message]:
         """What arrives within the linger time or until it is quiet, bounded in messages and bytes."""
         policy = self._policy
-        messages: list[Message] = []
-        size = 0
+        messages = self._read(IDLE_S)
+        size = sum(map(len, messages))
         until = time.monotonic() + policy.linger_s
-        while len(messages) < policy.batch_messages and size < policy.batch_bytes:
-            wait_s = until - time.monotonic()
-            if wait_s <= 0:
+        while messages and len(messages) < policy.batch_messages and size < policy.batch_bytes:
+            now = time.monotonic()
+            if now >= until:
                 break
-            wanted = min(MESSAGES_PER_READ, policy.batch_messages - len(messages))
-            # `consume` waits until it has as many as it was asked for, or the time is over.
-            quiet = min(wait_s, policy.quiet_s)
-            read = [message for message in self._consumer.consume(wanted, quiet) if _is_record(message)]
-            if messages and not read:
+            read = self._read(min(until - now, policy.quiet_s), policy.batch_messages - len(messages))
+            if not read and time.monotonic() >= self._landed_at + policy.pace_s:
                 break
-            if read and not messages:
-                until = time.monotonic() + policy.linger_s
             messages += read
-            size += sum(len(message) for message in read)
+            size += sum(map(len, read))
         return messages
+
+    def _read(self, wait_s: float, at_most: int = MESSAGES_PER_READ) -> list[Message]:
+        """What is there, or the first that comes in time."""
+        # `consume` waits until it has as many as it was asked for, or the time is over.
+        read = self._consumer.consume(1, wait_s)
+        more = min(at_most, MESSAGES_PER_READ) - len(read)
+        if read and more:
+            read += self._consumer.consume(more, 0)
+        return [message for message in read if _is_record(message)]
 
     def _land(self, shares: list[Share]) -> bool:
         """Land and commit the batch, at once or else share by share; the rest is rewound. Says whether all landed."""
+        self._landed_at = time.monotonic()
         attempts = deque([shares])
         rewound: list[Share] = []
         while attempts:

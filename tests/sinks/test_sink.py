@@ -145,6 +145,19 @@ def test_small_sends_to_many_partitions_land_in_one_insert(settings: Settings, c
     assert parts(client) == 1
 
 
+def test_the_first_record_lands_at_once_and_those_that_follow_one_by_one_share_an_insert(
+    settings: Settings, codec: Codec, client: Client
+) -> None:
+    with running(sink_settings(settings), codec, Policy(linger_s=60.0, quiet_s=0.05, pace_s=2.0)):
+        send_records(settings, codec, many(0, 1))
+        eventually(lambda: count(client) == 1)
+        for number in range(1, 6):
+            send_records(settings, codec, many(number, 1))
+            time.sleep(0.1)
+        eventually(lambda: count(client) == 6)
+    assert parts(client) == 2
+
+
 def test_a_record_that_is_refused_holds_up_its_own_partition_only(
     settings: Settings, codec: Codec, client: Client
 ) -> None:
@@ -312,7 +325,9 @@ def test_killed_again_and_again_every_record_lands_once(
         child.kill()
         child.wait()
     child = start()
-    # What the killed ones landed may be all of it: the rows say nothing of how far this one has read.
+    # The killed ones may have landed and committed all there was: only what comes now shows that this one is at work.
+    send_records(settings, codec, many(total, 10))
+    total += 10
     eventually(lambda: committed(settings) == total)
     child.send_signal(signal.SIGTERM)
     assert child.wait(WITHIN_S) == 0
