@@ -5,11 +5,12 @@ fallback rules and verification.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cel
 
-from processors.scopes import FUNCTIONS, Scope
+from processors.scopes import FUNCTIONS, WHOLE, Reads, Scope
 
 # What the Rust library brings, apart from operators. `has`, `all`, `exists`, … are macros and never show as functions.
 _KNOWN_FUNCTIONS = frozenset(FUNCTIONS) | {
@@ -37,11 +38,12 @@ class Expression:
 
     source: str
     program: cel.Program
+    reads: Reads
 
     def test(self, scope: Scope) -> bool:
         """Whether it holds. Raises ExpressionFailed when it cannot be said, also for a result that is no boolean."""
         try:
-            result = self.program.execute(scope.context())
+            result = self.program.execute(scope.context(self.reads))
         except _EVALUATION_ERRORS as error:
             raise ExpressionFailed(_explain(error)) from None
         if not isinstance(result, bool):
@@ -68,7 +70,17 @@ def compile_expression(source: str, names: frozenset[str]) -> Expression:
     for function in sorted(program.functions()):
         if function.isidentifier() and not function.startswith("_") and function not in _KNOWN_FUNCTIONS:
             raise ExpressionInvalid(f"unknown function {function!r} in expression")
-    return Expression(source, program)
+    return Expression(source, program, _reads(source, names & set(program.variables())))
+
+
+def _reads(source: str, names: Iterable[str]) -> Reads:
+    """What `source` can read of the names, as its text says: the whole wherever it does not name a member."""
+    found: set[tuple[str, str]] = set()
+    for name in names:
+        # What a name of a function follows is read whole: `event.exists(…)`.
+        members = re.findall(rf"\b{name}\b(?:\s*\.\s*([A-Za-z_]\w*)\b(?!\s*\())?", source)
+        found |= {(name, WHOLE)} if WHOLE in members else {(name, member) for member in members}
+    return frozenset(found)
 
 
 def _syntax_error(message: str) -> str:

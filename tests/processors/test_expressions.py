@@ -87,6 +87,39 @@ def test_no_data_makes_an_expression_raise_anything_else(data: Any) -> None:
             assert compile_expression(source, DECISION).test(scope) in (True, False)
 
 
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        ("event.data.amount > 1 && event . type == 'x'", {"data", "type"}),
+        ("event.data.event.time == 1", {"data", "time"}),  # more than is read does no harm
+        ("event['data'] == 1", {""}),
+        ("dyn(event).data == 1", {""}),
+        ("event.data == 1 && event.exists(key, key == 'time')", {""}),
+        ("{'e': event}.e.data == 1", {""}),
+        ("event.all(member, member != 'x') && event.time == event.time", {""}),
+        ("event.data == 'about the event'", {""}),
+        ("size(event.data) > 1 && has(event.missing)", {"data", "missing"}),
+    ],
+)
+def test_what_an_expression_reads_is_what_its_text_names(source: str, reads: set[str]) -> None:
+    assert compile_expression(source, EVENT).reads == {("event", member) for member in reads}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "size(event) == 6",
+        "event.exists(key, key == 'subject')",
+        "has(event.time) && has(event.id) && !has(event.other)",
+        "event['type'] == 'ticket.created' && event.data.amount == 40",
+        "[event].all(one, one.subject == 't-1')",
+        "event == event",
+    ],
+)
+def test_nothing_that_is_read_is_left_out(source: str) -> None:
+    assert compile_expression(source, EVENT).test(SCOPE)
+
+
 def test_a_scope_does_not_change_when_another_is_made_of_it() -> None:
     more = SCOPE.having(decision={"action": "x"})
     assert compile_expression("decision.action == 'x' && event.id == 'e-1'", DECISION).test(more)
