@@ -62,7 +62,7 @@ def payload_sha256(decision: Decision) -> str:
         "parameters": decision.parameters,
         "agent": case.agent,
         "charter_version": case.charter_version,
-        "event": case.event.model_dump(mode="json"),
+        "event": case.event.__dict__,
     }
     return _sha256(shown)
 
@@ -75,4 +75,5 @@ def case_sha256(case: Case) -> str:
 
 
 def _sha256(value: object) -> str:
-    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    # Moments as pydantic writes them: people have agreed to what was hashed so.
+    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)).hexdigest()

@@ -20,6 +20,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.policy import Clock
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.facts import stored
 
 BREAKER = "nightdesk: the anomaly breaker"
 
@@ -90,7 +91,7 @@ class Breaker:
     ) -> None:
         order = ControlCommand(key=agent, kind="pause", agent=agent, reason=anomaly, issued_by=BREAKER, time=now)
         paused = Paused(place=_place(delivery), order=order)
-        changes.put(self._pauses, agent, paused.model_dump_json().encode())
+        changes.put(self._pauses, agent, stored(paused))
         self._say(order, delivery, changes)
 
     def _say(self, order: ControlCommand, delivery: Delivery[BudgetEntry], changes: Changes) -> None:

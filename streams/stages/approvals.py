@@ -19,6 +19,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.policy import Clock
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.facts import stored
 
 EXPIRES_AFTER = timedelta(hours=72)
 KEPT_S = 30 * 86_400
@@ -58,7 +59,7 @@ class Approvals:
         if held is None:
             shown, until = payload_sha256(decision), now + EXPIRES_AFTER
             held = Held(decision=decision, payload_sha256=shown, expires_at=until, reason=reason)
-            changes.put(self._held, decision.decision_id, held.model_dump_json().encode())
+            changes.put(self._held, decision.decision_id, stored(held))
         changes.audit(_asked(held, traceparent, now))
         changes.emit(LATER, _expiry(held, traceparent, changes))
 
@@ -76,7 +77,7 @@ class Approvals:
             return None
         answered = held.model_copy(update={"answered_by": f"{reply.person}@{place}", "verdict": reply.verdict})
         kept_until = now.timestamp() + KEPT_S
-        changes.put(self._held, reply.decision_id, answered.model_dump_json().encode(), kept_until)
+        changes.put(self._held, reply.decision_id, stored(answered), kept_until)
         decision = held.decision
         changes.audit(_answered(reply, decision, place, delivery.traceparent, now))
         if reply.verdict == "reject":

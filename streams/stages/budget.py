@@ -24,6 +24,7 @@ from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit
 from streams.stages.anomalies import Breaker
+from streams.stages.facts import stored
 from streams.stages.permits import Permits
 
 
@@ -124,7 +125,7 @@ class Budget:
     # The account changes last: what fails before it leaves nothing behind.
     def _remember(self, fact: Fact, before: Fact | None, changes: Changes) -> None:
         key = _key(fact.agent, fact.case_id, fact.step)
-        changes.put(self._ledger, key, fact.model_dump_json().encode(), fact.kept_until)
+        changes.put(self._ledger, key, stored(fact), fact.kept_until)
         self._account(fact.agent).replace(before, fact)
 
     def _account(self, agent: str) -> Account:

@@ -30,6 +30,7 @@ from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit, waiting
 from streams.stages.circuits import Circuits
+from streams.stages.facts import stored
 
 BREAKER = breaker.Policy()
 REPLIES_KEPT_S = 2 * 86_400
@@ -163,7 +164,7 @@ class Decide:
 
     async def _record(self, attempt: Attempt, key: str, changes: Changes) -> None:
         step = changes.empty()
-        step.put(self._replies, key, attempt.model_dump_json().encode(), self._clock().timestamp() + REPLIES_KEPT_S)
+        step.put(self._replies, key, stored(attempt), self._clock().timestamp() + REPLIES_KEPT_S)
         await self._commit(step)
 
 

@@ -15,6 +15,7 @@ from streams.runtime.changes import Changes
 from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
+from streams.stages.facts import stored
 
 KEPT_S = 30 * 86_400
 
@@ -176,7 +177,7 @@ class ProgressTable:
         now = self._clock()
         expires_at = max(now, until or now).timestamp() + KEPT_S
         kept = errand.kept.model_copy(update={"payload_sha256": errand.payload_sha256})
-        value = kept.model_dump_json().encode()
+        value = stored(kept)
         (changes or errand.changes).put(self._table, errand.decision.decision_id, value, expires_at)
 
     async def save(self, errand: Errand) -> None:

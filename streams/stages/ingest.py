@@ -24,6 +24,7 @@ from streams.runtime.policy import Clock
 from streams.runtime.stage import Commit
 from streams.runtime.tables import FactTable
 from streams.stages import audit, waiting
+from streams.stages.facts import stored
 
 SEEN_FOR_S = 7 * 86_400
 EVENT_BYTES_AT_MOST = 1_000_000
@@ -93,7 +94,7 @@ class Ingest:
             reason = f"no charter takes {event.type}"
             changes.audit(audit.no_case(event, "ignored", reason, "", trace, arrival.at))
         if earlier is None:
-            changes.put(self._seen, key, arrival.model_dump_json().encode(), now.timestamp() + SEEN_FOR_S)
+            changes.put(self._seen, key, stored(arrival), now.timestamp() + SEEN_FOR_S)
 
     def _concerned(self, earlier: Arrival | None) -> tuple[CompiledCharter, ...]:
         """The promoted charters; for a record that comes again those of its first reading."""

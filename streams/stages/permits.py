@@ -21,6 +21,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.policy import Clock
 from streams.runtime.tables import FactTable
 from streams.stages import audit
+from streams.stages.facts import stored
 from streams.stages.timers import as_reminder
 
 # So long after its slot a permit that is asked for again meets its answer.
@@ -79,7 +80,7 @@ class Permits:
         slots = self._slots.setdefault(permit.limit, [])
         slot = Slot(limit=permit.limit, at=rates.next_slot(slots, rate, now), asked_at=now)
         kept_until = slot.at + max(rate.per_seconds, KEPT_S)
-        changes.put(self._table, permit.permit_id, slot.model_dump_json().encode(), kept_until)
+        changes.put(self._table, permit.permit_id, stored(slot), kept_until)
         slots.append(slot.at)
         return slot
 
