@@ -64,7 +64,8 @@ class HttpAction:
         """Raises `ConnectionInvalid` or `RequestRefused` where no call could ever be made."""
         self._shape = Shape(handler, base_url(connection))
         self._takes_keys = handler.idempotent == "key"
-        self._timeout_seconds = float(handler.timeout)
+        # Half of it for the connection, so that a host that is away is told from an answer that is late.
+        self._timeout = aiohttp.ClientTimeout(total=handler.timeout, connect=handler.timeout / 2)
         self._token = connection.token
         self._headers: dict[str, str] = {AUTHORIZATION: f"Bearer {self._token}"} if self._token else {}
         self.repeatable = handler.idempotent != "none" or handler.read_only or handler.method == METH_GET
@@ -96,7 +97,7 @@ class HttpAction:
             data=request.body,
             headers=self._call_headers(call, request.body),
             allow_redirects=False,
-            timeout=self._timeout(call),
+            timeout=self._timeout,
         ) as response:
             body, cut = await _read(response)
         body = without(self._token, body)
@@ -117,11 +118,6 @@ class HttpAction:
         if call.traceparent is not None:
             headers["traceparent"] = call.traceparent
         return headers
-
-    def _timeout(self, call: Call) -> aiohttp.ClientTimeout:
-        seconds = min(self._timeout_seconds, call.timeout_seconds or self._timeout_seconds)
-        # Half of it for the connection, so that a host that is away is told from an answer that is late.
-        return aiohttp.ClientTimeout(total=seconds, connect=seconds / 2)
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

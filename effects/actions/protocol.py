@@ -18,7 +18,6 @@ class Call:
     subject: str
     request: Mapping[str, Any]
     traceparent: str | None = None
-    timeout_seconds: float | None = None  # None: as long as the charter gives the handler; else the shorter of both
 
 
 @dataclass(frozen=True, slots=True)

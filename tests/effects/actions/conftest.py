@@ -37,11 +37,12 @@ def build(connection: Connection, client: HttpClient) -> Build:
     """An http handler of the server, from a charter's keys."""
 
     def make(path: str = "/things", **keys: Any) -> HttpAction:
+        keys = {"timeout": "5s", **keys}
         return HttpAction(HttpHandler(type="http", connection="server", path=path, **keys), connection, client)
 
     return make
 
 
-def call(key: str = "step-1", *, timeout_seconds: float = 5, **values: Any) -> Call:
+def call(key: str = "step-1", **values: Any) -> Call:
     traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    return Call(key, "ticket-1", values, traceparent, timeout_seconds)
+    return Call(key, "ticket-1", values, traceparent)

@@ -14,7 +14,7 @@ from tests.fakes.action_server import CLOSE_AFTER_ACTING, ActionServer, Conduct
 @pytest.fixture
 def action(connection: Connection, client: HttpClient) -> AskedHttpAction:
     keys = {"path": "/payments", "idempotent": "none", "reconcile": "/payments/{who}/{idempotency_key}"}
-    handler = HttpHandler.model_validate({"type": "http", "connection": "server", **keys})
+    handler = HttpHandler.model_validate({"type": "http", "connection": "server", "timeout": "1s", **keys})
     return AskedHttpAction(handler, connection, client)
 
 
@@ -58,5 +58,5 @@ async def test_an_answer_that_was_lost_is_asked_for_the_next_time(
 
 async def test_a_system_that_is_away_is_asked_again_later(action: AskedHttpAction, server: ActionServer) -> None:
     server.otherwise = Conduct(hangs=True)
-    result = await perform(action, call(who="c-1", timeout_seconds=0.3), begun=True)
+    result = await perform(action, call(who="c-1"), begun=True)
     assert (result.status, result.retryable, result.answered) == ("unknown", True, False)

@@ -132,7 +132,7 @@ def decision() -> Decision:
 
 
 async def ask(outside: Outside, step: RunStep, *, begun: bool = False) -> Result:
-    call = Call(step.step_id, "ticket-1", step.request, timeout_seconds=5)
+    call = Call(step.step_id, "ticket-1", step.request)
     return await perform(outside.handlers[step.handler], call, begun=begun)
 
 

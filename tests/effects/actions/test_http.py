@@ -102,10 +102,10 @@ LOST = [action_server.CLOSE_AFTER_ACTING, action_server.CLOSE_AFTER_READING, act
 async def test_an_answer_lost_on_the_way(build: Build, server: ActionServer, conduct: Conduct, method: str) -> None:
     """May it be done again? Only where that is harmless; elsewhere there is one request and a person sees it."""
     server.otherwise = conduct
-    repeatable = await build(method=method).run(call(timeout_seconds=0.3))
+    repeatable = await build(method=method, timeout="1s").run(call())
     assert (repeatable.status, repeatable.retryable, repeatable.answered) == ("unknown", True, False)
     before = len(server.requests)
-    once = await build(method=method, idempotent="none").run(call(timeout_seconds=0.3))
+    once = await build(method=method, idempotent="none", timeout="1s").run(call())
     assert (once.status, once.retryable) == ("unknown", False)
     assert len(server.requests) == before + 1
 
@@ -135,12 +135,6 @@ async def test_a_call_that_cannot_be_repeated_has_a_connection_of_its_own(build:
     for key in "def":
         await action.run(call(key))
     assert server.connections == 4
-
-
-async def test_the_charters_timeout_holds_where_the_call_has_none(build: Build, server: ActionServer) -> None:
-    server.otherwise = action_server.HANG
-    result = await build(timeout="1s").run(call(timeout_seconds=60))
-    assert (result.status, result.retryable) == ("unknown", True)
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ async def attempt(connection: Connection) -> str:
     except ConnectionInvalid:
         return "refused"
     try:
-        handler = HttpHandler(type="http", connection="x", path="/latest/meta-data", idempotent="none")
-        result = await HttpAction(handler, connection, client).run(call(timeout_seconds=2))
+        handler = HttpHandler(type="http", connection="x", path="/latest/meta-data", idempotent="none", timeout=2)
+        result = await HttpAction(handler, connection, client).run(call())
     finally:
         await client.aclose()
     return "refused" if result.status == "failed" and not result.retryable else str(result)
@@ -302,9 +302,9 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
     monkeypatch.setattr(socket, "getaddrinfo", names.lookup)
     connection = Connection(f"http://moving.example:{trap.port}", allow_private=True)
     client = HttpClient([connection])
-    handler = HttpHandler(type="http", connection="x", path="/", idempotent="none")
+    handler = HttpHandler(type="http", connection="x", path="/", idempotent="none", timeout=2)
     for _ in range(2):
-        await HttpAction(handler, connection, client).run(call(timeout_seconds=2))
+        await HttpAction(handler, connection, client).run(call())
     await client.aclose()
     assert (trap.connections, names.asked) == (2, 1)
 
