@@ -96,8 +96,7 @@ def _of_bounds(
     bounds, spent = compiled.charter.bounds, case.spent
     if spent.actions + 1 > bounds.actions:
         yield "escalate", f"the case has reached its bound of {bounds.actions} actions"
-    calls = sum(step.handler.type in ("http", "kafka") for step in compiled.playbooks.get(action.name, ()))
-    if spent.external_calls + calls > bounds.external_calls:
+    if spent.external_calls + action.external_calls > bounds.external_calls:
         yield "escalate", f"the case would pass its bound of {bounds.external_calls} external calls"
     at_most = action.policy.longest_wait_s
     if action.policy.kind == "wait" and (seconds := wait_seconds(decision)) > at_most:

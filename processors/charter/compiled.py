@@ -57,11 +57,14 @@ class CompiledTrigger:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAction:
-    """`threshold` is the confidence that the action needs: its own, or the charter's floor where that is higher."""
+    """`threshold` is the confidence that the action needs: its own, or the charter's floor where that is higher.
+    `external_calls` is how many its playbook makes.
+    """
 
     name: str
     policy: Action
     threshold: float
+    external_calls: int
     parameters: CompiledSchema
 
     def problem_with(self, parameters: Any) -> str | None:
@@ -145,7 +148,8 @@ def _trigger(trigger: Trigger, charter: Charter) -> CompiledTrigger:
 
 def _action(name: str, action: Action, charter: Charter) -> CompiledAction:
     threshold = max(action.confidence, charter.confidence_floor)
-    return CompiledAction(name, action, threshold, _schema(parameters_schema(action)))
+    calls = sum(bool(charter.handlers[step.do].outside) for step in charter.playbooks.get(name, ()))
+    return CompiledAction(name, action, threshold, calls, _schema(parameters_schema(action)))
 
 
 def _fallback(rule: FallbackRule) -> CompiledFallback:

@@ -15,7 +15,6 @@ from schemas import ids
 from schemas.records import Decision, StepOutcome, StepStatus
 
 MAX_RESULT_BYTES = 64_000
-EXTERNAL = frozenset({"http", "kafka"})
 
 
 class Book:
@@ -74,7 +73,7 @@ class Book:
         )
 
     def calls_outside(self, handler: str) -> bool:
-        return self.compiled.charter.handlers[handler].type in EXTERNAL
+        return bool(self.compiled.charter.handlers[handler].outside)
 
     @property
     def external_calls(self) -> int:

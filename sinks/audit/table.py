@@ -30,6 +30,7 @@ WHERE topic = {topic:String} AND `partition` = {partition:Int32} AND `offset` BE
 
 INSERT_SETTINGS = {
     "async_insert": 0,  # OK means stored
+    "input_format_parallel_parsing": 0,  # to divide a batch among threads costs more than it saves
     "input_format_skip_unknown_fields": 0,  # an older table must say so, not lose a field
     "date_time_input_format": "best_effort",
     "max_partitions_per_insert_block": 0,  # records of many months in one batch are no error

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 from faust.types.tuples import Message as FaustMessage
@@ -35,8 +34,8 @@ class Delivery(NamedTuple, Generic[R]):
 
 def header_pairs(event: RawEvent) -> Headers:
     """A record's headers as they came. Faust types them as a list or a mapping; from Kafka it is a list."""
-    headers = event.message.headers or ()
-    return tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    headers = event.message.headers or []
+    return tuple(headers if isinstance(headers, list) else headers.items())
 
 
 def trace_headers(headers: Headers, topic: str, partition: int, offset: int) -> Headers:
