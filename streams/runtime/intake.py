@@ -46,16 +46,6 @@ class Intake:
         """What would be read next, for each partition."""
         return {(tp.topic, tp.partition): position.expected for tp, position in list(self._positions.items())}
 
-    def accept_next(self, event: RawEvent) -> Finish | None:
-        """The same without a wait, where a record is next and finds room, as nearly always. None: `accept` looks."""
-        message = event.message
-        position = self._positions.get(message.tp)
-        if position is None or position.expected != message.offset:
-            return None
-        if self.closed or self.in_flight >= self._policy.in_flight:
-            return None
-        return self._take(position, message.offset)
-
     async def accept(self, event: RawEvent) -> Finish | None:
         """Take a record into work; call what it gives when all that it caused is durable. None: it is not to be
         done.
@@ -70,7 +60,9 @@ class Intake:
             await self._judge_gap(tp, position, offset)
         if epoch != self.epoch:
             return None
-        return self._take(position, offset)
+        position.accept(offset)
+        self.accepted += 1
+        return self._finisher(position, offset)
 
     def count(self, records: int) -> None:
         """So many were looked at, for the metrics: once for a batch, because a counter's lock costs."""
@@ -102,9 +94,7 @@ class Intake:
         self.accepted = self.done = 0
         self._changed.set()
 
-    def _take(self, position: Position, offset: int) -> Finish:
-        position.accept(offset)
-        self.accepted += 1
+    def _finisher(self, position: Position, offset: int) -> Finish:
         epoch = self.epoch
 
         def finish() -> None:

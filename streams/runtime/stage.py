@@ -133,7 +133,7 @@ class Stage:
     async def _consume_batch(self, events: Iterable[RawEvent]) -> None:
         epoch = self._intake.epoch
         for event in events:
-            finish = self._intake.accept_next(event) or await self._intake.accept(event)
+            finish = await self._intake.accept(event)
             if epoch != self._intake.epoch:
                 return  # revoked meanwhile: the rest is delivered again, here or elsewhere
             if finish is not None:
