@@ -144,7 +144,7 @@ def case_scope(case: Case) -> Scope:
             "agent": case.agent,
             "step": case.step,
             "received_at": case.received_at,
-            "spent": case.spent.model_dump(),
+            "spent": dict(case.spent.__dict__),
             "history": _past_steps(case),
         }
     )

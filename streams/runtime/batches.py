@@ -15,6 +15,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
 from streams.runtime.committer import BUSY_RECORDS
+from streams.runtime.delivery import RawEvent
 
 # No partition waits for longer than so many records of another.
 RECORDS_AT_ONCE = 200
@@ -42,7 +43,7 @@ class FetchThread(aiokafka.AIOKafkaConsumerThread):
 
 
 class BatchConsumer(aiokafka.Consumer):
-    """Gives `(partition, message)` whose value is a tuple of records as messages, its offset that of the last."""
+    """Gives `(partition, message)` whose value is a tuple of `RawEvent`, its offset that of the last."""
 
     _thread: FetchThread
 
@@ -59,12 +60,29 @@ class BatchConsumer(aiokafka.Consumer):
                 return
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
-            messages = tuple(self._to_message(tp, record) for record in records)
             if self._is_changelog_tp(tp):
-                for message in messages:
-                    yield tp, message
+                for record in records:
+                    yield tp, self._to_message(tp, record)
             else:
-                yield tp, _together(tp, messages)
+                yield tp, self._together(tp, records)
+
+    def _together(self, tp: TP, records: Sequence[Any]) -> Message:
+        """Without key and headers: Faust would obey what anyone may have written there."""
+        events = tuple(_raw(tp, record) for record in records)
+        last = events[-1]
+        return ConsumerMessage(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=last.offset,
+            timestamp=last.timestamp,
+            timestamp_type=0,
+            headers=[],
+            key=None,
+            value=events,  # type: ignore[arg-type]  # only our stage unpacks it
+            checksum=None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """On the thread that fetches. Faust's own seeks on ours and forgets what was fetched of the partition, also
@@ -97,18 +115,5 @@ def in_turns(fetched: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Sequence
                 yield tp, records[start : start + RECORDS_AT_ONCE]
 
 
-def _together(tp: TP, messages: tuple[Message, ...]) -> Message:
-    last = messages[-1]
-    return ConsumerMessage(
-        topic=tp.topic,
-        partition=tp.partition,
-        offset=last.offset,
-        timestamp=last.timestamp,
-        timestamp_type=last.timestamp_type,
-        headers=[],
-        key=None,
-        value=messages,  # type: ignore[arg-type]  # only our stage unpacks it
-        checksum=None,
-        tp=tp,
-        generation_id=last.generation_id,
-    )
+def _raw(tp: TP, record: Any) -> RawEvent:
+    return RawEvent(tp, record.offset, (record.timestamp or 0) / 1000, record.key, record.value, tuple(record.headers))

@@ -12,7 +12,7 @@ from schemas import dead_letters, ids
 from schemas.records import DeadLetter, Record
 from schemas.topics import AUDIT, Topic
 from streams.runtime.changes import Changes
-from streams.runtime.delivery import RawEvent, header_pairs
+from streams.runtime.delivery import RawEvent
 from streams.runtime.producer import Headers, Message
 
 # The end of a traceback says where; the head of a hostile one may be megabytes.
@@ -35,19 +35,19 @@ class Failure:
 
 def bury(changes: Changes, event: RawEvent, failure: Failure) -> DeadLetter:
     """Add the dead letter of `event` and its audit record to `changes`."""
-    message, letter = event.message, describe(event, failure)
+    letter = describe(event, failure)
     changes.messages.append(
         Message(
             changes.topic_prefix + failure.topic.dlq,
-            message.key,
-            message.value,
-            (*header_pairs(event), *_trace(changes, event), *dead_letters.headers(letter, changes.codec)),
+            event.key,
+            event.value,
+            (*event.headers, *_trace(changes, event), *dead_letters.headers(letter, changes.codec)),
         )
     )
     changes.messages.append(
         Message(
             changes.topic_prefix + AUDIT.name,
-            letter.subject.encode() if letter.subject else message.key,
+            letter.subject.encode() if letter.subject else event.key,
             changes.codec.encode(dead_letters.buried(letter, failure.record)),
             changes.headers,
         )
@@ -57,23 +57,22 @@ def bury(changes: Changes, event: RawEvent, failure: Failure) -> DeadLetter:
 
 def describe(event: RawEvent, failure: Failure) -> DeadLetter:
     """The context of a dead letter. A replay that failed again is the next letter, with one more attempt."""
-    message, error = event.message, failure.error
-    headers = header_pairs(event)
+    error, headers = failure.error, event.headers
     replay = dead_letters.replay_of(headers)
     return DeadLetter(
-        dead_letter_id=ids.dead_letter_id(failure.topic.name, message.partition, message.offset)
+        dead_letter_id=ids.dead_letter_id(failure.topic.name, event.partition, event.offset)
         if replay is None
         else ids.next_dead_letter_id(replay.letter_id),
         stage=failure.stage,
         topic=failure.topic.name,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=int((message.timestamp or 0) * 1000),
+        partition=event.partition,
+        offset=event.offset,
+        timestamp_ms=int(event.timestamp * 1000),
         error=type(error).__name__,
         message=str(error)[:MESSAGE_CHARACTERS],
         traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
         attempts=1 + (replay.attempts if replay else 0),
-        subject=_text(getattr(failure.record, "subject", None) or message.key),
+        subject=_text(getattr(failure.record, "subject", None) or event.key),
         case_id=dead_letters.case_id(failure.record),
         program_version=version("nightdesk"),
         time=failure.now,
@@ -86,7 +85,7 @@ def describe(event: RawEvent, failure: Failure) -> DeadLetter:
 
 def _trace(changes: Changes, event: RawEvent) -> Headers:
     """The trace that the record belongs to, where its own headers do not say it."""
-    return tuple(header for header in changes.headers if header not in header_pairs(event))
+    return tuple(header for header in changes.headers if header not in event.headers)
 
 
 def _text(value: str | bytes | None) -> str | None:

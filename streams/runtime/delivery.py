@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Generic, NamedTuple, TypeVar
 
-from faust.types.tuples import Message as FaustMessage
+from faust.types import TP
 
 from schemas.records import Record
 from schemas.topics import Topic
@@ -16,9 +16,22 @@ _WELL_FORMED = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z
 
 
 class RawEvent(NamedTuple):
-    """A record as it came, undecoded."""
+    """A record as it came, undecoded. `timestamp` is epoch seconds."""
 
-    message: FaustMessage
+    tp: TP
+    offset: int
+    timestamp: float
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def topic(self) -> str:
+        return self.tp.topic
+
+    @property
+    def partition(self) -> int:
+        return self.tp.partition
 
 
 class Delivery(NamedTuple, Generic[R]):
@@ -30,12 +43,6 @@ class Delivery(NamedTuple, Generic[R]):
     offset: int
     traceparent: str
     replay_of: str | None = None
-
-
-def header_pairs(event: RawEvent) -> Headers:
-    """A record's headers as they came. Faust types them as a list or a mapping; from Kafka it is a list."""
-    headers = event.message.headers or []
-    return tuple(headers if isinstance(headers, list) else headers.items())
 
 
 def trace_headers(headers: Headers, topic: str, partition: int, offset: int) -> Headers:

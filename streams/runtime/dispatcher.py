@@ -37,7 +37,7 @@ class Dispatcher:
 
     def dispatch(self, event: RawEvent, finish: Finish, turn: Turn | None = None) -> None:
         """Take a record on; `finish` is called when all that it caused is durable."""
-        key = event.message.key or b""
+        key = event.key or b""
         before = self._tails.get(key)
         if before is not None:
             self._converse(key, partial(self._in_turn, before, event, turn), finish, turn)

@@ -15,7 +15,7 @@ from schemas.records import DeadLetter, Record
 from schemas.topics import Topic
 from streams.runtime.changes import Changes
 from streams.runtime.dead_letters import Failure, bury
-from streams.runtime.delivery import Delivery, RawEvent, header_pairs, trace_headers
+from streams.runtime.delivery import Delivery, RawEvent, trace_headers
 from streams.runtime.fail_stop import ExitCode, fail_stop
 from streams.runtime.homes import check_home
 from streams.runtime.metrics import DEAD_LETTERS
@@ -80,11 +80,11 @@ class Guard:
         """What one record comes to, or the conversation that tells. `turn` is that of a record that had to wait and
         need not now.
         """
-        route, changes, record = self._routes[event.message.topic], self._changes(event), None
+        route, changes, record = self._routes[event.topic], self._changes(event), None
         try:
             if self._is_end(event, changes):
                 return changes
-            record = self._codec.decode(route.topic.record, event.message.value)
+            record = self._codec.decode(route.topic.record, event.value)
             if not self._is_its_turn(event, route, record, changes, turn):
                 return changes
             conversation = route.handler(self._delivery(event, route, record, changes), changes)
@@ -111,19 +111,17 @@ class Guard:
         return Changes(self._codec, self._topic_prefix, partition)
 
     def _changes(self, event: RawEvent) -> Changes:
-        message = event.message
-        headers = trace_headers(header_pairs(event), message.topic, message.partition, message.offset)
-        return Changes(self._codec, self._topic_prefix, message.partition, headers)
+        headers = trace_headers(event.headers, event.topic, event.partition, event.offset)
+        return Changes(self._codec, self._topic_prefix, event.partition, headers)
 
     def _delivery(self, event: RawEvent, route: Route, record: Record, changes: Changes) -> Delivery[Any]:
-        message = event.message
-        check_home(route.topic, record, message.partition, self._partitions)
-        replay = replay_of(header_pairs(event))
+        check_home(route.topic, record, event.partition, self._partitions)
+        replay = replay_of(event.headers)
         trace, letter_id = changes.headers[0][1].decode(), replay.letter_id if replay else None
-        return Delivery(record, route.topic, message.partition, message.offset, trace, letter_id)
+        return Delivery(record, route.topic, event.partition, event.offset, trace, letter_id)
 
     def _is_end(self, event: RawEvent, changes: Changes) -> bool:
-        return self._parking is not None and event.message.value is None and self._parking.is_end(event, changes)
+        return self._parking is not None and event.value is None and self._parking.is_end(event, changes)
 
     def _is_its_turn(self, event: RawEvent, route: Route, record: Record, changes: Changes, turn: Turn | None) -> bool:
         if self._parking is None:

@@ -50,7 +50,7 @@ class Intake:
         """Take a record into work; call what it gives when all that it caused is durable. None: it is not to be
         done.
         """
-        tp, offset, epoch = event.message.tp, event.message.offset, self.epoch
+        tp, offset, epoch = event.tp, event.offset, self.epoch
         position = self._positions.get(tp) or await self._open(tp)
         if position.judge(offset) is Arrival.SEEN:
             return None

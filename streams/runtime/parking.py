@@ -17,7 +17,7 @@ from schemas.codec import Codec
 from schemas.records import DeadLetter, DeadLetterEnd, Record
 from schemas.topics import Topic
 from streams.runtime.changes import Changes
-from streams.runtime.delivery import RawEvent, header_pairs
+from streams.runtime.delivery import RawEvent
 from streams.runtime.policy import Clock
 from streams.runtime.queues import Queues, Turn
 from streams.runtime.tables import FactTable
@@ -38,7 +38,7 @@ class Parking:
 
     def admits(self, event: RawEvent, record: Record, queue_of: QueueOf | None, changes: Changes) -> bool:
         """Whether a record from the log may be done now. If not, it stands in line and `changes` say so."""
-        if self._queues.is_empty(event.message.partition):
+        if self._queues.is_empty(event.partition):
             return True
         turn = self._of_replayed(event) or _own_turn(event, record, queue_of)
         line = self._queues.line(turn.partition, turn.queue) if turn else []
@@ -68,11 +68,11 @@ class Parking:
 
     def is_end(self, event: RawEvent, changes: Changes) -> bool:
         """Whether this says that a letter was discarded; then its queue goes on."""
-        header = dict(header_pairs(event)).get(dead_letters.END_HEADER)
+        header = dict(event.headers).get(dead_letters.END_HEADER)
         if header is None:
             return False
         letter_id = self._codec.decode(DeadLetterEnd, header).dead_letter_id
-        turn = self._queues.turn_of(event.message.partition, letter_id)
+        turn = self._queues.turn_of(event.partition, letter_id)
         if turn is not None:
             changes.then = partial(self.leave, turn=turn)
         return True
@@ -98,17 +98,15 @@ class Parking:
         self._queues.block(changes, turn, letter_id, expires_at)
 
     def _of_replayed(self, event: RawEvent) -> Turn | None:
-        replay = dead_letters.replay_of(header_pairs(event))
-        return None if replay is None else self._queues.turn_of(event.message.partition, replay.letter_id)
+        replay = dead_letters.replay_of(event.headers)
+        return None if replay is None else self._queues.turn_of(event.partition, replay.letter_id)
 
     def _say(self, changes: Changes, event: RawEvent, record: Record, behind: str) -> None:
-        message = event.message
-        place = (message.topic.removeprefix(changes.topic_prefix), message.partition, message.offset)
+        place = (event.topic.removeprefix(changes.topic_prefix), event.partition, event.offset)
         line = dead_letters.parked(record, behind, place, self._clock())
         changes.audit(line.model_copy(update={"traceparent": changes.headers[0][1].decode()}))
 
 
 def _own_turn(event: RawEvent, record: Record | None, queue_of: QueueOf | None) -> Turn | None:
-    message = event.message
-    queue = None if queue_of is None else queue_of(record, message.key)
-    return Turn(message.partition, queue, message.offset) if queue else None
+    queue = None if queue_of is None else queue_of(record, event.key)
+    return Turn(event.partition, queue, event.offset) if queue else None

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import orjson
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 
 from streams.runtime.changes import Changes
-from streams.runtime.delivery import RawEvent, header_pairs
+from streams.runtime.delivery import RawEvent
 from streams.runtime.tables import FactTable
 
 # A queue that grows further becomes dead letters itself: nothing is lost, and the table stays small.
@@ -140,33 +139,26 @@ def _is_queue(key: bytes) -> bool:
 
 def _stored(event: RawEvent) -> bytes:
     """A line of JSON about the record, then its value as it came."""
-    message = event.message
     about = {
-        "topic": message.topic,
-        "timestamp": message.timestamp,
-        "key": _text(message.key),
-        "headers": [[name, _text(value)] for name, value in header_pairs(event)],
-        "value": message.value is not None,
+        "topic": event.topic,
+        "timestamp": event.timestamp,
+        "key": _text(event.key),
+        "headers": [[name, _text(value)] for name, value in event.headers],
+        "value": event.value is not None,
     }
-    return orjson.dumps(about) + b"\n" + (message.value or b"")
+    return orjson.dumps(about) + b"\n" + (event.value or b"")
 
 
 def _restored(turn: Turn, stored: bytes) -> RawEvent:
     line, _, value = stored.partition(b"\n")
     about = orjson.loads(line)
     return RawEvent(
-        ConsumerMessage(
-            topic=about["topic"],
-            partition=turn.partition,
-            offset=turn.place,
-            timestamp=about["timestamp"],
-            timestamp_type=0,
-            headers=[(name, _bytes(text)) for name, text in about["headers"]],
-            key=_bytes(about["key"]),
-            value=value if about["value"] else None,
-            checksum=None,
-            tp=TP(about["topic"], turn.partition),
-        )
+        TP(about["topic"], turn.partition),
+        turn.place,
+        about["timestamp"],
+        key=_bytes(about["key"]),
+        value=value if about["value"] else None,
+        headers=tuple((name, _bytes(text)) for name, text in about["headers"]),
     )
 
 

@@ -125,7 +125,7 @@ class Stage:
 
     async def _consume(self, stream: Any) -> None:
         async for batch in stream.noack().events():
-            await self._consume_batch(map(RawEvent, batch.message.value))
+            await self._consume_batch(batch.message.value)
             self._intake.count(len(batch.message.value))
             # The loop gets a turn, so that a full partition does not hold up commits and timers.
             await asyncio.sleep(0)

@@ -10,10 +10,10 @@ import orjson
 
 from effects.actions.answers import Meaning
 from schemas.records import ApprovalReply, Decision, Reminder
+from streams.runtime.delivery import RawEvent
 from tests.simulator import charters
 from tests.simulator.actions import Sent
 from tests.simulator.evidence import UNDO_FAILED, Evidence
-from tests.simulator.log import Entry
 from tests.simulator.scenario import JUNK
 from tests.simulator.world import World
 
@@ -151,7 +151,7 @@ def _first_answer(evidence: Evidence, decision: Decision, shown: str | None) -> 
 
 def timers_fire_once_and_not_early(evidence: Evidence) -> Iterator[str]:
     log, may_repeat = evidence.world.log, evidence.world.lives["later"] - 1
-    first: dict[str, tuple[Entry, Reminder]] = {}
+    first: dict[str, tuple[RawEvent, Reminder]] = {}
     for entry, reminder in evidence.reminders:
         first.setdefault(reminder.reminder_id, (entry, reminder))
     for entry, reminder in first.values():

@@ -16,7 +16,8 @@ from schemas.codec import Codec, Undecodable
 from schemas.records import Record
 from schemas.topics import BY_NAME, Topic
 from streams.runtime.changes import Put
-from streams.runtime.producer import Headers, Message
+from streams.runtime.delivery import RawEvent
+from streams.runtime.producer import Message
 
 R = TypeVar("R", bound=Record)
 PARTITIONS = 2
@@ -41,56 +42,32 @@ class ByReference(Codec):
         return cast(R, self._records[int(payload[7:])])
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record where it lies. It is its own Faust event: `event.message` is what the layer reads."""
-
-    tp: TP
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp: float
-
-    @property
-    def message(self) -> "Entry":
-        return self
-
-    @property
-    def topic(self) -> str:
-        return self.tp.topic
-
-    @property
-    def partition(self) -> int:
-        return self.tp.partition
-
-
 @dataclass(slots=True)
 class Log:
     """`entries` are all records in the order in which they came; `changelogs` by stage and table."""
 
     codec: ByReference = field(default_factory=ByReference)
-    entries: list[Entry] = field(default_factory=list)
-    topics: defaultdict[TP, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    entries: list[RawEvent] = field(default_factory=list)
+    topics: defaultdict[TP, list[RawEvent]] = field(default_factory=lambda: defaultdict(list))
     changelogs: defaultdict[tuple[str, str], list[Put]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[tuple[str, TP], int] = field(default_factory=dict)
 
-    def append(self, message: Message, at: float) -> Entry:
+    def append(self, message: Message, at: float) -> RawEvent:
         """Keep a record."""
         tp = TP(message.topic, partition_of(message.key))
         lane = self.topics[tp]
-        entry = Entry(tp, len(lane), message.key, message.value, message.headers, at)
+        entry = RawEvent(tp, len(lane), at, message.key, message.value, message.headers)
         lane.append(entry)
         self.entries.append(entry)
         return entry
 
-    def said(self, topic: Topic, kind: type[R]) -> Iterator[tuple[Entry, R]]:
+    def said(self, topic: Topic, kind: type[R]) -> Iterator[tuple[RawEvent, R]]:
         """What lies on a topic, in the order in which it came; what nobody can read is left out."""
         for entry in self.entries:
             if entry.tp.topic == PREFIX + topic.name and entry.value and entry.value.startswith(b"record "):
                 yield entry, self.codec.decode(kind, entry.value)
 
-    def record(self, entry: Entry) -> Record | None:
+    def record(self, entry: RawEvent) -> Record | None:
         """What the entry says; None for junk and for dead letters."""
         topic = BY_NAME.get(entry.tp.topic.removeprefix(PREFIX))
         if topic is None or not entry.value or not entry.value.startswith(b"record "):

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 from faust.types import TP
 
 from streams.runtime.changes import Changes, Put
+from streams.runtime.delivery import RawEvent
 from streams.runtime.guard import Guard
 from streams.runtime.positions import Position
 from streams.runtime.producer import Message
 from streams.runtime.stage import Commit, Handlers
 from streams.runtime.tables import FactTable
 from tests.simulator.agenda import Life
-from tests.simulator.log import PARTITIONS, PREFIX, Entry
+from tests.simulator.log import PARTITIONS, PREFIX
 from tests.simulator.tables import MemoryTable
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Process:
     _reading: set[TP] = field(default_factory=set)
     _unwritten: deque[Submission] = field(default_factory=deque)
     _unsaid: deque[Submission] = field(default_factory=deque)
-    _lines: dict[bytes, deque[tuple[Entry, Done]]] = field(default_factory=dict)
+    _lines: dict[bytes, deque[tuple[RawEvent, Done]]] = field(default_factory=dict)
     _commit_due: bool = False
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ class Process:
         if key in self._lines:
             self._lines[key].append((entry, finish))
             return
-        answer = self._guard.handle(cast(Any, entry))
+        answer = self._guard.handle(entry)
         if isinstance(answer, Changes):
             self.submit(answer, finish)
         else:
@@ -135,7 +136,7 @@ class Process:
 
     def _begin(self, key: bytes) -> None:
         entry, _ = self._lines[key][0]
-        answer = self._guard.handle(cast(Any, entry))
+        answer = self._guard.handle(entry)
         if isinstance(answer, Changes):
             self.submit(answer, partial(self._ended, key))
         else:

@@ -58,8 +58,8 @@ def test_they_go_on_whole_and_in_order() -> None:
         found = queues.next(PARTITION, LETTER.queue)
         assert found is not None
         turn, record = found
-        assert (turn, record.message.value, record.message.key) == (comes, RECORD, b"s")
-        assert (record.message.topic, record.message.headers) == ("t.act", [("trace", b"1")])
+        assert (turn, record.value, record.key) == (comes, RECORD, b"s")
+        assert (record.topic, record.headers) == ("t.act", (("trace", b"1"),))
 
 
 def test_what_is_written_today_is_what_was_kept() -> None:

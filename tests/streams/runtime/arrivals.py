@@ -1,8 +1,6 @@
 """Records as Faust hands them to a stage."""
 
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
-from faust.types.tuples import Message as FaustMessage
 
 from streams.runtime.changes import Changes
 from streams.runtime.delivery import RawEvent
@@ -12,21 +10,7 @@ from streams.runtime.producer import Headers
 
 def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> RawEvent:
     """The record at `offset` of `tp`."""
-    message: FaustMessage = ConsumerMessage(
-        topic=tp.topic,
-        partition=tp.partition,
-        offset=offset,
-        timestamp=1_795_000_000.0,
-        timestamp_type=0,
-        headers=list(headers),
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=len(key or b""),
-        serialized_value_size=len(value or b""),
-        tp=tp,
-    )
-    return RawEvent(message)
+    return RawEvent(tp, offset, 1_795_000_000.0, key, value, headers)
 
 
 def handled(guard: Guard, event: RawEvent) -> Changes:

@@ -80,7 +80,7 @@ def fetched_and_thrown_away(journal: Journal) -> None:
     asked = asyncio.Event()
 
     async def thrown_away(self: Intake, event: RawEvent) -> Finish | None:
-        if event.message.offset == 0 or asked.is_set():
+        if event.offset == 0 or asked.is_set():
             return await accept(self, event)
         journal.write("thrown away")
         return None
@@ -109,7 +109,7 @@ def _without_offset(offset: int, journal: Journal) -> None:
     accept = Intake.accept
 
     async def skipping(self: Intake, event: RawEvent) -> Finish | None:
-        if event.message.offset != offset:
+        if event.offset != offset:
             return await accept(self, event)
         journal.write("skipped")
         return None
@@ -121,7 +121,7 @@ def _silent_from(offset: int, journal: Journal) -> None:
     accept = Intake.accept
 
     async def silent(self: Intake, event: RawEvent) -> Finish | None:
-        if event.message.offset >= offset:
+        if event.offset >= offset:
             journal.write("silent")
             await asyncio.Event().wait()
         return await accept(self, event)

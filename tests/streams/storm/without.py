@@ -70,10 +70,10 @@ def start_at_committed() -> None:
     begun: set[tuple[TP, int]] = set()
 
     async def start_here(self: Intake, event: RawEvent) -> Finish | None:
-        tp = event.message.tp
+        tp = event.tp
         if (tp, self.epoch) not in begun:
             begun.add((tp, self.epoch))
-            self._positions[tp] = Position(event.message.offset)
+            self._positions[tp] = Position(event.offset)
         return await accept(self, event)
 
     Intake.accept = start_here  # type: ignore[method-assign]
