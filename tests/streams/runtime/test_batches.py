@@ -2,10 +2,12 @@
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
@@ -19,6 +21,7 @@ from streams.runtime.batches import (
     in_turns,
 )
 from streams.runtime.committer import BUSY_RECORDS
+from streams.runtime.delivery import RawEvent
 from streams.runtime.policy import WorkerPolicy
 
 FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
@@ -79,3 +82,17 @@ def test_only_a_busy_stage_asks_often(records: int, wait_ms: int) -> None:
     thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_fetch_max_wait_ms=None))
     thread.has_fetched(records)
     assert thread._consumer._fetcher._fetch_max_wait_ms == wait_ms
+
+
+@pytest.mark.parametrize("timestamp", [1_795_000_000_500, None])
+def test_records_travel_whole_and_without_anything_that_faust_obeys(timestamp: int | None) -> None:
+    """As aiokafka gives them: its headers are a tuple, and an old producer's record has no time."""
+    headers = (("traceparent", b"00-1"), ("Faust-Ag-ReplyTo", b"somebody"))
+    records: list[Any] = [
+        ConsumerRecord("ingest", 0, at, timestamp, 0, b"key", b"value", None, 3, 5, headers) for at in (7, 8)
+    ]
+    consumer = SimpleNamespace(app=SimpleNamespace(consumer_generation_id=3))
+    message = BatchConsumer._together(consumer, FIRST, records)  # type: ignore[arg-type]  # what it needs of one
+    assert (message.offset, message.key, message.headers, message.generation_id) == (8, None, [], 3)
+    at_s = 0.0 if timestamp is None else 1_795_000_000.5
+    assert list(message.value or ()) == list[Any](RawEvent(FIRST, at, at_s, b"key", b"value", headers) for at in (7, 8))
