@@ -71,12 +71,15 @@ class Scope:
     def _read(self, reads: Reads) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, member in reads:
-            value = self.values.get(name)
+            if name not in self.values:
+                continue
+            value = self.values[name]
             if member == WHOLE or not isinstance(value, dict):
-                found |= {name: value} if name in self.values else {}
-            else:
-                members = found.setdefault(name, {})
-                members |= {member: value[member]} if member in value else {}
+                found[name] = value
+                continue
+            members = found.setdefault(name, {})
+            if member in value:
+                members[member] = value[member]
         return found
 
 

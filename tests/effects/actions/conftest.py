@@ -36,9 +36,9 @@ async def client(connection: Connection) -> AsyncIterator[HttpClient]:
 def build(connection: Connection, client: HttpClient) -> Build:
     """An http handler of the server, from a charter's keys."""
 
-    def make(path: str = "/things", **keys: Any) -> HttpAction:
-        keys = {"timeout": "5s", **keys}
-        return HttpAction(HttpHandler(type="http", connection="server", path=path, **keys), connection, client)
+    def make(path: str = "/things", timeout: Any = "5s", **keys: Any) -> HttpAction:
+        handler = HttpHandler(type="http", connection="server", path=path, timeout=timeout, **keys)
+        return HttpAction(handler, connection, client)
 
     return make
 

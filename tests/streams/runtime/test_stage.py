@@ -81,6 +81,15 @@ def _stage(handlers: Slow) -> Stage:
     return Stage(handlers, local_codec(), policy)
 
 
+async def _with(handlers: Slow, subjects: str) -> Stage:
+    """A stage that owns its partition, to which a record of each of these subjects has come."""
+    stage = _stage(handlers)
+    stage._intake._positions[INGEST_0] = Position(0)
+    for offset, subject in enumerate(subjects):
+        await _arrive(stage, offset, subject)
+    return stage
+
+
 async def _arrive(stage: Stage, offset: int, subject: str) -> None:
     arrived = arrival(INGEST_0, offset, subject.encode(), local_codec().encode(event(offset, subject)))
     finish = await stage._intake.accept(arrived)
@@ -92,10 +101,7 @@ async def test_no_conversation_outlives_its_partition(monkeypatch: pytest.Monkey
     """Those of one subject wait for each other: the first of them is cancelled as well as the last."""
     monkeypatch.setattr(stage_module, "REVOKE_DRAIN_S", 0.01)
     handlers = Slow()
-    stage = _stage(handlers)
-    stage._intake._positions[INGEST_0] = Position(0)
-    for offset, subject in enumerate(("a", "a", "b")):
-        await _arrive(stage, offset, subject)
+    stage = await _with(handlers, "aab")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert handlers.begun == ["e-0", "e-2"]
@@ -107,10 +113,7 @@ async def test_no_conversation_outlives_its_partition(monkeypatch: pytest.Monkey
 
 async def test_one_subject_waits_for_itself_and_for_nobody_else() -> None:
     handlers = Slow()
-    stage = _stage(handlers)
-    stage._intake._positions[INGEST_0] = Position(0)
-    for offset, subject in enumerate(("a", "a", "b")):
-        await _arrive(stage, offset, subject)
+    await _with(handlers, "aab")
     await asyncio.sleep(0.01)
     assert handlers.begun == ["e-0", "e-2"]
     handlers.let_go.set()
@@ -121,10 +124,7 @@ async def test_one_subject_waits_for_itself_and_for_nobody_else() -> None:
 
 async def test_what_need_not_wait_is_done_at_once_but_never_before_a_conversation_of_its_subject() -> None:
     handlers = Mixed()
-    stage = _stage(handlers)
-    stage._intake._positions[INGEST_0] = Position(0)
-    for offset, subject in enumerate(("a", "a", "b")):
-        await _arrive(stage, offset, subject)
+    await _with(handlers, "aab")
     assert handlers.begun == ["e-2"]
     await asyncio.sleep(0.01)
     assert handlers.begun == ["e-2", "e-0"]
@@ -135,9 +135,7 @@ async def test_what_need_not_wait_is_done_at_once_but_never_before_a_conversatio
 
 async def test_a_conversation_that_is_cancelled_before_it_begins_leaves_nothing_behind() -> None:
     handlers = Slow()
-    stage = _stage(handlers)
-    stage._intake._positions[INGEST_0] = Position(0)
-    await _arrive(stage, 0, "a")
+    stage = await _with(handlers, "a")
     stage._dispatcher.cancel()
     await asyncio.sleep(0.01)
     assert handlers.begun == []
