@@ -36,10 +36,10 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LARGEST_OLD_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
-        command = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), *self.part.command]
+        leashed = (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(self.part.niceness))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                [*leashed, *self.part.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -19,7 +19,7 @@ import cramjam
 from aiohttp import web
 
 from nightdesk.local.clickhouse_engine import Answer, Engine, EngineError, Statement
-from nightdesk.local.parts import LOOPBACK, Part, answers_http, python_module
+from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, python_module
 
 LARGEST_REQUEST_BYTES = 1 << 30
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
@@ -66,6 +66,7 @@ def clickhouse_part(home: Path, port: int) -> Part:
         where=clickhouse_url(port),
         command=python_module("nightdesk.local.clickhouse", "--path", str(home / "clickhouse"), "--port", str(port)),
         is_ready=answers_http(f"http://{LOOPBACK}:{port}/ping"),
+        niceness=AUDIT_NICENESS,
     )
 
 

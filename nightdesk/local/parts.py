@@ -15,11 +15,16 @@ from dataclasses import dataclass, field
 from nightdesk.exits import Failure
 
 LOOPBACK = "127.0.0.1"
+# Of what the audit goes through: nobody waits for it but who reads.
+AUDIT_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A child process. Those of the highest `wave` are stopped first: stages (1) before what they talk to (0)."""
+    """A child process. Those of the highest `wave` are stopped first: stages (1) before what they talk to (0).
+
+    `niceness` is 0 to 19: on a busy machine the turn of a nicer one comes later.
+    """
 
     name: str
     where: str
@@ -27,6 +32,7 @@ class Part:
     is_ready: Callable[[], bool] = lambda: True
     environment: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
+    niceness: int = 0
     ready_within_s: float = 120.0
     grace_s: float = 10.0
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,14 @@ def is_gone(process_id: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE
     return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch processes")
+def test_a_child_is_as_nice_as_its_part_and_interrupts_nobody(tmp_path: Path, supervisor: Supervisor) -> None:
+    supervisor.start(replace(part("calm", STAY, tmp_path), niceness=7))
+    child = pid(supervisor)
+    assert os.getpriority(os.PRIO_PROCESS, child) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
+    assert os.sched_getscheduler(child) == os.SCHED_BATCH
 
 
 def test_stop_leaves_nothing_even_of_a_stubborn_child(tmp_path: Path, supervisor: Supervisor) -> None:
