@@ -5,9 +5,6 @@ Called by `nightdesk worker`. Nothing connects before `run_stage`.
 
 from __future__ import annotations
 
-import gc
-import sys
-
 import faust
 import mode.loop
 from confluent_kafka import KafkaException
@@ -18,6 +15,7 @@ from effects.llm.anthropic import AnthropicProvider
 from effects.llm.chain import ProviderChain
 from effects.llm.openai import Endpoint, OpenAIProvider
 from effects.llm.protocol import Provider
+from nightdesk import interpreter
 from nightdesk.adapters import CharterActions, ProviderModels
 from nightdesk.exits import ExitCode, Failure
 from nightdesk.registered_codec import registered_codec
@@ -46,23 +44,9 @@ def run_stage(name: str, settings: Settings) -> None:
         control = follow_control(settings, codec)
         stage = Stage(build_handlers(name, settings, control, system_clock), codec, worker_policy(settings))
         worker = faust.Worker(stage.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
-        _spare_the_collector()
-        _take_long_turns()
+        interpreter.spare_the_collector()
+        interpreter.take_long_turns()
         worker.execute_from_commandline()
-
-
-def _spare_the_collector() -> None:
-    """What is loaded now stays for ever, and a record in flight is no garbage: at the default thresholds a busy stage
-    spends a fifth of its time looking for cycles that are not there (docs/performance.md)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)
-
-
-def _take_long_turns() -> None:
-    """The threads that fetch and that hear what was delivered get the interpreter when the loop waits, or after this.
-    At Python's 5 ms they interrupt a busy loop all the time (docs/performance.md)."""
-    sys.setswitchinterval(0.1)
 
 
 def build_handlers(name: str, settings: Settings, control: Control, clock: Clock) -> Handlers:

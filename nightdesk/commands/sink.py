@@ -7,6 +7,7 @@ import threading
 from types import FrameType
 
 from nightdesk.exits import Failure
+from nightdesk.interpreter import spare_the_collector
 from nightdesk.logs import configure_logging
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import Settings, load_settings
@@ -31,6 +32,7 @@ def sink() -> None:
         signal.signal(number, on_signal)
     try:
         with registered_codec(settings) as codec:
+            spare_the_collector()
             run(sink_settings(settings), codec, stop)
     except DeadLetterNotDelivered as error:
         raise Failure(
