@@ -55,7 +55,7 @@ class Policy:
     Each insert costs ClickHouse some 20 ms of CPU whatever is in it, and makes a part that has to be merged, so few
     large ones: the linger is what `why` may be behind. When nothing more came for `quiet_s` there is nothing to wait
     for, but for `pace_s` since the last insert: records that come one by one, each after such a silence, are no reason
-    for an insert each.
+    for an insert each. So many as `worth_messages` are.
     """
 
     batch_messages: int = 10_000
@@ -64,6 +64,7 @@ class Policy:
     # Longer than the broker waits for a full answer (`fetch.wait.max.ms`): between two answers it is not quiet.
     quiet_s: float = 0.15
     pace_s: float = 0.5
+    worth_messages: int = 500
     first_pause_s: float = 0.25
     longest_pause_s: float = 15.0
 
@@ -126,11 +127,15 @@ class Sink:
             if now >= until:
                 break
             read = self._read(min(until - now, policy.quiet_s), policy.batch_messages - len(messages))
-            if not read and time.monotonic() >= self._landed_at + policy.pace_s:
+            if not read and self._is_worth_an_insert(messages):
                 break
             messages += read
             size += sum(map(len, read))
         return messages
+
+    def _is_worth_an_insert(self, messages: Sequence[Message]) -> bool:
+        policy = self._policy
+        return len(messages) >= policy.worth_messages or time.monotonic() >= self._landed_at + policy.pace_s
 
     def _read(self, wait_s: float, at_most: int = MESSAGES_PER_READ) -> list[Message]:
         """What is there, or the first that comes in time."""

@@ -1,7 +1,8 @@
 """The table `audit_records` as the sink sees it: land rows, ask what has landed. Called by `sinks.audit.landing`.
 
-Rows go as one JSON array with the record's own field names: as quick as the binary format from Python, with nothing to
-keep in step, and a field that the table does not know is refused instead of dropped.
+Rows go as JSON arrays under the record's own field names: as quick as the binary format from Python, a quarter cheaper
+for ClickHouse than objects, with nothing to keep in step; an insert that names a field which the table does not have is
+refused, so that none is dropped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from operator import attrgetter
 
 import orjson
 from clickhouse_connect.driver.client import Client
@@ -17,6 +18,8 @@ from clickhouse_connect.driver.client import Client
 from schemas.records import AuditRecord
 
 TABLE = "audit_records"
+FIELDS = tuple(AuditRecord.model_fields)
+COLUMNS = (*FIELDS, "topic", "partition", "offset")
 
 # One question for many partitions, because each reads these columns of the whole table.
 HIGHEST_OFFSETS = """
@@ -31,7 +34,6 @@ WHERE topic = {topic:String} AND `partition` = {partition:Int32} AND `offset` BE
 INSERT_SETTINGS = {
     "async_insert": 0,  # OK means stored
     "input_format_parallel_parsing": 0,  # to divide a batch among threads costs more than it saves
-    "input_format_skip_unknown_fields": 0,  # an older table must say so, not lose a field
     "date_time_input_format": "best_effort",
     "max_partitions_per_insert_block": 0,  # records of many months in one batch are no error
 }
@@ -51,11 +53,11 @@ class Landing:
         """Which rows these are: their offsets, and how many there are between the first and the last."""
         return f"{self.topic}:{self.partition}:{self.offsets[0]}-{self.offsets[-1]}:{len(self.offsets)}"
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows as the table wants them."""
-        place = {"topic": self.topic, "partition": self.partition}
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        """The rows in the order of `COLUMNS`."""
+        fields = attrgetter(*FIELDS)
         pairs = zip(self.records, self.offsets, strict=True)
-        return ({**record.__dict__, **place, "offset": offset} for record, offset in pairs)
+        return ((*fields(record), self.topic, self.partition, offset) for record, offset in pairs)
 
     def without(self, landed: dict[int, str]) -> Landing:
         """What is left when the rows that are there already (offset -> record id) are taken out."""
@@ -86,9 +88,10 @@ class AuditTable:
         rows = [row for landing in landings for row in landing.rows()]
         self._connected().raw_insert(
             TABLE,
-            # One call: one for each row costs four times as much.
-            insert_block=orjson.dumps(rows),
-            fmt="JSONEachRow",
+            COLUMNS,
+            # One call, as one for each row costs four times as much; the format has no brackets around them all.
+            insert_block=orjson.dumps(rows)[1:-1],
+            fmt="JSONCompactEachRow",
             settings={**INSERT_SETTINGS, "insert_deduplication_token": deduplication_token(landings)},
         )
 

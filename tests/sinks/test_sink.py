@@ -158,6 +158,18 @@ def test_the_first_record_lands_at_once_and_those_that_follow_one_by_one_share_a
     assert parts(client) == 2
 
 
+def test_so_many_as_are_worth_an_insert_land_as_soon_as_it_is_quiet(
+    settings: Settings, codec: Codec, client: Client
+) -> None:
+    never = Policy(linger_s=90.0, quiet_s=0.5, pace_s=90.0, worth_messages=200)
+    with running(sink_settings(settings), codec, never):
+        send_records(settings, codec, many(0, 200))
+        eventually(lambda: count(client) == 200)
+        send_records(settings, codec, many(200, 200))
+        eventually(lambda: count(client) == 400)
+    assert parts(client) == 2
+
+
 def test_a_record_that_is_refused_holds_up_its_own_partition_only(
     settings: Settings, codec: Codec, client: Client
 ) -> None:
