@@ -7,6 +7,7 @@ references.
 
 import copy
 import json
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,19 @@ def load(record: type[Record]) -> dict[str, Any]:
 @cache
 def parsed(record: type[Record]) -> dict[str, Any]:
     """The same, parsed for fastavro's reader and writer."""
-    return cast(dict[str, Any], parse_schema(load(record)))
+    return cast(dict[str, Any], _interned(parse_schema(load(record))))
+
+
+def _interned(schema: Any) -> Any:
+    """The same with its words interned, as the names of our fields are: two dictionaries that share a key by identity
+    find it without comparing letters, and writing a record is hardly more than such lookups."""
+    if isinstance(schema, str):
+        return sys.intern(schema)
+    if isinstance(schema, list):
+        return [_interned(part) for part in schema]
+    if isinstance(schema, dict):
+        return {sys.intern(name): _interned(part) for name, part in schema.items()}
+    return schema
 
 
 @cache
