@@ -23,7 +23,8 @@ from nightdesk.local.parts import python_module
 from nightdesk.local.stack import LocalStack
 from nightdesk.registered_codec import registered_codec
 from nightdesk.settings import ClickHouseSettings, Settings
-from schemas.codec import Codec
+from schemas import avro
+from schemas.codec import Codec, RegistryUnavailable
 from schemas.records import AuditRecord, DeadLetter
 from sinks.audit.sink import Fenced, Policy, SinkSettings, _is_record, run
 from tests.sinks.forwarder import Forwarder
@@ -191,6 +192,30 @@ def test_a_record_that_is_refused_holds_up_its_own_partition_only(
         eventually(lambda: committed(settings) == 402)
     assert count(client) == count(client, "audit_records") == 402
     assert sum(lengths(settings, "audit.dlq").values()) == 1
+
+
+def test_a_new_schema_waits_for_the_registry_and_holds_up_its_own_partition_only(
+    settings: Settings, client: Client
+) -> None:
+    is_there = threading.Event()
+
+    def fetch(schema_id: int) -> dict[str, Any]:
+        if not is_there.is_set():
+            raise RegistryUnavailable(f"cannot ask for schema {schema_id}")
+        return avro.load(AuditRecord)
+
+    old, new = Codec({AuditRecord: 1, DeadLetter: 2}, fetch), Codec({AuditRecord: 3}, fetch)
+    send_records(settings, old, many(0, 200))
+    send_records(settings, new, [record("received", 0, subject="ticket-0", record_id="of-a-new-program")])
+    everything = lengths(settings, "audit")
+    with running(sink_settings(settings), old, replace(PATIENT, batch_messages=201, linger_s=1.0)):
+        eventually(lambda: len(committed_offsets(settings)) == len(everything) - 1)
+        ((_, length),) = everything.items() - committed_offsets(settings).items()
+        assert count(client) == 201 - length
+        is_there.set()
+        eventually(lambda: committed(settings) == 201)
+    assert count(client) == count(client, "audit_records") == 201
+    assert not lengths(settings, "audit.dlq")
 
 
 def test_a_batch_that_cannot_be_delivered_is_rewound_in_all_its_partitions(
