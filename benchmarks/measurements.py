@@ -25,6 +25,7 @@ from schemas.topics import INGEST
 
 KEYWORD, ASKED_MODEL = "message.received", "question.asked"
 WARM_UP_EVENTS = 100
+FLOOR_RUNS = 3
 # A pipeline slower than this is broken and not slow.
 SLOWEST_EVENTS_PER_S = 40
 PATIENCE_S = 60.0
@@ -117,7 +118,16 @@ def latency(pipeline: Pipeline, sender: EventSender, load: Load, per_second: flo
 
 
 def floor(pipeline: Pipeline, load: Load) -> Throughput:
-    """The script of `benchmarks.floor` on the same events, which lie in Kafka since `decision_at_once`."""
+    """The script of `benchmarks.floor` on the same events, which lie in Kafka since `decision_at_once`.
+
+    It is done in a few seconds, and a shared machine is faster in some than in others: the median of three runs. One
+    that missed or doubled an action is given instead.
+    """
+    runs = sorted((_floor_once(pipeline, load) for _ in range(FLOOR_RUNS)), key=lambda run: run.events_per_s)
+    return next((run for run in runs if run.faults.any), runs[FLOOR_RUNS // 2])
+
+
+def _floor_once(pipeline: Pipeline, load: Load) -> Throughput:
     pipeline.actions.forget()
     command = python_module(
         "benchmarks.floor",
