@@ -64,7 +64,7 @@ class Policy:
     # Longer than the broker waits for a full answer (`fetch.wait.max.ms`): between two answers it is not quiet.
     quiet_s: float = 0.15
     pace_s: float = 0.5
-    worth_messages: int = 500
+    worth_messages: int = 1000
     first_pause_s: float = 0.25
     longest_pause_s: float = 15.0
 
