@@ -6,7 +6,7 @@ from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, 
 from nightdesk.local.stack import LocalStack
 from streams.catalog import STAGES
 
-NICENESS = {"ingest": 19, "budget": 15, "decide": 10}
+NICEST = 19
 
 
 def stage_parts(stack: LocalStack) -> list[Part]:
@@ -16,8 +16,16 @@ def stage_parts(stack: LocalStack) -> list[Part]:
     first, and a burst waits in `ingest` and not half done in front of `act`. The audit can wait as well.
     """
     names = [stage.name for stage in STAGES]
-    workers = [_part(stack, name, "worker", name, niceness=NICENESS.get(name, 0)) for name in names]
+    workers = [
+        _part(stack, name, "worker", name, niceness=_niceness(names.index("act") - place))
+        for place, name in enumerate(names)
+    ]
     return [*workers, _part(stack, "sink", "sink", niceness=AUDIT_NICENESS)]
+
+
+def _niceness(hops_to_act: int) -> int:
+    # Two steps of five for the first hop: with one, act still waited for a third of the time that it had work.
+    return min(NICEST, 5 + 5 * hops_to_act) if hops_to_act > 0 else 0
 
 
 def _part(stack: LocalStack, name: str, *arguments: str, niceness: int) -> Part:
