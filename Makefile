@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench chaos simulate test-chart lock clean
+.PHONY: help up test test-fast explore generate mutants lint bench bench-audit chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -19,8 +19,20 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(PYTHON_IN_VENV) -m ruff format --check .
 	@$(PYTHON_IN_VENV) -m mypy
 
+test-fast: $(VENV)/.installed-dev ## the tests that need no Kafka and no ClickHouse
+	@exec sh .ci/test-fast
+
+explore: $(VENV)/.installed-dev ## property tests with other examples than last time, and five times as many
+	@exec $(PYTHON_IN_VENV) -m pytest -q --without-broker --explore --timeout 3600 tests/processors tests/effects tests/schemas tests/streams
+
+mutants: $(VENV)/.installed-dev ## put small faults into the code and count how many the tests without a broker find (N=100 SEED=1)
+	@exec $(PYTHON_IN_VENV) -m tests.mutants $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.installed-dev ## speed on this machine against the floor
 	@exec $(PYTHON_IN_VENV) -m benchmarks
+
+bench-audit: $(VENV)/.installed-dev ## size and speed of the audit store, and every shipped question (N=1000000 cases)
+	@exec $(PYTHON_IN_VENV) -m benchmarks.audit $(if $(N),--cases $(N))
 
 chaos: $(VENV)/.installed-dev ## break the running pipeline, count what is lost or doubled (SCENARIO=kill-storm SEED=7; long: N=200)
 	@exec $(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(if $(N),--size $(N))
@@ -28,8 +40,14 @@ chaos: $(VENV)/.installed-dev ## break the running pipeline, count what is lost 
 simulate: $(VENV)/.installed-dev ## a hundred thousand small worlds of the decision core, each broken in its own way
 	@exec $(PYTHON_IN_VENV) -m tests.simulator --seeds 100000
 
+night: $(VENV)/.installed-dev ## play a simulated night and print its table (NIGHT=provider_away SEED=7), or random ones (RANDOM_NIGHTS=1000)
+	@exec $(PYTHON_IN_VENV) -m tests.nights $(NIGHT) $(if $(SEED),--seed $(SEED)) $(if $(RANDOM_NIGHTS),--random $(RANDOM_NIGHTS))
+
 test-chart: $(VENV)/.installed-dev ## check the Helm chart, the compose file and the Dockerfile
 	@exec sh deploy/test-chart.sh
+
+generate: $(VENV)/.installed-dev ## write the files that follow from the specifications: chart, compose file, charter schema, docs/reference/stages.md
+	@exec $(PYTHON_IN_VENV) -m tests.generated
 
 lock: $(VENV)/.installed-dev ## bring requirements/*.txt up to date with pyproject.toml
 	@exec sh .ci/lock

@@ -1,4 +1,4 @@
-"""What the pipeline costs on this machine, against a script that does the same job without durability.
+"""Compares the pipeline's cost on this machine with a script that does the same job without durability.
 
-`make bench` runs it. What is measured and how: docs/performance.md.
+`make bench` runs it; docs/performance.md explains what it measures and how.
 """

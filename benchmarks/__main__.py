@@ -1,4 +1,6 @@
-"""`python -m benchmarks`, which is `make bench`: one run on a stack of its own, everything measured in it."""
+"""`python -m benchmarks`, which `make bench` calls: starts a stack of its own and takes every measurement on it
+once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from benchmarks import measurements
 from benchmarks.events import EventSender, Load
 from benchmarks.pipeline import Pipeline, running_pipeline, tell
 from benchmarks.report import Report, show
-from nightdesk.exits import ExitCode, Failure
+from nightdesk.exit_codes import EXIT_CODES
+from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.output import Output, OutputOption
 
 LATENCY_EVENTS_PER_S = 20.0
@@ -51,7 +54,7 @@ def main(
     for problem in report.problems():
         print(f"error: {problem}", file=sys.stderr)
     if report.problems():
-        raise typer.Exit(ExitCode.FAILED)
+        raise typer.Exit(EXIT_CODES[FailureKind.FAILED])
 
 
 def _measure(pipeline: Pipeline, size: Size) -> Report:
@@ -83,4 +86,4 @@ if __name__ == "__main__":
         typer.run(main)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
-        sys.exit(ExitCode.FAILED)
+        sys.exit(EXIT_CODES[failure.kind])

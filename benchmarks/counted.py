@@ -1,4 +1,4 @@
-"""What the counting server and the model server say they saw. Asked by the measurements."""
+"""Clients of the counting server and the model server; the measurements ask them what arrived."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Arrivals:
     repeated: int
 
     def missing(self, expected: Counter[str]) -> int:
-        """Actions that should have been and were not. `expected` is how many each subject should see."""
+        """The number of actions that did not happen. `expected` is the number of actions for each subject."""
         return (expected - self._counts()).total()
 
     def doubled(self, expected: Counter[str]) -> int:
-        """Actions that were executed beyond what was expected."""
+        """The number of actions that were executed beyond the expected ones."""
         return (self._counts() - expected).total()
 
     def _counts(self) -> Counter[str]:
@@ -48,7 +48,7 @@ class CountedActions:
         return Arrivals(at, int(_ask(f"{self.url}/progress")["repeated"]))
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counters."""
         _ask(f"{self.url}/arrivals", "DELETE")
 
 
@@ -62,7 +62,7 @@ class CountedCalls:
         return int(_ask(f"{self.url}/count")["requests"])
 
     def peak_in_flight(self) -> int:
-        """The most calls that were open at one time, ever."""
+        """The most calls that were ever open at the same time."""
         return int(_ask(f"{self.url}/count")["peak_in_flight"])
 
 

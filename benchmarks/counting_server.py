@@ -1,6 +1,7 @@
-"""The outside system that the benchmark acts on: the tests' action server, which also notes when each action arrived.
+"""The outside system that the benchmark calls: the tests' action server, which also records when each action arrived.
 
-Started by `benchmarks.pipeline` as a process of its own. `GET /progress` is cheap: it is asked ten times a second.
+`benchmarks.pipeline` starts it as a process of its own. `GET /progress` is cheap, because it is asked ten times a
+second.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from tests.fakes.action_server import ActionServer, Conduct, Request, Tally
 
 
 class CountingServer(ActionServer):
-    """Beside acting once for each key: `GET /progress`, `GET /arrivals`, `DELETE /arrivals` (start anew)."""
+    """Acts once for each key, and answers `GET /progress`, `GET /arrivals` and `DELETE /arrivals` (reset)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The events of a run, made and encoded before the clock starts, sent by a stock client. Used by the measurements.
+"""Creates and encodes the events of a run before the clock starts, and sends them with a stock client.
 
-Nothing of ours encodes or sends: this is what any team that produces to the ingest topic does.
+None of our own code encodes or sends them, so the producer does what any team's producer does.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from nightdesk.exits import ExitCode, Failure
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.schemas.topics import INGEST
 from nightdesk.settings import Settings
-from schemas.topics import INGEST
 
 TEXTS = ("please refund my order", "where is my parcel")
 DELIVERED_WITHIN_S = 60.0
@@ -39,12 +39,12 @@ class Load:
         return f"{self.source}-{number % self.subjects}"
 
     def expected(self) -> Counter[str]:
-        """How many actions each subject should see."""
+        """The expected number of actions for each subject."""
         return Counter(self.subject(number) for number in range(self.count))
 
 
 class Encoded(NamedTuple):
-    """An event as it goes to Kafka."""
+    """An event's key and value as Kafka gets them."""
 
     subject: str
     value: bytes
@@ -65,7 +65,7 @@ class EventSender:
         self._producer = Producer({**settings.kafka.client_config(), **config})
 
     def encode(self, load: Load) -> list[Encoded]:
-        """All events of the load. The text asks for a refund in every second one."""
+        """Encode all events of the load. Every second text asks for a refund."""
         context = SerializationContext(self._topic, MessageField.VALUE)
         encoded = []
         for number in range(load.count):
@@ -75,13 +75,15 @@ class EventSender:
         return encoded
 
     def send(self, events: Iterable[Encoded]) -> None:
-        """As fast as the client takes them; returns when the broker has them all. Raises `Failure`."""
+        """Send as fast as the client accepts; returns when the broker has acknowledged everything. Raises `Failure`."""
         for event in events:
             self._produce(event)
         self._flush()
 
     def send_paced(self, events: Sequence[Encoded], per_second: float) -> dict[str, float]:
-        """One after the other at a steady rate; gives when each subject's event was sent (epoch seconds)."""
+        """Send one event after the other at a steady rate. Returns when each subject's event was sent, in epoch
+        seconds.
+        """
         sent_at: dict[str, float] = {}
         start = time.monotonic()
         for number, event in enumerate(events):
@@ -104,7 +106,9 @@ class EventSender:
     def _flush(self) -> None:
         left = self._producer.flush(DELIVERED_WITHIN_S)
         if left:
-            raise Failure(f"{left} events were not delivered to {self._topic}", "See kafka.log", ExitCode.UNREACHABLE)
+            raise Failure(
+                f"{left} events were not delivered to {self._topic}", "See kafka.log", FailureKind.UNREACHABLE
+            )
 
 
 def _event(load: Load, number: int) -> dict[str, Any]:

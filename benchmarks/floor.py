@@ -1,7 +1,7 @@
-"""The floor: the same job in one asyncio script. It keeps its counters in dictionaries and remembers nothing.
+"""The floor: the same job in one asyncio script, with its counters in dictionaries and without any durable state.
 
-Started by the measurements as a process of its own. It is written to be fast and to do no more than the job:
-all that it gives up is durability.
+The measurements start it as a process of its own. It is written to be fast and does the whole job; the only thing
+that it gives up is durability.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import uvloop
 from confluent_kafka import Consumer, Message, TopicPartition
 from fastavro import schemaless_reader
 
-from schemas.avro import parsed
-from schemas.records import Event
+from nightdesk.schemas.avro import parsed
+from nightdesk.schemas.records import Event
 
 WIRE_HEADER_BYTES = 5
 IN_FLIGHT_AT_MOST = 1000
@@ -56,7 +56,7 @@ class Floor:
         self.taken = 0
 
     async def run(self, consumer: Consumer, events: int) -> None:
-        """Until so many events of the source are acted on. Raises TimeoutError when Kafka has no more of them."""
+        """Run until so many events of the source are acted on. Raises `TimeoutError` if Kafka has no more of them."""
         heard = time.monotonic()
         connector = aiohttp.TCPConnector(limit=IN_FLIGHT_AT_MOST)
         async with aiohttp.ClientSession(connector=connector) as session:

@@ -1,6 +1,6 @@
-"""What is measured, one function each, all on the same running pipeline. Called by `benchmarks.__main__` in this order.
+"""The measurements, one function each. `benchmarks.__main__` calls them in this order on one running pipeline.
 
-Each run has a source of its own, so that its events, actions and audit are told from the others'.
+Each run has a source of its own, so that its events, actions and audit rows can be told from those of other runs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from benchmarks import processor_time
 from benchmarks.counted import Arrivals
 from benchmarks.events import EventSender, Load
 from benchmarks.pipeline import MODEL_DELAY_MS, Pipeline, tell
-from nightdesk.clickhouse import clickhouse
-from nightdesk.exits import Failure
 from nightdesk.local.parts import python_module
-from schemas.topics import INGEST
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.schemas.topics import INGEST
 
 KEYWORD, ASKED_MODEL = "message.received", "question.asked"
 WARM_UP_EVENTS = 100
@@ -39,7 +39,7 @@ WHERE event_source = {source:String} AND status = 'completed' AND event_type = {
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What must all be 0. `repeated_calls` are no fault: the other side knew the key and did nothing."""
+    """Counts that must all be 0, except `repeated_calls`: the other side knew the key and did nothing."""
 
     missing_actions: int
     doubled_actions: int
@@ -53,7 +53,9 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """From the first produce to the last action and the last audit row. CPU seconds are those of each process."""
+    """The time from the first produce to the last action and the last audit row, and the CPU seconds of each
+    process.
+    """
 
     events: int
     seconds: float
@@ -67,7 +69,7 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """From produce to the action's arrival."""
+    """The times from an event's produce to its action's arrival."""
 
     events: int
     per_second: float
@@ -78,7 +80,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """With a model that takes its time: `peak` as the model server counted, `mean` by Little's law."""
+    """Model calls in flight with a slow model: `peak` as the model server counted, `mean` by Little's law."""
 
     throughput: Throughput
     peak: int
@@ -89,23 +91,23 @@ class InFlight:
 
 
 def warm_up(pipeline: Pipeline, sender: EventSender) -> None:
-    """Connections, caches and charters are there before anything is measured."""
+    """Open connections, fill caches and load charters before anything is measured."""
     for kind in (KEYWORD, ASKED_MODEL):
         _throughput(pipeline, sender, Load(f"warm-up/{kind}", kind, WARM_UP_EVENTS, WARM_UP_EVENTS))
 
 
 def decision_at_once(pipeline: Pipeline, sender: EventSender, load: Load) -> Throughput:
-    """A keyword decides; a backlog of `load`."""
+    """Process a backlog of `load` that a keyword decides."""
     return _throughput(pipeline, sender, load)
 
 
 def decision_by_model(pipeline: Pipeline, sender: EventSender, load: Load) -> InFlight:
-    """A model decides and takes its time."""
+    """Process a backlog that a slow model decides."""
     return InFlight(_throughput(pipeline, sender, load), pipeline.calls.peak_in_flight())
 
 
 def latency(pipeline: Pipeline, sender: EventSender, load: Load, per_second: float) -> Latency:
-    """A steady trickle; each event has a subject of its own."""
+    """Send events at a steady low rate, each with a subject of its own."""
     encoded = sender.encode(load)
     pipeline.actions.forget()
     sent_at = sender.send_paced(encoded, per_second)
@@ -118,10 +120,10 @@ def latency(pipeline: Pipeline, sender: EventSender, load: Load, per_second: flo
 
 
 def floor(pipeline: Pipeline, load: Load) -> Throughput:
-    """The script of `benchmarks.floor` on the same events, which lie in Kafka since `decision_at_once`.
+    """Run the script of `benchmarks.floor` on the same events, which `decision_at_once` left in Kafka.
 
-    It is done in a few seconds, and a shared machine is faster in some than in others: the median of three runs. One
-    that missed or doubled an action is given instead.
+    A run takes a few seconds, and the speed of a shared machine varies from second to second, so this returns the
+    median of three runs, or the first run that missed or doubled an action.
     """
     runs = sorted((_floor_once(pipeline, load) for _ in range(FLOOR_RUNS)), key=lambda run: run.events_per_s)
     return next((run for run in runs if run.faults.any), runs[FLOOR_RUNS // 2])
@@ -161,7 +163,7 @@ def _throughput(pipeline: Pipeline, sender: EventSender, load: Load) -> Throughp
 
 
 def _await_ends(pipeline: Pipeline, load: Load) -> None:
-    """Until every action is counted and every one's audit row is in ClickHouse."""
+    """Wait until every action is counted and its audit row is in ClickHouse."""
     pipeline.wait(f"{load.source}: actions", pipeline.actions.executed, load.count, _limit_s(load))
     with clickhouse(pipeline.settings.clickhouse) as client:
 
@@ -191,5 +193,5 @@ def _limit_s(load: Load) -> float:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share does not exceed."""
+    """The smallest value that the given share of the values does not exceed."""
     return ordered[ceil(share * len(ordered)) - 1]

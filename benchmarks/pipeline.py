@@ -1,6 +1,7 @@
-"""The pipeline under measurement: a local stack of its own, every stage and the sink as real processes, the outside.
+"""The pipeline under measurement: a local stack of its own, every stage and the sink as processes, and the outside
+systems.
 
-Opened by `benchmarks.__main__`. Nothing here is simulated; the counting server and the model server are processes too.
+Nothing here is simulated: the counting server and the model server are processes, too.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.counted import CountedActions, CountedCalls
-from nightdesk.charters import load_charter
-from nightdesk.commands.migrate import migrate_database
-from nightdesk.commands.schemas import register_schemas
-from nightdesk.commands.status import stage_status
-from nightdesk.commands.topics import apply_topics
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.exits import Failure
 from nightdesk.local.child import Child
-from nightdesk.local.parts import LOOPBACK, Part, answers_http, claim_port, python_module
+from nightdesk.local.parts import LOOPBACK, Part, answers_http, python_module
+from nightdesk.local.ports import claim_port
 from nightdesk.local.stack import LocalStack
 from nightdesk.local.stages import stage_parts
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.charters import load_charter
+from nightdesk.operations.migrations import migrate_database
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.stage_status import stage_status
+from nightdesk.operations.topics import apply_topics
 from nightdesk.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -37,13 +39,13 @@ COUNTING, MODEL = "counting server", "model server"
 
 
 def tell(line: str) -> None:
-    """Progress goes to stderr: stdout is the result's."""
+    """Print progress to stderr, because stdout is for the result."""
     print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Everything runs. `ours` are the names of the processes that are Nightdesk's own."""
+    """A running pipeline. `ours` are the names of Nightdesk's own processes."""
 
     stack: LocalStack
     settings: Settings
@@ -56,7 +58,9 @@ class Pipeline:
         return self.stack.supervisor.children
 
     def wait(self, what: str, done: Callable[[], int], wanted: int, limit_s: float) -> None:
-        """Until `done()` comes to `wanted`. Raises `Failure`: a process died, or it is too late, and who is behind."""
+        """Wait until `done()` reaches `wanted`. Raises `Failure` if a process ends or the time is over, and names what
+        is behind.
+        """
         start = told = time.monotonic()
         while (reached := done()) < wanted:
             now = time.monotonic()
@@ -85,7 +89,7 @@ class Pipeline:
 
 @contextmanager
 def running_pipeline(home: Path) -> Iterator[Pipeline]:
-    """Start everything on free ports, with data in `home`; stop it all at the end. Raises `Failure`."""
+    """Start everything on free ports with its data in `home`, and stop it at the end. Raises `Failure`."""
     tell("starting Kafka, schema registry and ClickHouse")
     with LocalStack.on_free_ports(home) as stack:
         kafka = stack.settings.kafka.model_copy(update={"topic_prefix": TOPIC_PREFIX})
@@ -110,7 +114,7 @@ def _prepare(settings: Settings) -> None:
 
 
 def _outside(stack: LocalStack) -> tuple[Part, Part]:
-    """The counting server and the model server; `where` is the url of each."""
+    """The parts for the counting server and the model server; `where` has the URL of each."""
     counting, model = (f"{LOOPBACK}:{claim_port(0, '')}" for _ in range(2))
     return (
         _server(stack, COUNTING, f"http://{counting}", "/progress", "benchmarks.counting_server"),

@@ -1,4 +1,4 @@
-"""CPU seconds of the pipeline's processes, each with whatever it started. Used by the measurements."""
+"""Measures the CPU seconds of the pipeline's processes, each together with its children."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ THIS_PROCESS = "producer and measurement"
 
 
 def cpu_seconds(children: Iterable[Child]) -> dict[str, float]:
-    """Name -> CPU seconds so far, user and system. This process, which produces and measures, is one of them."""
+    """CPU seconds so far (user and system) by process name. This process, which produces and measures, is among
+    them.
+    """
     seconds = {child.part.name: _of_tree(child.process.pid) for child in children if child.process is not None}
     return seconds | {THIS_PROCESS: _of(psutil.Process())}
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Name -> CPU seconds between two readings."""
+    """CPU seconds between two readings, by process name."""
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a run came to, for people and for scripts. Printed by `benchmarks.__main__`."""
+"""The result of a run, printed for people or as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOCK_TICK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything from one run. `ours` names the processes that are Nightdesk's own."""
+    """All measurements of one run. `ours` names Nightdesk's own processes."""
 
     at_once: Throughput
     floor: Throughput
@@ -34,12 +34,12 @@ class Report:
 
     @property
     def cpu_in_counting_servers(self) -> float:
-        """What everything used, in multiples of what the counting server used for its always equal work."""
+        """The CPU time of all processes in multiples of the counting server's, whose work is the same in every run."""
         cpu_s = self.at_once.cpu_seconds
         return sum(cpu_s.values()) / max(cpu_s[COUNTING], CLOCK_TICK_S)
 
     def faults(self) -> dict[str, Faults]:
-        """By the measurement's name."""
+        """The faults by the measurement's name."""
         return {
             "decision at once": self.at_once.faults,
             "floor": self.floor.faults,
@@ -48,7 +48,7 @@ class Report:
         }
 
     def problems(self) -> list[str]:
-        """One line for each measurement that must not be believed. Empty when all is well."""
+        """One line for each measurement that must not be trusted; empty if all are good."""
         return [
             f"{name}: {found.missing_actions} actions missing, {found.doubled_actions} doubled,"
             f" {found.missing_ends} events without a completed end in the audit"
@@ -58,7 +58,7 @@ class Report:
 
 
 def show(report: Report, output: Output) -> None:
-    """The tables and at their end the ratio; or all of it as one JSON object."""
+    """Print the tables followed by the ratio, or everything as one JSON object."""
     if output is Output.json:
         print(json.dumps(_document(report), indent=2))
         return

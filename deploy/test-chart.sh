@@ -3,7 +3,7 @@
 #
 # The tools are built once, with pinned versions, into .nightdesk/tools: Helm, kubeconform, helm-unittest and Compose by
 # Go (two to eight minutes the first time), hadolint and the Kubernetes schemas by pip.
-# Leaves with 0: all checks passed; 1: one failed; 69: nothing was checked, because there is no Go here.
+# Exit codes: 0 if all checks passed, 1 if one failed, 69 if nothing was checked because Go is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -39,7 +39,7 @@ install_tool() { # name, package@version, linker flags
     mark_built "$1" "${2##*@}"
 }
 
-# These have a `replace` or `exclude` in their go.mod, so that `go install` refuses them: they are built from a copy.
+# `go install` refuses these, because their go.mod has a `replace` or `exclude`, so they are built from a copy.
 build_tool() { # name, module, version, directory of its main, linker flags
     [ -x "$tools/$1-$3" ] && return
     echo "building $1 $3"
@@ -68,14 +68,16 @@ install_python_tools() {
 # kubeconform would fetch its schemas from the network for every run. These lie in a package, under an `$id` that would
 # send every reference to the network too.
 make_schemas() {
-    [ -e "$schemas/servicemonitor-monitoring-v1.json" ] && return
+    [ -e "$schemas/prometheusrule-monitoring-v1.json" ] && return
     mkdir -p "$schemas"
     for file in "$tools"/python/lib/python3*/site-packages/kubernetes_validate/kubernetes-json-schema/v$KUBERNETES-local-strict/*.json; do
         sed -e 's#"/api/_definitions.json#"_definitions.json#' -e 's/^  "\$id":/  "$comment":/' "$file" >"$schemas/${file##*/}"
     done
-    crd=$(module_directory "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR")/jsonnet/prometheus-operator/servicemonitors-crd.json
-    "$tools/python/bin/python" -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))' \
-        <"$crd" >"$schemas/servicemonitor-monitoring-v1.json"
+    crds=$(module_directory "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR")/jsonnet/prometheus-operator
+    for kind in servicemonitor prometheusrule; do
+        "$tools/python/bin/python" -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))' \
+            <"$crds/${kind}s-crd.json" >"$schemas/$kind-monitoring-v1.json"
+    done
 }
 
 check() { # what, command...

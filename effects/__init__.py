@@ -1,4 +1,6 @@
-"""How we reach out: `llm` asks models, `actions` changes the world, each behind a narrow protocol.
+"""How we reach other systems: `llm` asks models, `handlers` performs the steps of playbooks, each behind a narrow
+protocol.
 
-`nightdesk/bootstrap.py` builds what is in here; `streams` calls it through the protocols. Neither knows the other.
+`nightdesk/bootstrap.py` builds what is in here; `streams` calls it through protocols. The two packages do not import
+each other.
 """

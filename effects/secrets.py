@@ -1,6 +1,6 @@
-"""What we prove ourselves with never comes back in: answers and errors are recorded, shown to people and asked about.
+"""Removes our credentials from responses and errors, which are recorded, shown to people and sent to models.
 
-Some servers, and every debugging proxy, answer with the headers that they were sent. `llm` and `actions` call it.
+Some servers, and every debugging proxy, answer with the headers that they received.
 """
 
 from typing import AnyStr
@@ -8,10 +8,10 @@ from typing import AnyStr
 HIDDEN = "[secret]"
 
 
-def without(secret: str | None, said: AnyStr) -> AnyStr:
-    """What was said, with the secret hidden wherever it stands."""
+def redact(secret: str | None, text: AnyStr) -> AnyStr:
+    """The text with the secret replaced wherever it occurs."""
     if not secret:
-        return said
-    if isinstance(said, str):
-        return said.replace(secret, HIDDEN)
-    return said.replace(secret.encode(), HIDDEN.encode())
+        return text
+    if isinstance(text, str):
+        return text.replace(secret, HIDDEN)
+    return text.replace(secret.encode(), HIDDEN.encode())

@@ -1,3 +1,5 @@
-"""The front door: command line, settings, bootstrap and the local stack. Everything concrete is built here."""
+"""The command line, settings, bootstrap and the local stack. It builds the implementations that the
+other rooms need.
+"""
 
 __version__ = "0.1.0"

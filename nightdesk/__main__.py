@@ -1,4 +1,6 @@
-"""`python -m nightdesk`: how the local stack starts its own children, also where no script is on the path."""
+"""`python -m nightdesk`. The local stack starts its own children this way, because the script may
+not be on the path.
+"""
 
 from nightdesk.cli import main
 

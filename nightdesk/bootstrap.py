@@ -1,99 +1,203 @@
-"""The only place that builds concrete things: from settings to a stage that can run.
-
-Called by `nightdesk worker`. Nothing connects before `run_stage`.
-"""
+"""Builds a stage that can run from the settings. Nothing connects before `run_stage`."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import faust
 import mode.loop
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from effects.actions.outbound import Connection
-from effects.llm.anthropic import AnthropicProvider
-from effects.llm.chain import ProviderChain
-from effects.llm.openai import Endpoint, OpenAIProvider
-from effects.llm.protocol import Provider
 from nightdesk import interpreter
-from nightdesk.adapters import CharterActions, ProviderModels
-from nightdesk.exits import ExitCode, Failure
-from nightdesk.registered_codec import registered_codec
-from nightdesk.settings import KafkaSettings, Settings
-from schemas.codec import Codec
-from streams import catalog
-from streams.charters import Control, ControlFollower
-from streams.runtime.policy import Clock, WorkerPolicy, system_clock
-from streams.runtime.ratio import RatioPolicy
-from streams.runtime.stage import Handlers, Stage
-from streams.stages.act import Act
-from streams.stages.budget import Budget
-from streams.stages.circuits import Circuits
-from streams.stages.decide import BREAKER, Decide
-from streams.stages.ingest import Ingest
-from streams.stages.later import Later
+from nightdesk.adapters import CharterActions, OutsideTopics, ProviderModels, RouteNotifier
+from nightdesk.effects.channels.channel import MailServer, RouteAddress
+from nightdesk.effects.channels.http import PAGERDUTY
+from nightdesk.effects.handlers.outbound import Connection
+from nightdesk.effects.llm.chain import ProviderChain
+from nightdesk.messaging.clients import new_admin
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.settings import KafkaSettings
+from nightdesk.operations.persons import KeyHolders
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.topics import CONTROL, WORKERS
+from nightdesk.settings import Settings, providers_configured
+from nightdesk.settings_sections import RouteSettings
+from nightdesk.streams import catalog, twins
+from nightdesk.streams.api import Clock, Stage, system_clock
+from nightdesk.streams.confirmation import Confirmation
+from nightdesk.streams.control import Control
+from nightdesk.streams.control_subscriber import ControlSubscriber
+from nightdesk.streams.identity import Identity
+from nightdesk.streams.ports import Actions, CircuitBreakers, Models, Notifier, Persons
+from nightdesk.streams.runtime import faust_app
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.process.clock_watch import ClockWatch
+from nightdesk.streams.runtime.process.ratio import RatioPolicy
+from nightdesk.streams.runtime.stage_metrics import nowhere
+from nightdesk.streams.runtime.stage_worker import StageWorker
+from nightdesk.streams.worker_reports import WorkerReports
+
+if TYPE_CHECKING:
+    from nightdesk.telemetry import SpanExport
 
 TIMEOUT_S = 10.0
 
 
 def run_stage(name: str, settings: Settings) -> None:
-    """Run a stage until SIGTERM. Raises `Failure` when something that it needs is not there."""
+    """Run a stage until SIGTERM. Raises `Failure` if something that it needs is missing."""
+    check_faust()
+    ClockWatch().start()
     check_topics(name, settings.kafka)
     mode.loop.use("uvloop")
     with registered_codec(settings) as codec:
+        policy = worker_policy(settings)
+        me = Identity(name, policy.instance_id)
+        end_if_twin(me, settings, codec)
         control = follow_control(settings, codec)
-        stage = Stage(build_handlers(name, settings, control, system_clock), codec, worker_policy(settings))
+        export = span_export(settings, me)
+        handlers = build_handlers(name, settings, control, system_clock)
+        stage = StageWorker(handlers, codec, policy, export.audited if export else nowhere)
+        report_on(stage, WorkerReports(me, control, codec, policy), export)
         worker = faust.Worker(stage.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
-        interpreter.spare_the_collector()
-        interpreter.take_long_turns()
+        interpreter.freeze_gc()
+        interpreter.raise_switch_interval()
         worker.execute_from_commandline()
 
 
-def build_handlers(name: str, settings: Settings, control: Control, clock: Clock) -> Handlers:
-    """What a stage does, with what it reaches out through."""
-    if name == "ingest":
-        return Ingest(control, clock)
-    if name == "budget":
-        return Budget(control, clock)
-    if name == "decide":
-        circuits = Circuits(name, BREAKER, clock)
-        return Decide(control, ProviderModels(build_providers(settings, circuits)), clock, circuits)
-    if name == "act":
-        return Act(control, CharterActions(build_connections(settings)), clock)
-    return Later(clock)
+def check_faust() -> None:
+    """Check that the installed Faust is the version whose internals we rely on. Raises `Failure`."""
+    try:
+        faust_app.check_version()
+    except faust_app.WrongFaust as error:
+        raise Failure(
+            str(error),
+            "Install the locked packages: pip install --require-hashes -r requirements/core.txt",
+            FailureKind.NOT_READY,
+        ) from error
 
 
-def build_providers(settings: Settings, circuits: Circuits) -> ProviderChain:
+def end_if_twin(me: Identity, settings: Settings, codec: Codec) -> None:
+    """Stop if another process with this instance id is alive. Raises `Failure`."""
+    try:
+        twins.end_if_alive(me, settings.kafka.client_config(), settings.kafka.topic_prefix, codec)
+    except KafkaException as error:
+        raise Failure(
+            f"cannot read which process runs as {me.instance_id}: {error}",
+            "Run `nightdesk topics apply`",
+            FailureKind.NOT_READY,
+        ) from error
+
+
+def span_export(settings: Settings, me: Identity) -> SpanExport | None:
+    """What sends the spans of this process; None without a collector."""
+    if not settings.otlp.endpoint:
+        return None
+    # Here, because OpenTelemetry takes half a second to import and most installations have no collector.
+    from nightdesk.telemetry import SpanExport
+
+    return SpanExport(settings.otlp, me)
+
+
+def report_on(stage: StageWorker, reports: WorkerReports, export: SpanExport | None) -> None:
+    """Let a stage say how it is from its first moment to its last, and send its last spans."""
+
+    def stopped() -> None:
+        reports.say_stopped()
+        if export:
+            export.close()
+
+    stage.app.begin_with(lambda: reports.run(stage))
+    stage.on_stopped = stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """`streams.stage_spec.StageContext` from the settings. Nothing connects before it is used."""
+
+    settings: Settings
+    control: Control
+    clock: Clock
+
+    def models(self, circuits: CircuitBreakers) -> Models:
+        return ProviderModels(build_providers(self.settings, circuits, self.control))
+
+    def actions(self) -> Actions:
+        policy = worker_policy(self.settings)
+        topics = OutsideTopics(self.settings.outside_topics, policy.client_config, policy.delivery_timeout_s)
+        return CharterActions(build_connections(self.settings), topics)
+
+    def notifier(self) -> Notifier:
+        return build_notifier(self.settings)
+
+    def persons(self) -> Persons:
+        return KeyHolders.of(self.settings.person)
+
+
+def build_handlers(name: str, settings: Settings, control: Control, clock: Clock) -> Stage:
+    """Build a stage with its ports. Raises `KeyError` for a name that is no stage's."""
+    return catalog.BY_NAME[name].build(Outside(settings, control, clock))
+
+
+def build_providers(settings: Settings, circuits: CircuitBreakers, control: Control) -> ProviderChain:
     """The model providers that have credentials or an address."""
-    providers: list[Provider] = []
     calls = settings.worker.model_calls
-    if settings.anthropic.api_key is not None:
-        providers.append(AnthropicProvider(settings.anthropic.api_key, settings.anthropic.base_url, calls))
-    if settings.openai.base_url is not None:
-        providers.append(OpenAIProvider(Endpoint(settings.openai.base_url, settings.openai.api_key), calls))
-    return ProviderChain(providers, circuits)
+    providers = [spec.build(section, calls) for spec, section in providers_configured(settings)]
+    return ProviderChain(providers, circuits, control.why_no_model, calls)
 
 
 def build_connections(settings: Settings) -> dict[str, Connection]:
-    """The outside systems that handlers may call."""
+    """The connections that handlers may call."""
     return {
         name: Connection(
             connection.base_url,
             connection.token.get_secret_value() if connection.token else None,
             connection.allow_private,
             connection.rate,
+            connection.agents,
         )
         for name, connection in settings.connections.items()
     }
 
 
+def build_notifier(settings: Settings) -> RouteNotifier:
+    """The notifier for the routes of the settings. When it first sends, it raises `Failure` for a route that lacks a
+    setting of its channel.
+    """
+    smtp, names = settings.smtp, settings.outside_topics
+    # Without outside topics Kafka is not needed, so that `nightdesk notify test` runs anywhere.
+    topics = OutsideTopics(names, settings.kafka.client_config() if names else {}, TIMEOUT_S)
+    password = smtp.password.get_secret_value() if smtp.password else ""
+    mail = MailServer(smtp.host, smtp.port, smtp.sender, smtp.user, password, smtp.tls)
+    return RouteNotifier(
+        {name: route.policy for name, route in settings.notify.items()},
+        [_address(name, route) for name, route in settings.notify.items()],
+        topics,
+        mail if smtp.host and smtp.sender else None,
+    )
+
+
+def _address(name: str, route: RouteSettings) -> RouteAddress:
+    default = PAGERDUTY if route.channel == "pagerduty" else ""
+    return RouteAddress(
+        name=name,
+        channel=route.channel,
+        url=route.url.get_secret_value() if route.url else default,
+        token=route.token.get_secret_value() if route.token else "",
+        to=route.addresses,
+        topic=route.topic,
+        allow_private=route.allow_private,
+    )
+
+
 def follow_control(settings: Settings, codec: Codec) -> Control:
-    """Every order and charter so far, and those to come. Raises `Failure`."""
-    control = Control()
+    """Subscribe to all past and future orders and charters. Raises `Failure`."""
+    control = Control(Confirmation(settings.worker.orders_confirmed_within_s))
     try:
-        ControlFollower(settings.kafka.client_config(), settings.kafka.topic_prefix, codec, control).start()
+        ControlSubscriber(settings.kafka.client_config(), settings.kafka.topic_prefix, codec, control).start()
     except TimeoutError as error:
-        raise Failure(str(error), "Run `nightdesk topics apply`", ExitCode.UNREACHABLE) from error
+        raise Failure(str(error), "Run `nightdesk topics apply`", FailureKind.UNREACHABLE) from error
     return control
 
 
@@ -108,29 +212,34 @@ def worker_policy(settings: Settings) -> WorkerPolicy:
         session_timeout_s=worker.session_timeout_s,
         in_flight=worker.in_flight,
         metrics_port=worker.metrics_port,
+        metrics_host=worker.metrics_host,
+        dead_letter_bytes=worker.dead_letter_bytes,
+        oversized_dir=worker.oversized_dir,
         dead_letters=RatioPolicy(at_most=worker.dead_letter_ratio),
     )
 
 
 def check_topics(name: str, kafka: KafkaSettings) -> None:
-    """Faust goes on without a changelog topic that is missing, and then nothing is remembered: so we do not begin."""
+    """Refuse to start without a changelog topic: Faust would continue without it and store nothing."""
     stage = catalog.BY_NAME[name]
-    needed = [kafka.topic_prefix + topic.name for topic in stage.topics]
+    needed = [kafka.topic_prefix + topic.name for topic in (*stage.topics, CONTROL, WORKERS)]
     needed += stage.changelogs(kafka.topic_prefix)
     try:
-        there = AdminClient(kafka.client_config()).list_topics(timeout=TIMEOUT_S).topics
+        there = new_admin(kafka.client_config()).list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise Failure(
             f"Kafka at {kafka.bootstrap_servers} does not answer: {error}",
             "Start it, or correct NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS",
-            ExitCode.UNREACHABLE,
+            FailureKind.UNREACHABLE,
         ) from error
     missing = [topic for topic in needed if topic not in there]
     if missing:
-        raise Failure(f"topics are missing: {', '.join(missing)}", "Run `nightdesk topics apply`", ExitCode.NOT_READY)
+        raise Failure(
+            f"topics are missing: {', '.join(missing)}", "Run `nightdesk topics apply`", FailureKind.NOT_READY
+        )
     other = [topic for topic in needed if len(there[topic].partitions) != kafka.partitions]
     if other:
         raise Failure(
-            f"not {kafka.partitions} partitions, as NIGHTDESK_KAFKA__PARTITIONS says: {', '.join(other)}",
+            f"topics without {kafka.partitions} partitions (NIGHTDESK_KAFKA__PARTITIONS): {', '.join(other)}",
             "All topics of an installation have the same number of partitions",
         )

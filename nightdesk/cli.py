@@ -1,26 +1,31 @@
-"""The command `nightdesk`. Each command is a module in `nightdesk.commands`, named here, imported when it is called.
+"""The command `nightdesk`. Each command is a module in `nightdesk.commands`, listed here and imported when it is
+called.
 
-To add a command: write `nightdesk/commands/<name>.py` with a function or a `typer.Typer`, and add a line to COMMANDS.
+To add a command, write `nightdesk/commands/<name>.py` with a function or a `typer.Typer`, and add a line to COMMANDS.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer._click import Command as ClickCommand  # typer carries its own click and exports no names for it
+from typer._click import Command as ClickCommand  # typer includes its own click and exports no names for it
 from typer._click import Context, HelpFormatter
 from typer.core import TyperGroup
 
-from nightdesk.exits import ExitCode, Failure
+from nightdesk.exit_codes import EXIT_CODES
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.output import print_error
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command lives: `attribute` of `module` is a function or a Typer app. `summary` is its help line."""
+    """A command: `attribute` of `module` is a function or a Typer app. `summary` is its help line."""
 
     module: str
     attribute: str
@@ -28,35 +33,52 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "up": Command("nightdesk.commands.up", "up", "Start the local stack, run the example day, keep running."),
-    "worker": Command("nightdesk.commands.worker", "worker", "Run one or more stages: ingest budget decide act later."),
-    "sink": Command("nightdesk.commands.sink", "sink", "Carry audit records into ClickHouse."),
+    "up": Command("nightdesk.commands.up", "up", "Start the local stack, process the example day, keep running."),
+    "worker": Command("nightdesk.commands.worker", "worker", "Run one or more stages of the pipeline."),
+    "sink": Command("nightdesk.commands.sink", "sink", "Write audit records to ClickHouse."),
+    "console": Command("nightdesk.commands.console", "console", "Answer the web console."),
     "produce": Command("nightdesk.commands.produce", "produce", "Send events from a file of JSON lines or from stdin."),
-    "why": Command("nightdesk.commands.why", "why", "Tell what was done about a ticket, why, and what it cost."),
+    "why": Command("nightdesk.commands.why", "why", "Show what was done about a ticket, why, and what it cost."),
+    "cases": Command("nightdesk.commands.cases", "app", "List cases by status, and rejected events."),
+    "night": Command("nightdesk.commands.night", "night", "Show in one table what happened last night."),
+    "events": Command("nightdesk.commands.events", "app", "Offer events again of which no case was made."),
+    "export": Command("nightdesk.commands.export", "export", "Export decisions with people's verdicts as a data set."),
+    "audit": Command("nightdesk.commands.audit", "app", "Verify the audit in ClickHouse."),
     "sql": Command("nightdesk.commands.sql", "sql", "Ask ClickHouse."),
-    "status": Command("nightdesk.commands.status", "status", "Say where things run and how far behind each stage is."),
-    "approvals": Command("nightdesk.commands.approvals", "app", "What waits for a person, and the person's answer."),
-    "budget": Command("nightdesk.commands.budget", "app", "What agents spend, and whether the books agree."),
-    "dlq": Command("nightdesk.commands.dlq", "app", "What could not be done, why, and what becomes of it."),
-    "pause": Command("nightdesk.commands.switches", "pause", "Let an agent do nothing more until resume."),
-    "resume": Command("nightdesk.commands.switches", "resume", "Let an agent act again."),
-    "stop-all": Command("nightdesk.commands.switches", "stop_all", "Let no agent do anything more until resume '*'."),
+    "status": Command(
+        "nightdesk.commands.status", "status", "Show the endpoints, the workers and the lag of each stage."
+    ),
+    "approvals": Command(
+        "nightdesk.commands.approvals", "app", "List, show and answer decisions that wait for a person."
+    ),
+    "follow-ups": Command("nightdesk.commands.follow_ups", "app", "List and cancel follow-ups that are to come."),
+    "budget": Command("nightdesk.commands.budget", "app", "Show, verify and correct what agents spend."),
+    "notify": Command("nightdesk.commands.notify", "app", "List the routes of notifications, and test one."),
+    "dlq": Command("nightdesk.commands.dlq", "app", "List, inspect, replay and discard dead letters."),
+    "pause": Command("nightdesk.commands.switches", "pause", "Stop an agent from acting until it is resumed."),
+    "resume": Command("nightdesk.commands.switches", "resume", "Let a paused agent act again."),
+    "stop-all": Command("nightdesk.commands.switches", "stop_all", "Stop every agent until resume '*'."),
+    "stop": Command("nightdesk.commands.stop", "app", "Verify that an order to stop is followed."),
+    "anomalies": Command("nightdesk.commands.anomalies", "app", "Try a charter's anomaly bounds on past cases."),
     "charter": Command("nightdesk.commands.charter", "app", "Check, list and apply charters."),
-    "topics": Command("nightdesk.commands.topics", "app", "Create the topics that are missing."),
+    "topics": Command("nightdesk.commands.topics", "app", "Create missing topics."),
     "schemas": Command("nightdesk.commands.schemas", "app", "Register the schemas."),
-    "migrate": Command("nightdesk.commands.migrate", "migrate", "Bring ClickHouse's tables up to date."),
-    "doctor": Command("nightdesk.commands.doctor", "doctor", "Check that this machine and the services are fit."),
+    "migrate": Command("nightdesk.commands.migrate", "migrate", "Bring ClickHouse's tables and views up to date."),
+    "users": Command("nightdesk.commands.users", "app", "Create ClickHouse's users with the rights that each needs."),
+    "forget": Command("nightdesk.commands.forget", "forget", "Delete the audit of a subject, for good."),
+    "doctor": Command("nightdesk.commands.doctor", "doctor", "Check this machine and the services."),
     "version": Command("nightdesk.commands.version", "version", "Print the version."),
 }
 
 HELP = """An event becomes a checked, executed, explained decision.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a service cannot be reached, 5 not ready,
-6 not configured. Errors are one line on stderr that says what to do."""
+6 not configured, 7 records were lost, 8 a call started after an order to stop. An error is one line on stderr that says
+what to do."""
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command's module only when that command is asked for: `nightdesk version` loads no Kafka client."""
+    """Imports a command's module only when that command is called: `nightdesk version` loads no Kafka client."""
 
     def list_commands(self, ctx: Context) -> list[str]:
         return list(COMMANDS)
@@ -93,15 +115,27 @@ app = typer.Typer(
 
 @app.callback()
 def root() -> None:
-    """Only here so that the group exists before any command is loaded."""
+    """Creates the group before any command is loaded."""
 
 
 def main() -> None:
     """The entry point of the `nightdesk` script."""
+    if sys.getfilesystemencoding() != "utf-8":  # LC_ALL=C: names of files and our output may have any character
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "nightdesk", *sys.argv[1:]])  # noqa: S606
+    _open_closed_streams()
     try:
         app(prog_name="nightdesk")
     except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        sys.exit(failure.code)
+        print_error(f"error: {failure}")
+        sys.exit(EXIT_CODES[failure.kind])
     except BrokenPipeError:
-        sys.exit(ExitCode.FAILED)
+        sys.exit(EXIT_CODES[FailureKind.FAILED])
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with a closed stdin, stdout or stderr an empty one in its place."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as above

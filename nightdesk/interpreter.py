@@ -1,21 +1,20 @@
-"""How the interpreter of a process that carries records is set: when all that it needs is loaded, and why.
-
-Called by `bootstrap` for a stage and by `commands.sink`. What each was worth: docs/performance.md.
-"""
+"""Tunes the Python interpreter for long-running workers. docs/performance.md has the effect of each setting."""
 
 import gc
 import sys
 
 
-def spare_the_collector() -> None:
-    """What is loaded now stays for ever, and a record in flight is no garbage: at the default thresholds a busy stage
-    spends a fifth of its time looking for cycles that are not there."""
+def freeze_gc() -> None:
+    """Freeze all loaded objects and raise the thresholds of the garbage collector: records in flight are no garbage,
+    and at the default thresholds a busy stage spends a fifth of its time looking for cycles that do not exist.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)
 
 
-def take_long_turns() -> None:
-    """The threads that fetch and that hear what was delivered get the interpreter when the loop waits, or after this.
-    At Python's 5 ms they interrupt a busy loop all the time."""
+def raise_switch_interval() -> None:
+    """Let a running thread keep the interpreter for longer. At Python's 5 ms the fetching and the delivery threads
+    interrupt a busy loop all the time; a waiting loop yields at once.
+    """
     sys.setswitchinterval(0.1)

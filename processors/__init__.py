@@ -1,4 +1,5 @@
-"""How we decide: pure functions over the records. No await, no I/O, no clock, no randomness; imports only `schemas`.
+"""How we decide: pure functions over the records. They do not await, do no I/O, read no clock and use no randomness,
+and they import only `schemas`.
 
-The stages in `streams` call it with the time and drive its generators.
+The stages in `streams` call them with the time and drive their generators.
 """

@@ -1,101 +1,166 @@
-"""Are an agent's last cases as its charter expects them? If not it is paused, and told why. Pure.
+"""Compares an agent's recent cases with the `anomalies` bounds of its charter. Pure.
 
-The budget stage keeps a `Watch` for each agent whose charter has `anomalies`, made of the facts of its ledger: each
-step is seen when it is decided (what it cost, how sure it was) and when its playbook has ended (whether it failed). A
-fact replaces the earlier one of its step, so a line that is read twice is seen once.
+The budget stage keeps an `AnomalyDetector` for each agent whose charter has `anomalies`, fed from its ledger: each step
+is observed when it is decided (its cost, its confidence, its latency) and when it ended (whether it failed). A fact
+replaces the earlier fact of its step, so an entry that is read twice is observed once. A passed bound stops the agent,
+or is only reported if the bound observes. Shares and averages pass a bound when their lower confidence bound does.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from processors.charter.allowances import Anomalies
-from processors.charter.compiled import CompiledCharter
-from processors.ledger import Fact
-from schemas.records import Decision
+from nightdesk.processors.charter.allowances import Anomalies, AnomalyBound
+from nightdesk.processors.intervals import lowest_mean, lowest_share
+from nightdesk.processors.ledger import Fact
 
 MICROUSD_PER_USD = 1_000_000
 
+ObservationKind = Literal["decided", "ended"]
+Mark = Literal["low_confidence", "refused", "undecided", "slow", "failed"]
 
-class Sight(NamedTuple):
-    """Something that was seen of a step. `bad` is a doubtful decision, or a playbook that failed."""
+
+class Observation(NamedTuple):
+    """One measurement of a step, and what was wrong with it."""
 
     at: float
-    kind: Literal["decided", "ended"]
+    kind: ObservationKind
     case_id: str
-    bad: bool
+    marks: tuple[Mark, ...]
     cost_microusd: int = 0
 
 
-def is_doubtful(decision: Decision, compiled: CompiledCharter) -> bool:
-    """Whether its confidence is under what its action needs; handing over because nobody could decide has none."""
-    action = compiled.actions.get(decision.action)
-    return action is None or decision.confidence < action.threshold
+class Anomaly(NamedTuple):
+    """A bound of the charter that was exceeded, and the numbers as text."""
+
+    bound: AnomalyBound
+    anomalies_text: str
 
 
-class Watch:
-    """What was seen lately, and its sums."""
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """A bound on a share: of the observations of `kind`, those with `mark`."""
+
+    bound: AnomalyBound
+    kind: ObservationKind
+    mark: Mark
+    text: str
+
+
+RATES = (
+    _Rate(
+        "low_confidence_rate",
+        "decided",
+        "low_confidence",
+        "decisions were below the confidence that their action needs",
+    ),
+    _Rate("refusal_rate", "decided", "refused", "decisions were refused"),
+    _Rate("undecided_rate", "decided", "undecided", "cases were decided by no model and no rule"),
+    _Rate("slow_rate", "decided", "slow", "decisions took longer than slow_after"),
+    _Rate("error_rate", "ended", "failed", "steps ended in a failure, an unknown result or a dead letter"),
+)
+
+
+class AnomalyDetector:
+    """The observations of the last window, and their sums."""
 
     def __init__(self, policy: Anomalies) -> None:
         self.policy = policy
-        self._seen: dict[tuple[str, int, str], Sight] = {}
+        self._seen: dict[tuple[str, int, str], Observation] = {}
         self._oldest: list[tuple[float, tuple[str, int, str]]] = []
-        self._sums: Counter[str] = Counter()
-        self._cases: Counter[str] = Counter()
+        self._counts: Counter[tuple[ObservationKind, Mark | None]] = Counter()
+        self._cost_microusd = 0
+        # The cost of each case and how many of its steps were observed, and the sum of the squares of the costs.
+        self._cases: dict[str, tuple[int, int]] = {}
+        self._squares = 0
 
-    def see(self, fact: Fact) -> None:
-        """Take in what is known of a step now."""
-        for sight in _sights(fact):
-            key = (fact.case_id, fact.step, sight.kind)
+    def observe(self, fact: Fact) -> None:
+        """Add or replace the observations of a step with what is known of it now."""
+        for observation in _observations(fact, self.policy):
+            key = (fact.case_id, fact.step, observation.kind)
             self._forget(key)
-            self._seen[key] = sight
-            self._count(sight, +1)
-            heapq.heappush(self._oldest, (sight.at, key))
+            self._seen[key] = observation
+            self._count(observation, +1)
+            heapq.heappush(self._oldest, (observation.at, key))
 
     def forget_before(self, at: float) -> None:
-        """Drop what was seen earlier."""
+        """Drop the observations before a time."""
         while self._oldest and self._oldest[0][0] < at:
             seen_at, key = heapq.heappop(self._oldest)
             if key in self._seen and self._seen[key].at == seen_at:
                 self._forget(key)
 
     def anomaly(self) -> str:
-        """What is out of the charter's bounds, with the numbers; empty where nothing is."""
-        return "; ".join(self._out_of_bounds())
+        """The exceeded bounds in one text, with the numbers; empty if none is."""
+        return anomalies_text(self.anomalies())
 
-    def _out_of_bounds(self) -> Iterator[str]:
-        policy, sums, cases = self.policy, self._sums, len(self._cases)
-        if policy.cost_per_case_usd is not None and cases >= policy.at_least:
-            per_case_usd = sums["cost_microusd"] / cases / MICROUSD_PER_USD
-            if per_case_usd > policy.cost_per_case_usd:
-                yield f"{cases} cases cost {per_case_usd:.6f} dollars each, at most {policy.cost_per_case_usd} expected"
-        rates = (
-            ("decided", policy.low_confidence_rate, "decisions were under the confidence that they need"),
-            ("ended", policy.error_rate, "playbooks failed"),
+    def anomalies(self) -> tuple[Anomaly, ...]:
+        """Every bound that is exceeded now."""
+        return tuple(self._out_of_bounds())
+
+    def _out_of_bounds(self) -> Iterator[Anomaly]:
+        policy = self.policy
+        if policy.spend_usd is not None and self._cost_microusd > policy.spend_usd * MICROUSD_PER_USD:
+            spent_usd = self._cost_microusd / MICROUSD_PER_USD
+            text = f"{spent_usd:.6f} dollars were spent in {policy.window} s, at most {policy.spend_usd} expected"
+            yield Anomaly("spend_usd", text)
+        if policy.cost_per_case_usd is not None and self._costs_too_much(policy.cost_per_case_usd * MICROUSD_PER_USD):
+            per_case_usd = self._cost_microusd / len(self._cases) / MICROUSD_PER_USD
+            at_most = f"at most {policy.cost_per_case_usd} expected"
+            yield Anomaly(
+                "cost_per_case_usd", f"{len(self._cases)} cases cost {per_case_usd:.6f} dollars each, {at_most}"
+            )
+        for rate in RATES:
+            at_most, bad, all_of_them = (
+                getattr(policy, rate.bound),
+                self._counts[rate.kind, rate.mark],
+                self._counts[rate.kind, None],
+            )
+            if at_most is not None and all_of_them >= policy.at_least and lowest_share(bad, all_of_them) > at_most:
+                yield Anomaly(rate.bound, f"{bad} of {all_of_them} {rate.text}, at most {at_most:.0%} expected")
+
+    def _costs_too_much(self, at_most_microusd: Decimal) -> bool:
+        cases = len(self._cases)
+        return (
+            cases >= self.policy.at_least and lowest_mean(self._cost_microusd, self._squares, cases) > at_most_microusd
         )
-        for kind, at_most, what in rates:
-            bad, all_of_them = sums[f"bad {kind}"], sums[kind]
-            if at_most is not None and all_of_them >= policy.at_least and bad > at_most * all_of_them:
-                yield f"{bad} of {all_of_them} {what}, at most {at_most:.0%} expected"
 
     def _forget(self, key: tuple[str, int, str]) -> None:
-        sight = self._seen.pop(key, None)
-        if sight is not None:
-            self._count(sight, -1)
+        observation = self._seen.pop(key, None)
+        if observation is not None:
+            self._count(observation, -1)
 
-    def _count(self, sight: Sight, sign: int) -> None:
-        self._sums[sight.kind] += sign
-        self._sums[f"bad {sight.kind}"] += sign * sight.bad
-        self._sums["cost_microusd"] += sign * sight.cost_microusd
-        if sight.kind == "decided":
-            self._cases[sight.case_id] += sign
-            if not self._cases[sight.case_id]:
-                del self._cases[sight.case_id]
+    def _count(self, observation: Observation, sign: int) -> None:
+        self._counts[observation.kind, None] += sign
+        for mark in observation.marks:
+            self._counts[observation.kind, mark] += sign
+        if observation.kind == "decided":
+            self._cost_microusd += sign * observation.cost_microusd
+            cost, steps = self._cases.pop(observation.case_id, (0, 0))
+            self._squares -= cost * cost
+            cost, steps = cost + sign * observation.cost_microusd, steps + sign
+            if steps:
+                self._squares += cost * cost
+                self._cases[observation.case_id] = (cost, steps)
 
 
-def _sights(fact: Fact) -> Iterator[Sight]:
+def anomalies_text(anomalies: Iterable[Anomaly]) -> str:
+    """The anomalies in one line."""
+    return "; ".join(anomaly.anomalies_text for anomaly in anomalies)
+
+
+def _observations(fact: Fact, policy: Anomalies) -> Iterator[Observation]:
     if fact.state == "settled" and fact.settled_at:
-        yield Sight(fact.settled_at, "decided", fact.case_id, fact.low_confidence, fact.spent_microusd)
+        found: dict[Mark, bool] = {
+            "low_confidence": fact.low_confidence,
+            "refused": fact.refused,
+            "undecided": fact.undecided,
+            "slow": fact.latency_ms > policy.slow_after * 1000,
+        }
+        marks = tuple(mark for mark, is_so in found.items() if is_so)
+        yield Observation(fact.settled_at, "decided", fact.case_id, marks, fact.spent_microusd)
     if fact.ended_at:
-        yield Sight(fact.ended_at, "ended", fact.case_id, fact.failed)
+        yield Observation(fact.ended_at, "ended", fact.case_id, ("failed",) if fact.failed else ())

@@ -1,32 +1,31 @@
-"""Deciding without a model: by the charter's own rules, or by handing to a person.
-
-`deciding.py` calls it when `rules` are the only provider or the last that is left, and when nobody decides.
-"""
+"""Decides without a model, with the charter's own rules."""
 
 from dataclasses import dataclass
 
-from processors.charter.compiled import CompiledCharter, CompiledFallback
-from processors.expressions import ExpressionFailed
-from processors.replies import MAX_REASONING_CHARACTERS, AgentDecision, problem_with
-from processors.scopes import DataInvalid, Scope, event_scope
-from processors.templates import TemplateFailed
-from schemas.records import Case
+from nightdesk.processors.charter.compiled import CompiledCharter, CompiledFallback
+from nightdesk.processors.expressions import ExpressionFailed
+from nightdesk.processors.replies import MAX_REASONING_CHARACTERS, AgentDecision, problem_with
+from nightdesk.processors.scopes import DataInvalid, Scope, case_scope
+from nightdesk.processors.templates import TemplateFailed
+from nightdesk.schemas.records import Case
 
 
 @dataclass(frozen=True, slots=True)
 class RulesAnswer:
-    """`decision` is None when no rule decided; `problems` are the rules that could not be used, and why."""
+    """`decision` is None if no rule decided; `problems` are the rules that failed, and why."""
 
     decision: AgentDecision | None
     problems: tuple[str, ...]
 
 
 def answer_by_rules(compiled: CompiledCharter, case: Case) -> RulesAnswer:
-    """The first rule that matches and gives right parameters. One that fails on this data is passed over and named."""
+    """The first rule that matches and gives valid parameters. A rule that fails on this data is
+    skipped and reported.
+    """
     if not compiled.fallback:
         return RulesAnswer(None, ())
     try:
-        scope = event_scope(case.event)
+        scope = case_scope(case)
     except DataInvalid as error:
         return RulesAnswer(None, (str(error),))
     found: list[str] = []
@@ -53,16 +52,3 @@ def _apply(rule: CompiledFallback, index: int, scope: Scope) -> AgentDecision:
         parameters=rule.parameters(scope),
         reasoning=str(reasoning)[:MAX_REASONING_CHARACTERS],
     )
-
-
-def hand_over(compiled: CompiledCharter, reason: str) -> AgentDecision:
-    """The decision to let a person decide. Confidence 0: nobody is sure of anything.
-
-    Without an action of kind `escalate` it is the action `escalate`, which such a charter does not allow: refused.
-    """
-    shortened = reason[:MAX_REASONING_CHARACTERS]
-    name = compiled.escalation or "escalate"
-    parameters: dict[str, str] = {}
-    if compiled.escalation and compiled.actions[name].problem_with({}) is not None:
-        parameters = {"reason": shortened[:1000]}
-    return AgentDecision(action=name, confidence=0.0, parameters=parameters, reasoning=shortened)

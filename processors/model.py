@@ -1,7 +1,7 @@
-"""What is asked of a model and what it answered: the two halves of one call, as records.
+"""The request to a model, its reply, and the reasons if no model replied, as records.
 
-`processors/prompts.py` and `processors/deciding.py` make requests and read replies; `effects/llm` carries them. A reply
-is recorded whole, so that replay is feeding the same replies to today's code.
+`processors/prompts.py` and `processors/deciding.py` build requests and read replies; `effects/llm` sends them. A reply
+is recorded completely, so a replay sends the same replies to today's code.
 """
 
 from decimal import Decimal
@@ -11,13 +11,17 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from schemas.records import Fallback, Record
+from nightdesk.schemas.records import Fallback, Record
+
+# The two reasons of a `Fallback` that say more than that the provider did not answer.
+REFUSED = "refused"
+STOPPED = "stopped"
 
 
 class TokenPrice(Record):
-    """What a model costs where the bundled table is wrong or silent: one's own server, a discount, another region.
+    """The price of a model that the bundled table lacks or has wrong: your own server, a discount, another region.
 
-    US dollars per million tokens. A cache price left out is the input price.
+    US dollars per million tokens. A missing cache price is the input price.
     """
 
     input_per_mtok_usd: Decimal = Field(ge=0)
@@ -27,10 +31,10 @@ class TokenPrice(Record):
 
 
 class ModelRequest(Record):
-    """One question to a model, complete: nothing is looked up later.
+    """One complete question to a model.
 
-    `system` is the part that stays the same from case to case, so that providers can cache it; `prompt` is rendered.
-    `models` names the model for a provider that knows `model` by another name. `prices` overrides the bundled prices.
+    `system` is the part that is the same in every case, so that providers can cache it; `prompt` is rendered. `models`
+    has the model's name for providers that use another name. `prices` overrides the bundled prices.
     """
 
     model: str
@@ -44,18 +48,20 @@ class ModelRequest(Record):
     prices: dict[str, TokenPrice] = Field(default_factory=dict)
 
     def for_provider(self, provider: str) -> "ModelRequest":
-        """The same question with `model` as this provider calls it."""
+        """The same question with the model name of this provider."""
         model = self.models.get(provider, self.model)
         return self if model == self.model else self.model_copy(update={"model": model})
 
     def digest(self) -> str:
-        """SHA-256 (hex) of what the model is asked. Prices and the timeout do not change an answer and are left out."""
+        """SHA-256 (hex) of the question. It excludes prices and timeout, which do not change the answer."""
         asked = self.model_dump(mode="json", exclude={"timeout_seconds", "prices"})
         return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class ModelUsage(Record):
-    """Tokens of one call. The four are disjoint: `input_tokens` are those neither read from nor written to a cache."""
+    """Tokens of one call. The four numbers are disjoint: `input_tokens` excludes tokens read from or written to a
+    cache.
+    """
 
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
@@ -64,10 +70,11 @@ class ModelUsage(Record):
 
 
 class ModelReply(Record):
-    """One answer, recorded whole. `text` is the raw answer and may be anything: `processors/replies.py` judges it.
+    """One reply, recorded completely. `text` is the raw text and may be anything: `processors/replies.py` checks it.
 
-    `cost_microusd` is what this answer cost; `passed_over_microusd` what the providers in `fallbacks` have cost or,
-    where nobody knows, may have cost at worst. `request_id` is the provider's name for the call.
+    `cost_microusd` is the cost of this reply. `unanswered_cost_microusd` is the charge for the providers in
+    `fallbacks` and for lost replies: their cost, or the most that they may have cost if nobody knows. `request_id` is
+    the provider's name for the call. `asked_ms` is how long the question took, all providers together.
     """
 
     provider: str
@@ -79,9 +86,51 @@ class ModelReply(Record):
     latency_ms: int = Field(ge=0)
     request_id: str | None = None
     fallbacks: tuple[Fallback, ...] = ()
-    passed_over_microusd: int = Field(default=0, ge=0)
+    unanswered_cost_microusd: int = Field(default=0, ge=0)
+    asked_ms: int = Field(default=0, ge=0)
 
     @property
     def total_microusd(self) -> int:
-        """What the call has to be charged with, all providers together."""
-        return self.cost_microusd + self.passed_over_microusd
+        """What the call is charged with, all providers together."""
+        return self.cost_microusd + self.unanswered_cost_microusd
+
+
+class ModelUnavailable(Record):
+    """No provider answered: those in `reasons` were asked or skipped, in this order.
+
+    `unanswered_cost_microusd` is their total cost, or the most that they may have cost if nobody knows. `retryable`:
+    the same question may be answered later. `REFUSED` or `STOPPED` as the last reason says why no other provider was
+    asked. `asked_ms` is as in `ModelReply`.
+    """
+
+    reasons: tuple[Fallback, ...]
+    unanswered_cost_microusd: int = Field(default=0, ge=0)
+    retryable: bool = False
+    asked_ms: int = Field(default=0, ge=0)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a model declined to answer."""
+        return self.last.reason == REFUSED
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an order keeps the agent from asking."""
+        return self.last.reason == STOPPED
+
+    @property
+    def last(self) -> Fallback:
+        """The provider that was asked or skipped last."""
+        return self.reasons[-1] if self.reasons else Fallback(provider="", reason="")
+
+    def why(self) -> str:
+        """All reasons as one text."""
+        return "; ".join(
+            f"{each.provider} {each.reason}" + (f" ({each.detail})" if each.detail else "") for each in self.reasons
+        )
+
+
+def stopped(provider: str, order: str, unanswered_cost_microusd: int = 0) -> ModelUnavailable:
+    """No question may be asked now, because of an order."""
+    reason = Fallback(provider=provider, reason=STOPPED, detail=order)
+    return ModelUnavailable(reasons=(reason,), unanswered_cost_microusd=unanswered_cost_microusd, retryable=True)

@@ -1,11 +1,11 @@
-"""What a model call costs, in micro-dollars, rounded up; and the most it can cost, before it is made.
+"""The cost of a model call in micro-dollars, rounded up; and the most that it can cost, before it is made.
 
 The budget stage reserves `worst_ask_price_microusd`; `effects/llm` prices each reply. The prices are those bundled with
-genai-prices (data in the package, no network) unless the charter gives its own. Only the table is theirs and the sum
-is ours: theirs reads the clock, knows no worst case and takes 120 microseconds. The test keeps the two equal.
-A model without a price raises `UnknownPrice` and is never taken as free.
+genai-prices (data in the package, no network) unless the charter sets its own. We use only its table and compute the
+sum ourselves, because its function reads the clock, has no worst case and takes 120 microseconds. A test compares both.
+A model without a price raises `UnknownPrice` and is never free.
 
-A dollar per million tokens is a micro-dollar per token, so prices per million tokens are used as they are.
+A dollar per million tokens is a micro-dollar per token, so prices per million tokens are used directly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ import orjson
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
-from processors.model import ModelRequest, ModelUsage, TokenPrice
+from nightdesk.processors.model import ModelRequest, ModelUsage, TokenPrice
 
-# A byte-level tokenizer never makes more tokens than there are bytes. Ordinary English has four bytes to a token, but a
-# customer may send noise that has one, and a reservation that noise can exceed stops nothing. Settling frees it.
+# A byte-level tokenizer never produces more tokens than bytes. English text has about four bytes per token, but a
+# customer may send noise with one, and a reservation that noise can exceed limits nothing. Settling releases the rest.
 BYTES_PER_TOKEN_AT_LEAST = 1
-# What providers wrap around a request: roles, separators, the instruction to answer by the schema.
+# What providers add to a request: roles, separators, the instruction to answer by the schema.
 FRAMING_TOKENS_AT_MOST = 1_000
 
 RULES = "rules"
@@ -30,7 +30,7 @@ NO_PRICES: Mapping[str, TokenPrice] = {}
 
 
 class UnknownPrice(ValueError):
-    """The model has no price. The message says how to give it one."""
+    """The model has no price. The message says how to set one."""
 
     def __init__(self, model: str) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class Rates(NamedTuple):
 
 
 def price_microusd(model: str, usage: ModelUsage, at: datetime, prices: Mapping[str, TokenPrice] = NO_PRICES) -> int:
-    """What `usage` cost at time `at`, rounded up. Raises `UnknownPrice`."""
+    """The cost of `usage` at time `at`, in micro-dollars, rounded up. Raises `UnknownPrice`."""
     total_input = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     if model in prices:
         rates = _given_rates(prices[model])
@@ -71,9 +71,10 @@ def worst_price_microusd(
     at: datetime,
     prices: Mapping[str, TokenPrice] = NO_PRICES,
 ) -> int:
-    """The most a call with so many tokens can cost from `at` on, rounded up. Raises `UnknownPrice`.
+    """The most that a call with so many tokens can cost from `at` on, in micro-dollars, rounded up. Raises
+    `UnknownPrice`.
 
-    Every input token is taken at its dearest (written to the cache), at the dearest hour of the day.
+    Every input token is priced at its most expensive (written to the cache), at the most expensive hour of the day.
     """
     return max(
         _rounded_up(
@@ -85,19 +86,21 @@ def worst_price_microusd(
 
 
 def worst_request_price_microusd(request: ModelRequest, at: datetime) -> int:
-    """The most that one call of `request.model` can cost. Raises `UnknownPrice`."""
+    """The most that one call of `request.model` can cost, in micro-dollars. Raises `UnknownPrice`."""
     return worst_price_microusd(
         request.model, input_tokens_at_most(request), request.max_output_tokens, at, request.prices
     )
 
 
 def worst_ask_price_microusd(providers: Sequence[str], request: ModelRequest, at: datetime) -> int:
-    """The most that asking `providers` in turn can cost: each may time out and still be paid. Raises `UnknownPrice`."""
+    """The most that asking `providers` in turn can cost: each may time out and still charge. Raises `UnknownPrice`."""
     return sum(worst_request_price_microusd(request.for_provider(name), at) for name in providers if name != RULES)
 
 
 def input_tokens_at_most(request: ModelRequest) -> int:
-    """How many tokens the request can be, whatever the tokenizer. Providers show the model the schema, so it counts."""
+    """An upper bound of the request's tokens for any tokenizer. Providers show the schema to the
+    model, so it counts.
+    """
     texts = (request.system.encode(), request.prompt.encode(), orjson.dumps(request.answer_schema))
     return sum(len(text) for text in texts) // BYTES_PER_TOKEN_AT_LEAST + FRAMING_TOKENS_AT_MOST
 
@@ -107,13 +110,15 @@ def _possible_rates(model: str, total_input: int, at: datetime, prices: Mapping[
         yield _given_rates(prices[model])
         return
     for price in _prices_from(_find(model), at):
-        # A tier's price holds for the whole call once its threshold is crossed, and fewer tokens may cost more.
+        # A tier's price applies to the whole call once its threshold is exceeded, and fewer tokens may cost more.
         for tier_start in (0, *_thresholds(price, total_input)):
             yield _bundled_rates(model, price, tier_start)
 
 
 def _prices_from(info: ModelInfo, at: datetime) -> list[ModelPrice]:
-    """Each price that may hold at `at` or later: all hours of the day, and dates to come; not what a date has ended."""
+    """Each price that may apply at `at` or later: all hours of the day, and future dates; not
+    prices that have ended.
+    """
     if isinstance(info.prices, ModelPrice):
         return [info.prices]
     ended_before = max((i for i, price in enumerate(info.prices) if _has_started(price, at)), default=0)
@@ -150,7 +155,7 @@ def _given_rates(price: TokenPrice) -> Rates:
 
 def _bundled_rates(model: str, price: ModelPrice, total_input: int) -> Rates:
     rate = {key: _at_tier(value, total_input) for key, value in vars(price).items() if value is not None}
-    # A bundled price of zero is somebody's free tier, and the same name elsewhere is not free.
+    # A bundled price of zero is a free tier of some provider, and the same name elsewhere is not free.
     if not rate.get("input_mtok") or not rate.get("output_mtok"):
         raise UnknownPrice(model)
     return Rates(
@@ -169,3 +174,10 @@ def _at_tier(value: Decimal | TieredPrices, total_input: int) -> Decimal:
 
 def _rounded_up(amount: Decimal) -> int:
     return int(amount.to_integral_value(rounding=ROUND_CEILING))
+
+
+def money(microusd: int) -> str:
+    """Millionths of a US dollar as dollars."""
+    dollars, millionths = divmod(abs(microusd), 1_000_000)
+    sign = "-" if microusd < 0 else ""
+    return f"{sign}${dollars}.{f'{millionths:06}'.rstrip('0').ljust(2, '0')}"

@@ -1,31 +1,28 @@
-"""From a case to the question that a model is asked.
+"""Builds the question to a model from a case.
 
-`deciding.py` calls `build`. The stable half was made when the charter was compiled; here comes what is of this case,
-all of it fenced as data.
+The stable part is built when the charter is compiled; this module adds the case's part, all of it fenced as data.
 """
 
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from processors.charter.compiled import CompiledCharter
-from processors.model import ModelRequest
-from processors.scopes import DataInvalid, parse_json
-from schemas.records import Case, PastStep
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.model import ModelRequest
+from nightdesk.processors.scopes import DataInvalid, parse_json
+from nightdesk.schemas.records import Case, PastStep
 
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BLOCK_CHARACTERS = 16_000
 MAX_REASON_CHARACTERS = 500
 
 
-def build(compiled: CompiledCharter, case: Case, recalled: Sequence[str] = ()) -> ModelRequest:
-    """The question for the case's step. `recalled` are earlier cases of the subject, each as a text."""
+def build(compiled: CompiledCharter, case: Case) -> ModelRequest:
+    """The question for the case's step."""
     decide = compiled.charter.decide
     blocks = [("The event", _event_text(case))]
     blocks += [(f"Step {past.step}: what you decided and what came of it", _step_text(past)) for past in case.history]
-    blocks += [("An earlier case of this subject", _shortened(text, MAX_BLOCK_CHARACTERS)) for text in recalled]
     return ModelRequest(
         model=decide.model or decide.models[decide.provider[0]],
         models={str(name): model for name, model in decide.models.items()},
@@ -40,14 +37,14 @@ def build(compiled: CompiledCharter, case: Case, recalled: Sequence[str] = ()) -
 
 
 def again(request: ModelRequest, reason: str) -> ModelRequest:
-    """The same question after an answer that could not be used; `reason` says why.
+    """The same question after an unusable answer; `reason` says why.
 
-    The reason quotes the answer, which may quote the event: so it is data too.
+    The reason quotes the answer, which may quote the event, so it is fenced as data too.
     """
     problem = reason[:MAX_REASON_CHARACTERS]
     fence = fence_of(request.prompt, problem)
-    said = f"Your last answer could not be used. Why:\n{fence}\n{problem}\n{fence}"
-    prompt = f"{request.prompt}\n\n{said}\nAnswer again, with the JSON object alone."
+    problem_text = f"Your last answer could not be used. Why:\n{fence}\n{problem}\n{fence}"
+    prompt = f"{request.prompt}\n\n{problem_text}\nAnswer again, with the JSON object alone."
     return request.model_copy(update={"prompt": prompt})
 
 
@@ -77,20 +74,22 @@ def _event_text(case: Case) -> str:
 
 
 def _step_text(past: PastStep) -> str:
-    return _json(
-        {
-            "action": past.action,
-            "parameters": _loaded(past.parameters),
-            "results": [
-                {"handler": outcome.handler, "status": outcome.status, "result": _loaded(outcome.result)}
-                for outcome in past.outcomes
-            ],
-        }
-    )
+    step = {
+        "action": past.action,
+        "parameters": _loaded(past.parameters),
+        "results": [
+            {"handler": outcome.handler, "status": outcome.status, "result": _loaded(outcome.result)}
+            for outcome in past.outcomes
+        ],
+    }
+    if (event := past.interrupted_by) is not None:
+        came = {"type": event.type, "time": event.time.isoformat(), "data": _loaded(event.data)}
+        step["not_carried_out_because_this_event_came"] = came
+    return _json(step)
 
 
 def _loaded(text: str) -> Any:
-    """The value of a JSON text with its long texts shortened; what is no JSON stays a text."""
+    """The value of a JSON text with its long strings shortened; text that is no JSON stays a string."""
     try:
         return _shorten_all(parse_json(text, "it"))
     except DataInvalid:

@@ -1,22 +1,22 @@
-"""A model's text to a typed decision, or to the reason why it is none.
+"""Parses a model's text to a typed decision, or to the reason why it is not one.
 
-`deciding.py` calls `parse` for every reply. Nothing is repaired: what is not exactly right is asked for again.
+Nothing is repaired: after an invalid reply the model is asked again.
 """
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
-from processors.charter.compiled import CompiledCharter
-from processors.model import ModelReply
-from processors.scopes import DataInvalid, parse_json
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.json_text import DataInvalid, parse_exact
+from nightdesk.processors.model import ModelReply
 
 MAX_ANSWER_CHARACTERS = 262_144
 MAX_REASONING_CHARACTERS = 8_000
 
 
 class AgentDecision(BaseModel):
-    """The typed answer. `confidence` is 0 to 1; `parameters` hold to the JSON Schema of the action."""
+    """The typed answer. `confidence` is in [0, 1]; `parameters` match the JSON Schema of the action."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +27,7 @@ class AgentDecision(BaseModel):
 
 
 class Malformed(BaseModel):
-    """Why a reply is no decision, in words that the model can be given back."""
+    """Why a reply is not a decision, as a text for the model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,11 +35,11 @@ class Malformed(BaseModel):
 
 
 def parse(compiled: CompiledCharter, reply: ModelReply) -> AgentDecision | Malformed:
-    """The decision in a reply, checked against the charter: known action, right parameters, nothing besides."""
+    """The decision in a reply, checked against the charter: known action, valid parameters, nothing else."""
     if len(reply.text) > MAX_ANSWER_CHARACTERS:
         return Malformed(reason=f"the answer has more than {MAX_ANSWER_CHARACTERS} characters")
     try:
-        value = parse_json(reply.text, "the answer")
+        value = parse_exact(reply.text, "the answer")
     except DataInvalid as error:
         return Malformed(reason=f"the answer is not one JSON object and nothing else: {error}")
     try:
@@ -53,7 +53,9 @@ def parse(compiled: CompiledCharter, reply: ModelReply) -> AgentDecision | Malfo
 
 
 def problem_with(compiled: CompiledCharter, decision: AgentDecision) -> str | None:
-    """Why the charter does not allow such a decision: unknown action, parameters that its JSON Schema refuses."""
+    """Why the charter does not allow such a decision: an unknown action, or parameters that do not match its JSON
+    Schema.
+    """
     action = compiled.actions.get(decision.action)
     if action is None:
         return f"action: there is no action {decision.action[:64]!r}; allowed are {', '.join(compiled.actions)}"

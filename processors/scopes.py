@@ -1,6 +1,6 @@
-"""What expressions and templates can see: the event, the case, the decision and the results of earlier steps.
+"""What expressions and templates can read: the event, the case, the decision and the results of earlier steps.
 
-Routing, fallback rules, verification and the playbook build a scope once for each event or case and evaluate all
+Routing, fallback rules, verification and the playbook build a scope once for each event or case, and evaluate all
 expressions and templates of a charter in it. Nothing else is visible: no clock, no environment, no other subject.
 """
 
@@ -8,24 +8,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import cel
-import orjson
 
-from schemas.records import Case, Decision, Event
+from nightdesk.processors.json_text import DataInvalid as DataInvalid
+from nightdesk.processors.json_text import parse_exact
+from nightdesk.processors.json_text import parse_json as parse_json
+from nightdesk.processors.sizes import size_of
+from nightdesk.schemas.records import Case, Decision, Event
 
 EVENT = frozenset({"event"})
+CASE = EVENT | {"case"}
 DECISION = frozenset({"event", "case", "decision"})
 STEP = DECISION | {"steps"}
 UNDO = STEP | {"result"}
 PROMPT = frozenset({"agent", "description", "actions"})
 BODY = frozenset({"parameters"})
-
-
-# What nests deeper cannot be written again by the JSON library, which gives up at 254 where it reads 1,024.
-MAX_NESTING = 64
-
-
-class DataInvalid(ValueError):
-    """The `data` of an event, or the parameters of a decision, is not JSON, or nests without end."""
 
 
 def _lower(text: str) -> str:
@@ -37,7 +33,7 @@ def _mentions(text: str, phrases: list[str]) -> bool:
     return any(phrase.casefold() in folded for phrase in phrases)
 
 
-# `matches` of CEL compiles its pattern anew at each call (70 to 200 microseconds); these two cost under 10.
+# CEL's `matches` compiles its pattern at each call (70 to 200 microseconds); these two cost under 10.
 FUNCTIONS: dict[str, Callable[..., Any]] = {"lower": _lower, "mentions": _mentions}
 
 
@@ -47,28 +43,37 @@ WHOLE = ""
 
 
 class Scope:
-    """Names and their values: plain for templates, and for expressions as CEL contexts made when first used."""
+    """Names and their values: plain for templates, and as CEL contexts for expressions, converted on first use."""
 
-    __slots__ = ("_contexts", "values")
+    __slots__ = ("_contexts", "_sizes", "values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
         self._contexts: dict[Reads, cel.Context] = {}
+        self._sizes: dict[Reads, int] = {}
 
     def having(self, **more: Any) -> "Scope":
-        """A new scope with further names; this one does not change."""
+        """A new scope with more names; this one does not change."""
         return Scope({**self.values, **more})
 
     def context(self, reads: Reads) -> cel.Context:
-        """What is read, for CEL. Converting it is the dear part of an evaluation (2 microseconds for a time, 1 for a
-        text), so it happens once, and to nothing else.
+        """The values that are read, for CEL. Converting is the expensive part of an evaluation (2 microseconds for a
+        time, 1 for a string), so it happens once, and only for what is read.
         """
         context = self._contexts.get(reads)
         if context is None:
-            context = self._contexts[reads] = cel.Context(variables=self._read(reads), functions=FUNCTIONS)
+            context = self._contexts[reads] = cel.Context(variables=self.read(reads), functions=FUNCTIONS)
         return context
 
-    def _read(self, reads: Reads) -> dict[str, Any]:
+    def size(self, reads: Reads) -> int:
+        """The size of what is read, in the unit of `sizes`."""
+        size = self._sizes.get(reads)
+        if size is None:
+            size = self._sizes[reads] = size_of(self.read(reads))
+        return size
+
+    def read(self, reads: Reads) -> dict[str, Any]:
+        """The values that are read, by name."""
         found: dict[str, Any] = {}
         for name, member in reads:
             if name not in self.values:
@@ -83,40 +88,21 @@ class Scope:
         return found
 
 
-def parse_json(text: str, what: str) -> Any:
-    """The value of a JSON text; DataInvalid, naming `what`, when it is none."""
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise DataInvalid(f"{what} is not JSON: {error}") from None
-    # Few texts have so many braces that the values need a look.
-    if text.count("{") + text.count("[") > MAX_NESTING and _nests_deeper(value, MAX_NESTING):
-        raise DataInvalid(f"{what} nests deeper than {MAX_NESTING}")
-    return value
-
-
-def _nests_deeper(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return False
-    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in value)
-
-
 def event_scope(event: Event) -> Scope:
-    """`event` with its `data` parsed. Raises DataInvalid when the data is not JSON."""
-    return Scope(
-        {
-            "event": {
-                "id": event.id,
-                "source": event.source,
-                "type": event.type,
-                "subject": event.subject,
-                "time": event.time,
-                "data": parse_json(event.data, "event.data"),
-            }
-        }
-    )
+    """`event` with its `data` parsed. Raises `DataInvalid` if the data is not JSON, or JSON cannot keep it exactly."""
+    return Scope({"event": event_values(event)})
+
+
+def event_values(event: Event) -> dict[str, Any]:
+    """An event as expressions and templates read it. Raises `DataInvalid`."""
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time,
+        "data": parse_exact(event.data, "event.data"),
+    }
 
 
 def _past_steps(case: Case) -> list[dict[str, Any]]:
@@ -134,13 +120,14 @@ def _past_steps(case: Case) -> list[dict[str, Any]]:
                 }
                 for outcome in past.outcomes
             ],
+            "interrupted_by": None if past.interrupted_by is None else event_values(past.interrupted_by),
         }
         for past in case.history
     ]
 
 
 def case_scope(case: Case) -> Scope:
-    """`event` and `case`. Raises DataInvalid when JSON inside the case is none."""
+    """`event` and `case`. Raises `DataInvalid` if JSON inside the case is invalid."""
     return event_scope(case.event).having(
         case={
             "id": case.case_id,
@@ -154,7 +141,7 @@ def case_scope(case: Case) -> Scope:
 
 
 def decision_values(action: str, kind: str, confidence: float, parameters: Mapping[str, Any], reasoning: str) -> Any:
-    """`decision` as rules and playbooks see it."""
+    """`decision` as rules and playbooks read it."""
     return {
         "action": action,
         "kind": kind,
@@ -165,7 +152,7 @@ def decision_values(action: str, kind: str, confidence: float, parameters: Mappi
 
 
 def decision_scope(decision: Decision) -> Scope:
-    """`event`, `case` and `decision` of a recorded decision: what a playbook's templates see, apart from `steps`."""
+    """`event`, `case` and `decision` of a recorded decision: what a playbook's templates read, apart from `steps`."""
     parameters = parse_json(decision.parameters, "decision.parameters")
     values = decision_values(decision.action, decision.kind, decision.confidence, parameters, decision.reasoning)
     values["id"] = decision.decision_id

@@ -1,4 +1,5 @@
-"""Jinja templates in a sandbox, for the texts that charters write; text from events is only ever a value in them.
+"""Jinja templates in a sandbox, for the texts of charters; text from events is always a value in them and never a
+template.
 
 The charter's fields check every template when a charter is read; `charter/compiled.py` compiles them for fallback
 rules, playbooks and prompts.
@@ -6,61 +7,37 @@ rules, playbooks and prompts.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 
-from processors.scopes import Scope
+from nightdesk.processors import template_work
+from nightdesk.processors.json_values import NotJson, as_json
+from nightdesk.processors.scopes import Scope
+from nightdesk.processors.sizes import MAX_SIZE
+from nightdesk.processors.template_syntax import TemplateInvalid as TemplateInvalid
+from nightdesk.processors.template_syntax import compiled, environment, parse
+from nightdesk.processors.template_work import counted
 
 MAX_RENDERED_CHARACTERS = 262_144
+MAX_REASON_CHARACTERS = 500
 
 Render = Callable[[Scope], Any]
 _PATH = re.compile(r"[a-z_]+(\.[a-z_]+)*")
-_RENDER_ERRORS = (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
-
-
-class TemplateInvalid(ValueError):
-    """The text is not a template, or names something that is not there."""
+_RENDER_ERRORS = (
+    TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, AssertionError,
+)  # fmt: skip
 
 
 class TemplateFailed(Exception):
-    """The template is right, but not for this data: a missing key, a wrong type, an endless text."""
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """A mapping has its keys and nothing else, so that a key called `items` is the key and not a method."""
-        if isinstance(obj, Mapping):
-            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-        return super().getattr(obj, attribute)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-@cache
-def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, finalize=_plain, keep_trailing_newline=True)
-    del environment.filters["random"]  # The same event renders the same text, also in a replay.
-    return environment
-
-
-def _parse(source: str) -> nodes.Template:
-    try:
-        return _environment().parse(source)
-    except TemplateSyntaxError as error:
-        raise TemplateInvalid(f"not a template: {error.message} (line {error.lineno} of the text)") from None
+    """The template is valid, but not for this data: a missing key, a wrong type, too much work."""
 
 
 def _free_names(source: str) -> set[str]:
-    tree = _parse(source)
+    tree = parse(source)
     try:
         return meta.find_undeclared_variables(tree)
-    except TemplateSyntaxError as error:  # filters and tests that are not there
+    except TemplateSyntaxError as error:  # unknown filters and tests
         raise TemplateInvalid(f"not a template: {error.message}") from None
 
 
@@ -69,7 +46,7 @@ def _is_template(value: str) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
-    """All texts inside a JSON value."""
+    """All strings in a JSON value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
@@ -80,12 +57,20 @@ def _texts(value: Any) -> list[str]:
 
 
 def check_template(value: Any, names: frozenset[str]) -> None:
-    """Raise TemplateInvalid unless each text in the JSON value is a template that refers to `names` only."""
+    """Raise `TemplateInvalid` unless each string in the JSON value is a template that refers to `names` only."""
     for text in _texts(value):
         unknown = sorted(_free_names(text) - names)
         if unknown:
             known = ", ".join(sorted(names)) or "nothing"
-            raise TemplateInvalid(f"unknown name {unknown[0]!r} in template; known here: {known}")
+            raise TemplateInvalid(f"unknown name {unknown[0]!r} in template; known names: {known}")
+        _compile_text(text)
+
+
+def safe_elements(value: Any) -> int:
+    """The number of elements in each collection with which the templates in a JSON value can always be rendered."""
+    return min(
+        (template_work.safe_elements(parse(text)) for text in _texts(value) if _is_template(text)), default=MAX_SIZE
+    )
 
 
 def members(value: Any, *path: str) -> frozenset[str]:
@@ -94,7 +79,7 @@ def members(value: Any, *path: str) -> frozenset[str]:
         node.attr
         for text in _texts(value)
         if _is_template(text)
-        for node in _parse(text).find_all(nodes.Getattr)
+        for node in parse(text).find_all(nodes.Getattr)
         if _path(node.node) == path
     )
 
@@ -108,18 +93,30 @@ def _path(node: nodes.Node) -> tuple[str, ...]:
 
 
 def compile_template(value: Any) -> Render:
-    """A function that renders the JSON value in a scope, or raises TemplateFailed.
+    """A function that renders the JSON value in a scope, or raises `TemplateFailed`. Its result is JSON too.
 
-    Texts are templates. A text that is one `{{ expression }}` and nothing else gives the expression's own value, so
-    that an amount stays a number; any other text gives a text.
+    Strings are templates. A string that consists of one `{{ expression }}` becomes the expression's own value, so an
+    amount stays a number; any other string becomes a string.
     """
+    render = _compile(value)
+
+    def rendered(scope: Scope) -> Any:
+        try:
+            return as_json(render(scope))
+        except NotJson as error:
+            raise TemplateFailed(_one_line(error)) from None
+
+    return rendered if any(map(_is_template, _texts(value))) else render
+
+
+def _compile(value: Any) -> Render:
     if isinstance(value, str):
         return _compile_text(value)
     if isinstance(value, Mapping):
-        fields = {key: compile_template(item) for key, item in value.items()}
+        fields = {key: _compile(item) for key, item in value.items()}
         return lambda scope: {key: render(scope) for key, render in fields.items()}
     if isinstance(value, list | tuple):
-        items = [compile_template(item) for item in value]
+        items = [_compile(item) for item in value]
         return lambda scope: [render(scope) for render in items]
     return lambda scope: value
 
@@ -129,15 +126,15 @@ def _compile_text(source: str) -> Render:
         return lambda scope: source
     expression = _single_expression(source)
     if expression is None:
-        template = _environment().from_string(source)
+        template = compiled(environment().from_string, source)
         return lambda scope: _bounded(_guarded(template.render, scope))
-    evaluate = _environment().compile_expression(expression, undefined_to_none=False)
+    evaluate = compiled(environment().compile_expression, expression, undefined_to_none=False)
     path = _PATH.fullmatch(expression)
     return _lookup(expression.split("."), evaluate) if path else lambda scope: _evaluated(evaluate, scope)
 
 
 def _lookup(path: list[str], evaluate: Callable[..., Any]) -> Render:
-    """What most templates are, a path through mappings, is looked up; Jinja says what is wrong with any other."""
+    """Looks up a plain path through mappings, which most templates are; Jinja renders the others and reports errors."""
 
     def render(scope: Scope) -> Any:
         value: Any = scope.values
@@ -145,18 +142,18 @@ def _lookup(path: list[str], evaluate: Callable[..., Any]) -> Render:
             if not isinstance(value, dict) or name not in value:
                 return _evaluated(evaluate, scope)
             value = value[name]
-        return _bounded(_plain(value))
+        return _bounded(value)
 
     return render
 
 
 def _evaluated(evaluate: Callable[..., Any], scope: Scope) -> Any:
-    return _bounded(_plain(_guarded(evaluate, scope)))
+    return _bounded(_guarded(evaluate, scope))
 
 
 def _single_expression(source: str) -> str | None:
     stripped = source.strip()
-    body = _parse(stripped).body
+    body = parse(stripped).body
     parts = body[0].nodes if len(body) == 1 and isinstance(body[0], nodes.Output) else []
     if len(parts) != 1 or isinstance(parts[0], nodes.TemplateData):
         return None
@@ -165,12 +162,18 @@ def _single_expression(source: str) -> str | None:
 
 def _guarded(render: Callable[..., Any], scope: Scope) -> Any:
     try:
-        value = render(scope.values)
+        value, _ = counted(render, scope.values)
     except _RENDER_ERRORS as error:
-        raise TemplateFailed(str(error)) from None
+        raise TemplateFailed(_one_line(error)) from None
     if isinstance(value, Undefined):
-        raise TemplateFailed(f"{value._undefined_name!r} is not there")
+        raise TemplateFailed(f"{value._undefined_name!r} is missing")
     return value
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong, as a text that any record takes: it may quote the data."""
+    reason = (str(error) or type(error).__name__)[:MAX_REASON_CHARACTERS]
+    return reason.encode(errors="backslashreplace").decode()
 
 
 def _bounded(value: Any) -> Any:

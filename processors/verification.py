@@ -1,17 +1,17 @@
-"""The charter's rules, held against a decision after the model and again before the act.
+"""Evaluates the charter's rules for a decision, after the model and again before it is executed.
 
-`deciding.py` and the act stage call `verify`; `gate.py` says what a rule that did not pass leads to.
+`gate.py` determines what follows from a rule that did not pass.
 """
 
-from processors.charter.compiled import CompiledCharter, CompiledRule
-from processors.expressions import ExpressionFailed
-from processors.replies import AgentDecision
-from processors.scopes import DataInvalid, Scope, case_scope, decision_values
-from schemas.records import Case, Verdict
+from nightdesk.processors.charter.compiled import CompiledCharter, CompiledRule
+from nightdesk.processors.expressions import ExpressionFailed
+from nightdesk.processors.replies import AgentDecision
+from nightdesk.processors.scopes import DataInvalid, Scope, case_scope, decision_values
+from nightdesk.schemas.records import Case, Verdict
 
 
 def verify(compiled: CompiledCharter, case: Case, decision: AgentDecision) -> tuple[Verdict, ...]:
-    """A verdict for each rule that is for the decision's action. A rule that cannot be evaluated has not passed."""
+    """A verdict for each rule that applies to the decision's action. A rule that cannot be evaluated does not pass."""
     rules = [rule for rule in compiled.rules if not rule.policy.for_ or decision.action in rule.policy.for_]
     if not rules:
         return ()
@@ -40,5 +40,5 @@ def _judge(rule: CompiledRule, scope: Scope) -> Verdict:
         passed = rule.require.test(scope)
     except ExpressionFailed as error:
         return Verdict(rule=rule.policy.name, passed=False, reason=f"could not be evaluated: {error}")
-    reason = "" if passed else rule.policy.message or f"does not hold: {rule.policy.require}"
+    reason = "" if passed else rule.policy.message or f"is not true: {rule.policy.require}"
     return Verdict(rule=rule.policy.name, passed=passed, reason=reason)

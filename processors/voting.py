@@ -1,6 +1,6 @@
-"""Counting several answers to one question.
+"""Counts several answers to one question.
 
-`deciding.py` asks again until `count` says that enough agree or that they no longer can.
+`deciding.py` asks again until `count` shows that enough agree, or that they no longer can.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from processors.charter.model import Votes
-from processors.replies import AgentDecision
+from nightdesk.processors.charter.model import Votes
+from nightdesk.processors.replies import AgentDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Count:
 
 
 def applies(votes: Votes | None, action: str) -> bool:
-    """Whether a first answer with this action has to be voted on."""
+    """Whether a first answer with this action needs a vote."""
     return votes is not None and (not votes.only_for or action in votes.only_for)
 
 
 def count(votes: Votes, ballots: Sequence[AgentDecision]) -> Count:
-    """The standing after `ballots`, of which there is at least one. Ties go to the group that came first."""
+    """Count at least one ballot. In a tie the earlier group leads."""
     groups: dict[bytes, list[AgentDecision]] = {}
     for ballot in ballots:
         groups.setdefault(_same(votes, ballot), []).append(ballot)

@@ -1,8 +1,7 @@
-"""The hand-kept `.avsc` files as parsed Avro schemas, one for each record.
+"""The hand-written `.avsc` files as parsed Avro schemas, one for each record.
 
-Called by the codec, by `nightdesk schemas register` and by the tests that hold models and schemas together. A file
-names the records it nests (`nightdesk.v1.Event`); `load` resolves them to one schema that a registry takes without
-references.
+A file refers to nested records by name (`nightdesk.v1.Event`); `load` resolves them to one schema, so the registry
+needs no references.
 """
 
 import copy
@@ -15,8 +14,8 @@ from typing import Any, cast
 
 from fastavro.schema import load_schema, parse_schema
 
-from schemas import upcasters
-from schemas.records import Record
+from nightdesk.schemas import upcasters
+from nightdesk.schemas.records import Record
 
 AVSC = Path(__file__).parent / "avsc"
 
@@ -29,13 +28,14 @@ def load(record: type[Record]) -> dict[str, Any]:
 
 @cache
 def parsed(record: type[Record]) -> dict[str, Any]:
-    """The same, parsed for fastavro's reader and writer."""
+    """The same schema, parsed for fastavro's reader and writer."""
     return cast(dict[str, Any], _interned(parse_schema(load(record))))
 
 
 def _interned(schema: Any) -> Any:
-    """The same with its words interned, as the names of our fields are: two dictionaries that share a key by identity
-    find it without comparing letters, and writing a record is hardly more than such lookups."""
+    """The same schema with interned names, like the names of our fields. Two dictionaries that share a key object find
+    it by identity, without comparing characters, and writing a record consists mostly of such lookups.
+    """
     if isinstance(schema, str):
         return sys.intern(schema)
     if isinstance(schema, list):
@@ -47,10 +47,10 @@ def _interned(schema: Any) -> Any:
 
 @cache
 def nesting(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
-    """The fields that hold a record or an array of records, each with the name of the record where it may be null.
+    """The fields that contain a record or an array of records, each with the record's name if it may be null.
 
-    Given `(name, value)` fastavro takes that branch of a union; otherwise it tries the value against each, field by
-    field.
+    Given `(name, value)`, fastavro takes that branch of a union; otherwise it tries the value against each branch,
+    field by field.
     """
     found = ((field["name"], field["type"]) for field in parsed(record)["fields"])
     return tuple((name, _nullable_record(kind)) for name, kind in found if _holds_records(kind))
@@ -58,7 +58,7 @@ def nesting(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
 
 @cache
 def moments(record: type[Record]) -> tuple[str, ...]:
-    """The fields that hold a moment."""
+    """The fields that contain a timestamp."""
     return tuple(field["name"] for field in parsed(record)["fields"] if _is_moment(field["type"]))
 
 
@@ -73,7 +73,7 @@ def _holds_records(kind: Any) -> bool:
         return any(_holds_records(branch) for branch in kind)
     if isinstance(kind, dict):
         return kind["type"] == "record" or (kind["type"] == "array" and _holds_records(kind["items"]))
-    return "." in str(kind)  # a name: fastavro defines a record where it is first met
+    return "." in str(kind)  # a name: fastavro defines a record at its first use
 
 
 def _nullable_record(kind: Any) -> str | None:
@@ -89,7 +89,7 @@ def text(record: type[Record]) -> str:
 
 
 def reader_for(record: type[Record], writer: dict[str, Any]) -> dict[str, Any]:
-    """The schema to read with what `writer` wrote: today's, and beside it the older words that an upcaster lifts."""
+    """The schema for reading what `writer` wrote: today's, plus the older fields that an upcaster converts."""
     written = {name: {field["name"]: field for field in fields} for name, fields in defined_in(writer)}
     wider, widened = copy.deepcopy(load(record)), False
     for name, fields in list(defined_in(wider)):
@@ -101,7 +101,7 @@ def reader_for(record: type[Record], writer: dict[str, Any]) -> dict[str, Any]:
 
 
 def defined_in(schema: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Each record that a loaded schema defines, however deep: its name and its fields."""
+    """Each record that a loaded schema defines, at any depth: its name and its fields."""
     if isinstance(schema, dict):
         if schema.get("type") == "record":
             yield schema["name"], schema["fields"]

@@ -1,21 +1,30 @@
-"""Records to bytes and back, in the Confluent wire format: a zero byte, the schema's id, the Avro body.
+"""Encodes and decodes records in the Confluent wire format: a zero byte, the schema's id, the Avro body.
 
-Called by every stage and the sink through `runtime`, and by the CLI. Decoding says which of two things went wrong:
-`Undecodable` (the record is at fault: a dead letter) or `RegistryUnavailable` (the record is not: try again, lose
-nothing).
+A failed decoding raises `Undecodable` (the record is at fault: it becomes a dead letter) or `RegistryUnavailable` (the
+record is not at fault: retry and lose nothing).
 """
 
+import asyncio
 import struct
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from decimal import Decimal
 from io import BytesIO
 from typing import Any, TypeVar
+from uuid import UUID
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import schemaless_reader, schemaless_writer
 from pydantic import ValidationError
 
-from schemas import avro
-from schemas.records import Record
+from nightdesk.schemas import avro
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.undecodable import Undecodable, UnknownSchema, UnsafeSchema
+from nightdesk.schemas.writer_schemas import Writer, WriterSchemas
+
+__all__ = ["Codec", "RegistryUnavailable", "Undecodable", "UnknownSchema", "UnsafeSchema"]
 
 R = TypeVar("R", bound=Record)
 
@@ -23,40 +32,53 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 HEADER = struct.Struct(">bI")
 MAGIC = 0
-# More unknown ids than this are not kept: an attacker's random ids must not fill the memory.
-UNKNOWN_IDS_AT_MOST = 1000
-
-
-class Undecodable(ValueError):
-    """The bytes are not a record of this topic; the message says in what way."""
-
-
-class UnknownSchema(Undecodable):
-    """The registry does not know the schema id."""
+# The part of an error that a reason quotes: the error text of a hostile record can be as long as the record.
+QUOTED_CHARACTERS = 500
 
 
 class RegistryUnavailable(ConnectionError):
-    """The registry did not answer; the record may be fine."""
+    """The registry did not answer; the record may be valid."""
 
 
 class Codec:
-    """Encodes with the ids that the registry gave our schemas; decodes whatever compatible version a producer used."""
+    """Encodes with the ids that the registry gave our schemas; decodes any compatible version that a producer used."""
 
-    def __init__(self, ids: Mapping[type[Record], int], fetch: Callable[[int], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        ids: Mapping[type[Record], int],
+        fetch: Callable[[int], dict[str, Any]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._headers = {record: HEADER.pack(MAGIC, schema_id) for record, schema_id in ids.items()}
-        self._writers = {schema_id: avro.parsed(record) for record, schema_id in ids.items()}
-        # What to read an older version with, for each record that is read from it.
-        self._readers: dict[tuple[type[Record], int], dict[str, Any]] = {}
-        self._fetch = fetch
-        self._unknown: set[int] = set()
+        ours = {schema_id: avro.parsed(record) for record, schema_id in ids.items()}
+        self._writers = WriterSchemas(ours, fetch, monotonic)
 
     def encode(self, record: Record) -> bytes:
-        """The record in wire format. KeyError for a record type without a registered schema."""
+        """The record in wire format. Raises KeyError for a record type without a registered schema."""
         kind = type(record)
         buffer = BytesIO()
         buffer.write(self._headers[kind])
         schemaless_writer(buffer, avro.parsed(kind), _datum(record))
         return buffer.getvalue()
+
+    def must_ask(self, payload: bytes | None) -> bool:
+        """Whether decoding would ask the registry. That is a request, so it has to be done off the event loop: see
+        `ask`.
+        """
+        if not payload or len(payload) <= HEADER.size:
+            return False
+        magic, schema_id = HEADER.unpack_from(payload)
+        return magic == MAGIC and not self._writers.is_decided(schema_id)
+
+    async def ask(self, payload: bytes | None) -> None:
+        """Ask for the schema of a payload in a thread. Raises `RegistryUnavailable`; `decode` then needs no request,
+        and reports every other error.
+        """
+        if payload is None:
+            return
+        schema_id = HEADER.unpack_from(payload)[1]
+        with suppress(Undecodable):
+            await asyncio.to_thread(self._writers.get, schema_id)
 
     def decode(self, kind: type[R], payload: bytes | None) -> R:
         """The record in `payload`. Raises `Undecodable` with the reason, or `RegistryUnavailable`."""
@@ -65,52 +87,63 @@ class Codec:
         magic, schema_id = HEADER.unpack_from(payload)
         if magic != MAGIC:
             raise Undecodable(f"first byte is {magic}, not 0: produce Avro in Confluent wire format")
-        writer = self._writer(schema_id)
-        reader = self._reader(kind, schema_id, writer)
-        body = BytesIO(payload)
-        body.seek(HEADER.size)
-        try:
-            datum = schemaless_reader(body, writer, None if writer is reader else reader)
-        except Exception as error:
-            raise Undecodable(f"not a {kind.__name__} as schema {schema_id} writes it: {error!r}") from error
-        if body.tell() != len(payload):
-            raise Undecodable(f"{len(payload) - body.tell()} bytes follow after the {kind.__name__}")
+        datum = _read(kind, schema_id, self._writers.get(schema_id), payload)
         try:
             return kind.model_validate(datum)
         except ValidationError as error:
             raise Undecodable(f"not a valid {kind.__name__}: {_first_problem(error)}") from error
 
-    def _reader(self, kind: type[Record], schema_id: int, writer: dict[str, Any]) -> dict[str, Any]:
-        if writer is avro.parsed(kind):
-            return writer
-        known = self._readers.get((kind, schema_id))
-        if known is None:
-            known = self._readers[kind, schema_id] = avro.reader_for(kind, writer)
-        return known
 
-    def _writer(self, schema_id: int) -> dict[str, Any]:
-        known = self._writers.get(schema_id)
-        if known is not None:
-            return known
-        if schema_id in self._unknown:
-            raise UnknownSchema(f"the registry does not know schema id {schema_id}")
-        try:
-            schema = parse_schema(self._fetch(schema_id))
-        except UnknownSchema:
-            if len(self._unknown) < UNKNOWN_IDS_AT_MOST:
-                self._unknown.add(schema_id)
-            raise
-        self._writers[schema_id] = schema  # type: ignore[assignment]  # fastavro types a schema as str | list | dict
-        return self._writers[schema_id]
+def _read(kind: type[Record], schema_id: int, writer: Writer, payload: bytes) -> Any:
+    """The fields of the record in `payload`, by the writer's schema."""
+    body = BytesIO(payload)
+    body.seek(HEADER.size)
+    try:
+        reader = writer.reader(kind)
+        ours = writer.schema is reader
+        datum = schemaless_reader(body, writer.schema, None if ours else reader)
+    except OverflowError as error:  # of Python's `datetime`
+        raise Undecodable(
+            f"a time of the {kind.__name__} is outside the years 1 to 9999: send microseconds since 1970 UTC, and no"
+            " smaller unit"
+        ) from error
+    except Exception as error:
+        text = writer.difference(kind) or repr(error)[:QUOTED_CHARACTERS]
+        raise Undecodable(f"not a {kind.__name__} as schema {schema_id} writes it: {text}") from error
+    if body.tell() != len(payload):
+        raise Undecodable(f"{len(payload) - body.tell()} bytes follow after the {kind.__name__}")
+    return datum if ours else _plain(kind, schema_id, datum)
+
+
+def _plain(kind: type[Record], schema_id: int, datum: Any) -> Any:
+    """The values of a foreign schema's logical types as plain values: a UUID, a decimal or a date as its text."""
+    for name in avro.moments(kind):
+        moment = datum.get(name)
+        if isinstance(moment, int) or (isinstance(moment, datetime) and moment.tzinfo is None):
+            raise Undecodable(
+                f"{name} is a number or a local time in schema {schema_id}, so its point in time is unknown: use"
+                " the logical type timestamp-micros or timestamp-millis"
+            )
+    return {name: _as_text(value) for name, value in datum.items()}
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_text(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_as_text(part) for part in value]
+    if isinstance(value, date | time_of_day):  # a datetime is also a date
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID | Decimal) else value
 
 
 def _datum(record: Record) -> dict[str, Any]:
-    # Not model_dump(): this is on the path of every record, and most of its fields are written as they are.
+    # Not model_dump(): this runs for every record, and most of its fields are written unchanged.
     datum = record.__dict__.copy()
     for name in avro.moments(type(record)):
         moment = datum[name]
         if moment is not None:
-            datum[name] = (moment - EPOCH) // MICROSECOND  # as fastavro does it, in half the time
+            datum[name] = (moment - EPOCH) // MICROSECOND  # the same as fastavro, in half the time
     for name, branch in avro.nesting(type(record)):
         value = datum[name]
         if type(value) is tuple:
@@ -122,4 +155,4 @@ def _datum(record: Record) -> dict[str, Any]:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg'][:QUOTED_CHARACTERS]}"

@@ -1,42 +1,60 @@
-"""What a dead letter looks like on `<topic>.dlq`, from being buried to its end.
+"""The format of a dead letter on `<topic>.dlq`, and of its resolution.
 
-The headers are Kafka Connect's, so that its tools read them, and one that carries our record. Called by whoever buries
-(the guard of the stages, the sink) and by `nightdesk dlq`, which reads letters, replays them and writes their ends.
+The headers are those of Kafka Connect, so that its tools can read them, plus one with our record. The guard and the
+sink create letters; `nightdesk dlq` reads and replays them and writes their resolutions.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from importlib.metadata import version
 
-from schemas import ids
-from schemas.codec import Codec
-from schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, Event, Record
+from nightdesk.schemas import bounds, ids
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import DeadLetter, DeadLetterEnd, Record
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+
+# The end of a traceback has the location; the beginning of a hostile one may be megabytes.
+TRACEBACK_CHARACTERS = 4000
+MESSAGE_CHARACTERS = 2000
 
 CONTEXT_HEADER = "nightdesk.dead_letter"
-# On an empty record of `<topic>.dlq`: the letter needs no more attention. On one of the topic itself: what waits behind
-# the letter need not wait for it any more.
+# On an empty record of `<topic>.dlq`: the letter is resolved. On a record of the topic itself: the records parked
+# behind the letter may continue.
 END_HEADER = "nightdesk.dead_letter.end"
-# On a record that was sent again: the letter that it was, and how many times it has been tried.
+# On a replayed record: the id of its letter, and the number of attempts so far.
 REPLAY_HEADER = "nightdesk.replay_of"
 ATTEMPTS_HEADER = "nightdesk.replay.attempts"
+# On a letter that blocks a queue, and on the resolution or the replay that may release the queue: a random token.
+# Anyone can compute ids of letters; a client without the token has not read `<topic>.dlq`.
+RELEASE_HEADER = "nightdesk.dead_letter.release"
 _CONNECT = "__connect.errors."
-_OURS = (CONTEXT_HEADER, END_HEADER, REPLAY_HEADER, ATTEMPTS_HEADER)
+_OURS = (CONTEXT_HEADER, END_HEADER, REPLAY_HEADER, ATTEMPTS_HEADER, RELEASE_HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The record as it arrived."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a record says of itself that was sent again."""
+    """What the headers of a replayed record claim."""
 
     letter_id: str
     attempts: int
+    release_token: bytes = b""
 
 
-def headers(letter: DeadLetter, codec: Codec) -> Headers:
-    """Where the record lay and why it could not be done. Without a traceback there is no header for one."""
+def headers(letter: DeadLetter, codec: Codec, token: bytes = b"") -> Headers:
+    """The original place of the record and the reason of the failure. Without a traceback its header is missing.
+    `token` releases the queue that the letter blocks.
+    """
     fields = {
         "topic": letter.topic,
         "partition": letter.partition,
@@ -48,96 +66,86 @@ def headers(letter: DeadLetter, codec: Codec) -> Headers:
     }
     if letter.traceback:
         fields["exception.stacktrace"] = letter.traceback
-    connect = ((f"{_CONNECT}{name}", str(value).encode()) for name, value in fields.items())
-    return (*connect, (CONTEXT_HEADER, codec.encode(letter)))
+    connect = ((f"{_CONNECT}{name}", str(value).encode(errors="backslashreplace")) for name, value in fields.items())
+    return (*connect, (CONTEXT_HEADER, codec.encode(letter)), *_release(token))
 
 
 def original_headers(letter: DeadLetter, found: Headers) -> Headers:
-    """The headers that the record came with. A letter of an older version does not count them: by their names."""
+    """The headers of the original record. A letter of an older version does not count them; they are told apart by
+    name.
+    """
     if letter.original_headers is not None:
         return found[: letter.original_headers]
     return tuple((name, value) for name, value in found if not name.startswith(_CONNECT) and name not in _OURS)
 
 
-def replay_headers(letter: DeadLetter, original: Headers) -> Headers:
-    """The original headers, and that this is a replay and of which letter."""
+def release_token(found: Headers) -> bytes:
+    """The token on a letter's message, empty if it blocks no queue. The last header counts, because the original record
+    may have such a header too.
+    """
+    return dict(found).get(RELEASE_HEADER) or b""
+
+
+def replay_headers(letter: DeadLetter, original: Headers, token: bytes = b"") -> Headers:
+    """The original headers, plus the letter's id, the attempts and the letter's token."""
     kept = tuple((name, value) for name, value in original if name not in _OURS)
-    return (*kept, (REPLAY_HEADER, letter.dead_letter_id.encode()), (ATTEMPTS_HEADER, str(letter.attempts).encode()))
+    attempts = str(letter.attempts).encode()
+    return (*kept, (REPLAY_HEADER, letter.dead_letter_id.encode()), (ATTEMPTS_HEADER, attempts), *_release(token))
 
 
-def replay_of(found: Iterable[tuple[str, bytes]]) -> Replay | None:
-    """What the headers say of a replay. Whoever may produce can write anything there: it is never trusted further."""
-    values = {name: value for name, value in found if name in (REPLAY_HEADER, ATTEMPTS_HEADER)}
+def end_headers(end: DeadLetterEnd, codec: Codec, token: bytes = b"") -> Headers:
+    """The headers of an empty record that resolves a letter."""
+    return ((END_HEADER, codec.encode(end)), *_release(token))
+
+
+def _release(token: bytes) -> Headers:
+    return ((RELEASE_HEADER, token),) if token else ()
+
+
+def replay_of(found: Iterable[tuple[str, bytes | None]]) -> Replay | None:
+    """What the headers claim about a replay. Any client can write them, so they are trusted no further."""
+    values = {name: value for name, value in found if name in (REPLAY_HEADER, ATTEMPTS_HEADER, RELEASE_HEADER)}
     letter_id = values.get(REPLAY_HEADER)
     if not letter_id:
         return None
     attempts = values.get(ATTEMPTS_HEADER) or b""
-    return Replay(letter_id.decode(errors="replace"), int(attempts) if attempts.isdigit() and len(attempts) < 6 else 1)
-
-
-def buried(letter: DeadLetter, record: Record | None) -> AuditRecord:
-    """The audit's line about a letter. `record` is what was decoded, if it was."""
-    return AuditRecord(
-        record_id=ids.record_id("dead_letter", letter.dead_letter_id),
-        kind="dead_letter",
-        time=letter.time,
-        status="failed",
-        reason=f"{letter.stage}: {letter.error}: {letter.message}",
-        detail=letter.model_dump_json(),
-        **_about(letter.subject, letter.case_id, record),
+    return Replay(
+        as_text(letter_id, bounds.NAME_CHARACTERS_AT_MOST),
+        int(attempts) if attempts.isdigit() and len(attempts) < 6 else 1,
+        values.get(RELEASE_HEADER) or b"",
     )
 
 
-def ended(letter: DeadLetter, record: Record | None, end: DeadLetterEnd) -> AuditRecord:
-    """The audit's line about what a person made of it. What was replayed runs again."""
-    return AuditRecord(
-        # A letter can be replayed again, and that is another line.
-        record_id=ids.record_id(end.verdict, letter.dead_letter_id, end.time.isoformat()),
-        kind=end.verdict,
-        time=end.time,
-        status="running" if end.verdict == "replayed" else "failed",
-        reason=f"by {end.person}" + (f": {end.reason}" if end.reason else ""),
-        detail=end.model_dump_json(),
-        **_about(letter.subject, letter.case_id, record),
-    )
-
-
-def parked(record: Record, behind: str, place: tuple[str, int, int], now: datetime) -> AuditRecord:
-    """The audit's line about a record that waits until somebody has decided on a letter."""
-    topic, partition, offset = place
-    return AuditRecord(
-        record_id=ids.record_id("parked", topic, str(partition), str(offset)),
-        kind="parked",
+def lost(stage: str, topic: str, partition: int, offsets: tuple[int, int], now: datetime) -> DeadLetter:
+    """The letter for records that were deleted before they were read: those from `offsets[0]` up to `offsets[1]`."""
+    first, end = offsets
+    return DeadLetter(
+        dead_letter_id=ids.lost_letter_id(topic, partition, first, end),
+        stage=stage,
+        topic=topic,
+        partition=partition,
+        offset=first,
+        timestamp_ms=0,
+        error="RecordsLost",
+        message=f"offsets {first} to {end - 1} were deleted from the topic before {stage} read them (retention, or an"
+        " administrator)",
+        traceback="",
+        program_version=version("nightdesk"),
         time=now,
-        status="waiting",
-        reason=f"behind dead letter {behind} of the same subject: `nightdesk dlq replay` or `discard` it",
-        detail=json.dumps({"behind": behind, "topic": topic, "partition": partition, "offset": offset}),
-        **_about(getattr(record, "subject", None), case_id(record), record),
+        attempted="read",
+        original_headers=0,
+        kind="lost",
+        truncated=True,
+        records=end - first,
     )
+
+
+def as_text(value: str | bytes, characters_at_most: int) -> str:
+    """Foreign text in a form that a record may have: valid Unicode of at most so many characters."""
+    text = value[: 4 * characters_at_most].decode(errors="replace") if isinstance(value, bytes) else value
+    return text[:characters_at_most].encode(errors="replace").decode()
 
 
 def case_id(record: Record | None) -> str | None:
-    """The case that a record is about."""
+    """The case that a record belongs to."""
     return getattr(getattr(record, "case", None) or record, "case_id", None)
-
-
-def _about(subject: str | None, of_case: str | None, record: Record | None) -> dict[str, Any]:
-    event, case = _event(record), getattr(record, "case", record)
-    return {
-        "subject": subject or "",
-        "event_id": event.id if event else "",
-        "event_source": event.source if event else "",
-        "event_type": event.type if event else "",
-        "case_id": of_case,
-        "agent": getattr(case, "agent", None),
-        "charter_version": getattr(case, "charter_version", None),
-        "step": getattr(case, "step", 0),
-        "decision_id": getattr(record, "decision_id", None),
-    }
-
-
-def _event(record: Record | None) -> Event | None:
-    if isinstance(record, Event):
-        return record
-    found = getattr(getattr(record, "case", record), "event", None)
-    return found if isinstance(found, Event) else None

@@ -1,21 +1,26 @@
-"""Ids are functions of their causes, so the same event processed twice gives the same ids.
+"""Ids are functions of their causes, so processing the same event twice gives the same ids.
 
-Every stage calls these instead of drawing an id. A reader takes the first record of an id and drops the rest.
+A reader accepts the first record with an id and drops the others.
 """
 
-from hashlib import sha1
+from hashlib import sha1, sha256
 from uuid import UUID
 
 NAMESPACE = UUID("5b6f9d1c-1f64-5b0e-9a52-0b1d4b0a7e11")
 _NAMESPACE_BYTES = NAMESPACE.bytes
 
 
+def composite_key(*parts: str) -> str:
+    """One key from several parts. Each part is preceded by its length, so two different tuples never give the same key,
+    whatever characters the parts contain.
+    """
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
 def _derive(kind: str, *causes: str) -> str:
-    # The separator cannot occur in a record's text fields that Kafka keys allow, so ("a", "bc") never meets ("ab",
-    # "c").
-    # uuid5 by hand: every event has ten of them, and the standard library's takes three times as long. A test holds
-    # the two equal.
-    name = "\x00".join((kind, *causes)).encode()
+    # uuid5 by hand: every event needs ten of them, and the standard library takes three times as long. A test compares
+    # both.
+    name = composite_key(kind, *causes).encode()
     digest = bytearray(sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
@@ -23,9 +28,11 @@ def _derive(kind: str, *causes: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def case_id(agent: str, source: str, event_id: str) -> str:
-    """One agent's handling of one event."""
-    return _derive("case", agent, source, event_id)
+def case_id(agent: str, source: str, event_id: str, subject: str) -> str:
+    """One agent's handling of one event. The same source and id under another subject is another event: it is in
+    another partition, so no stage could know of both.
+    """
+    return _derive("case", agent, source, event_id, subject)
 
 
 def decision_id(case: str, step: int) -> str:
@@ -33,46 +40,67 @@ def decision_id(case: str, step: int) -> str:
     return _derive("decision", case, str(step))
 
 
-def step_id(decision: str, position: int) -> str:
-    """A playbook's step; also the idempotency key that goes to the other side."""
-    return _derive("step", decision, str(position))
+def step_id(decision: str, position: int, generation: int = 0) -> str:
+    """A step of a playbook; also the idempotency key of its call. `generation` counts how often the step was started
+    again after it had failed or was undone, because with the old key the other side would only repeat its old response.
+    """
+    return _derive("step", decision, str(position), *((str(generation),) if generation else ()))
 
 
 def undo_id(step: str) -> str:
-    """The undo of a step; its idempotency key."""
+    """The undo of a step; also its idempotency key."""
     return _derive("undo", step)
 
 
-def entry_id(case: str, kind: str, step: int = 0) -> str:
-    """A budget entry: one of a kind for each case and step."""
-    return _derive("entry", case, kind, str(step))
+def entry_id(case: str, kind: str, step: int = 0, returns: int = 0) -> str:
+    """An entry of the ledger: one of each kind for each case, step and time that the step was given back."""
+    return _derive("entry", case, kind, str(step), *([str(returns)] if returns else []))
 
 
-def permit_id(purpose: str, number: int) -> str:
-    """Leave to act for a purpose; the same one asked for again gets the same answer."""
-    return _derive("permit", purpose, str(number))
+def request_id(purpose: str, number: int) -> str:
+    """A rate request for a purpose; a repeated request gets the same grant."""
+    return _derive("rate_request", purpose, str(number))
 
 
 def record_id(kind: str, *causes: str) -> str:
-    """An audit record: one of a kind for each cause."""
+    """An audit record: one of each kind for each cause."""
     return _derive("audit", kind, *causes)
 
 
-def reminder_id(*causes: str) -> str:
-    """A reminder: the same cause sets the same timer once."""
-    return _derive("reminder", *causes)
+def timer_id(*causes: str) -> str:
+    """A timer: the same cause sets the same timer once."""
+    return _derive("timer", *causes)
+
+
+def notification_id(*causes: str) -> str:
+    """A notice for a route, or a batch of notices: the batch's is the idempotency key of its message."""
+    return _derive("notification", *causes)
 
 
 def dead_letter_id(topic: str, partition: int, offset: int) -> str:
-    """A dead letter: where the record lay names it."""
+    """A dead letter, identified by the topic, partition and offset of its record."""
     return _derive("dead_letter", topic, str(partition), str(offset))
 
 
-def undo_letter_id(decision: str, replays: int) -> str:
-    """The dead letter of a decision whose steps could not be taken back, after so many replays of it."""
-    return _derive("dead_letter", "undo", decision, str(replays))
+def forwarded_letter_id(topic: str, origin: str) -> str:
+    """The dead letter of a record that was forwarded to the partition of its subject: one, however often it was
+    forwarded.
+    """
+    return _derive("dead_letter", topic, origin)
 
 
-def next_dead_letter_id(letter: str) -> str:
-    """The dead letter of a replay that failed again: one, however often the same letter was replayed."""
-    return _derive("dead_letter", letter)
+def lost_letter_id(topic: str, partition: int, offset: int, end_offset: int) -> str:
+    """The dead letter of lost records, from `offset` up to `end_offset`."""
+    return _derive("dead_letter", "lost", topic, str(partition), str(offset), str(end_offset))
+
+
+def decision_letter_id(decision: str, replays: int) -> str:
+    """The dead letter of a decision that could not be carried out or undone, after so many replays of it."""
+    return _derive("dead_letter", "decision", decision, str(replays))
+
+
+def next_dead_letter_id(letter: str, value: bytes | None) -> str:
+    """The dead letter of a replay that failed again: one, however often the same letter was replayed. `value` is the
+    record's, so another record that claims to be a replay of the letter does not take its id.
+    """
+    return _derive("dead_letter", letter, sha256(value or b"").hexdigest())

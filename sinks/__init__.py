@@ -1,1 +1,1 @@
-"""Where results rest: the audit in ClickHouse (tables, writer, questions). Knows nothing of stages or settings."""
+"""Stores results: the audit in ClickHouse (tables, writer, queries). It knows nothing of stages or settings."""

@@ -1,36 +1,121 @@
-"""What waits for a person, read from the audit. Called by `nightdesk approvals`.
+"""Reads from the audit which decisions wait for a person, and what the person should know about their subjects.
 
-A decision waits from the approval record that asks until one that answers. What is shown is what the hash in the asking
-record binds: an answer to anything else counts for nothing.
+A decision waits from the record that asks for approval until one that answers. When the shown text changes, there is a
+further request, and the one with the most changes counts. Its hash covers exactly the decision and the approved others,
+and an answer with another hash does not count.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-ASKED = """
-SELECT r.decision_id AS decision_id, r.subject AS subject, r.agent AS agent, r.action AS action, r.reason AS reason,
-    r.time AS asked_at, r.detail AS asked, d.detail AS decided, d.confidence AS confidence
-FROM records AS r INNER JOIN records AS d ON d.decision_id = r.decision_id AND d.kind = 'decided'
-WHERE r.kind = 'approval' AND JSONExtractString(r.detail, 'verdict') = 'asked'
-    AND startsWith(r.decision_id, {decision:String})
-ORDER BY r.time
+from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.audit_kinds import read
+from nightdesk.sinks.story import parsed
+
+# Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. This
+# reads the small columns of all approvals, and nothing else of them.
+_WAITS = """
+WITH waits AS (
+    SELECT decision_id, any(hour) AS hour FROM records_by_kind
+    WHERE kind = 'approval' AND case_id IS NOT NULL
+    GROUP BY decision_id
+    HAVING maxIf(time, status = 'needs_approval') > maxIf(time, status != 'needs_approval')
+)
 """
-ANSWERED = """
-SELECT DISTINCT decision_id FROM records
-WHERE kind = 'approval' AND case_id IS NOT NULL AND JSONExtractString(detail, 'verdict') != 'asked'
+ASKED = f"""{_WAITS}
+SELECT r.decision_id AS decision_id, r.case_id AS case_id, r.subject AS subject, r.agent AS agent, r.action AS action,
+    r.reason AS reason, r.event_source AS event_source, r.event_id AS event_id, r.time AS asked_at, r.detail AS asked,
+    d.confidence AS confidence
+FROM records_by_kind AS r FINAL INNER JOIN (
+    SELECT decision_id, confidence FROM decisions WHERE hour IN (SELECT hour FROM waits)
+) AS d ON d.decision_id = r.decision_id
+WHERE r.kind = 'approval' AND (r.hour, r.decision_id) IN (SELECT hour, decision_id FROM waits)
+    AND JSONExtractString(r.detail, 'verdict') = 'asked' AND startsWith(r.decision_id, {{decision:String}})
+ORDER BY r.time
+"""  # noqa: S608 - of constants
+ANSWERED = f"""{_WAITS}
+SELECT decision_id, max(time) AS answered_at FROM records_by_kind FINAL
+WHERE kind = 'approval' AND hour IN (SELECT hour FROM waits) AND case_id IS NOT NULL
+    AND JSONExtractString(detail, 'verdict') NOT IN ('asked', 'reminded')
+GROUP BY decision_id
+"""  # noqa: S608 - of constants
+OPEN_CASES = """
+WITH asked AS (
+    SELECT subject FROM records_by_kind
+    WHERE kind = 'approval' AND status = 'needs_approval' AND startsWith(decision_id, {decision:String})
+)
+SELECT subject, case_id, agent, event_id, event_type, action, status, reason, received_at
+FROM cases
+WHERE status IN ('running', 'needs_approval', 'deferred', 'waiting') AND subject IN (SELECT subject FROM asked)
+ORDER BY received_at
+"""
+# Many or large events of one subject must not fill the request, so it shows the newest ones and the beginning of their
+# data.
+EVENTS = """
+WITH asked AS (
+    SELECT subject FROM records_by_kind
+    WHERE kind = 'approval' AND status = 'needs_approval' AND startsWith(decision_id, {decision:String})
+)
+SELECT e.subject AS subject, e.event_source AS event_source, e.event_id AS event_id, e.event_type AS event_type,
+    e.received_at AS received_at, e.status AS status, e.reason AS reason, r.data AS data
+FROM ends AS e LEFT JOIN (
+    SELECT subject, event_source, event_id, substringUTF8(any(JSONExtractString(detail, 'data')), 1, 2000) AS data
+    FROM records
+    WHERE kind IN ('received', 'ignored', 'rejected') AND subject IN (SELECT subject FROM asked)
+    GROUP BY subject, event_source, event_id
+) AS r ON r.subject = e.subject AND r.event_source = e.event_source AND r.event_id = e.event_id
+WHERE e.event_id != '' AND e.subject IN (SELECT subject FROM asked)
+ORDER BY e.received_at DESC
+LIMIT 50 BY e.subject
 """
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """Another decision for the same action and subject: it waits too, or was approved at `approved_at`."""
+
+    decision_id: str
+    parameters: Any
+    approved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """Another case about the subject that has not ended."""
+
+    case_id: str
+    agent: str
+    event_id: str
+    event_type: str
+    action: str | None
+    status: str
+    reason: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewerEvent:
+    """An event about the subject that came after the decision's own. `data` has at most 2,000 characters."""
+
+    event_id: str
+    event_source: str
+    event_type: str
+    received_at: datetime
+    status: str
+    reason: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
-    """A decision that waits. `parameters` is what would be done, `payload_sha256` binds an answer to it."""
+    """A waiting decision. `parameters` is what would be executed, `payload_sha256` binds an answer to what is shown."""
 
     decision_id: str
     subject: str
@@ -41,30 +126,87 @@ class Waiting:
     confidence: float
     reason: str
     asked_at: datetime
-    expires_at: str
+    expires_at: datetime
     payload_sha256: str
+    case_id: str = ""
+    others: tuple[Other, ...] = ()
+    open_cases: tuple[OpenCase, ...] = ()
+    newer_events: tuple[NewerEvent, ...] = ()
+
+
+Row = Mapping[str, Any]
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def waiting(client: Client, decision_id: str = "") -> list[Waiting]:
-    """Decisions without an answer, the oldest first; of those whose id begins so, where `decision_id` is given."""
-    answered = {str(row["decision_id"]) for row in client.query(ANSWERED).named_results()}
-    rows: Iterable[Mapping[str, Any]] = client.query(ASKED, parameters={"decision": decision_id}).named_results()
-    return [_waiting(row) for row in rows if row["decision_id"] not in answered]
+    """Decisions without an answer, the oldest first. With `decision_id`: only those whose id starts with it."""
+    answered = {row["decision_id"]: row["answered_at"] for row in client.query(ANSWERED).named_results()}
+    given = {"decision": decision_id}
+    asked = _last_asked(client.query(ASKED, parameters=given).named_results())
+    # A replay asks again after the expiry.
+    unanswered = [(one, row) for one, row in asked if row["asked_at"] > answered.get(one.decision_id, _NEVER)]
+    if not unanswered:
+        return []
+    cases = _by_subject(client.query(OPEN_CASES, parameters=given).named_results())
+    events = _by_subject(client.query(EVENTS, parameters=given).named_results())
+    return [_beside(one, row, cases.get(one.subject, []), events.get(one.subject, [])) for one, row in unanswered]
 
 
-def _waiting(row: Mapping[str, Any]) -> Waiting:
-    asked, decided = json.loads(row["asked"]), json.loads(row["decided"])
+def _last_asked(rows: Iterable[Row]) -> list[tuple[Waiting, Row]]:
+    """For each decision the last request, with the time of the first."""
+    found: dict[str, tuple[int, Waiting, Row]] = {}
+    for row in rows:
+        asked = read(ApprovalRequestDetail, row["asked"])
+        if asked is None:  # no stage has written it, because its detail has no request
+            continue
+        one = _waiting(row, asked)
+        changes, before, _ = found.get(one.decision_id, (-1, one, row))
+        if asked.changes > changes:
+            found[one.decision_id] = asked.changes, replace(one, asked_at=before.asked_at), row
+    return [(one, row) for _, one, row in found.values()]
+
+
+def _by_subject(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(str(row["subject"]), []).append(row)
+    return found
+
+
+def _waiting(row: Row, asked: ApprovalRequestDetail) -> Waiting:
     return Waiting(
         decision_id=row["decision_id"],
+        case_id=row["case_id"],
         subject=row["subject"],
         agent=row["agent"],
         action=row["action"],
-        # What the hash is of. Audit records of older versions of the program do not hold it.
-        parameters=asked.get("parameters", decided["parameters"]),
-        reasoning=asked.get("reasoning", decided["reasoning"]),
+        parameters=json.loads(asked.parameters),
+        reasoning=asked.reasoning,
         confidence=row["confidence"],
         reason=row["reason"],
         asked_at=row["asked_at"],
-        expires_at=asked["expires_at"],
-        payload_sha256=asked["payload_sha256"],
+        expires_at=asked.expires_at,
+        payload_sha256=asked.payload_sha256,
+        others=tuple(Other(other.decision_id, parsed(other.parameters), other.approved_at) for other in asked.others),
     )
+
+
+def _beside(one: Waiting, row: Row, cases: Iterable[Row], events: Iterable[Row]) -> Waiting:
+    """The decisions with what is known about their subjects, the oldest first."""
+    events = list(events)
+    mine = (row["event_source"], row["event_id"])
+    since = next((event["received_at"] for event in events if (event["event_source"], event["event_id"]) == mine), None)
+    newer = [event for event in events if since is None or event["received_at"] > since]
+    return replace(
+        one,
+        open_cases=tuple(_of_row(OpenCase, case) for case in cases if case["case_id"] != one.case_id),
+        newer_events=tuple(
+            _of_row(NewerEvent, {**event, "data": parsed(event["data"])})
+            for event in reversed(newer)
+            if (event["event_source"], event["event_id"]) != mine
+        ),
+    )
+
+
+def _of_row(kind: Any, row: Row) -> Any:
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__})

@@ -1,4 +1,4 @@
-"""What the audit says that cases cost. Called by `nightdesk budget`."""
+"""The costs of cases in the audit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from clickhouse_connect.driver.client import Client
 
 COSTS = """
 SELECT case_id, any(agent) AS agent, sum(cost_microusd) AS microusd, sum(input_tokens + output_tokens) AS tokens,
-    max(time) AS at
-FROM records
-WHERE kind = 'decided' AND time >= {since:DateTime64(6, 'UTC')}
+    max(decided_at) AS at
+FROM decisions
+WHERE decided_at >= {since:DateTime64(6, 'UTC')}
 GROUP BY case_id
 HAVING microusd > 0
 """
 
 
 class CaseCost(NamedTuple):
-    """All decisions of one case together."""
+    """The total cost of the decisions of one case."""
 
     case_id: str
     agent: str
@@ -28,6 +28,6 @@ class CaseCost(NamedTuple):
 
 
 def case_costs(client: Client, since: datetime) -> list[CaseCost]:
-    """Every case with a decision since then that cost anything."""
+    """Every case since then that has a decision with a cost."""
     rows = client.query(COSTS, parameters={"since": since}).named_results()
     return [CaseCost(**row) for row in rows]

@@ -1,47 +1,51 @@
-"""Questions to the audit, with typed answers. Called by `nightdesk why`, `nightdesk up` and the console.
+"""Queries of the audit, with typed results.
 
-Every question reads the views, which are right without merges; a subject is the table's first key, so a question about
-one is a lookup whatever the table has grown to.
+Every query is correct before ClickHouse has merged its parts. A subject is the first key of `audit_records`, and an id
+leads to its subjects, so a query for one is a lookup whatever the size of the table.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story
+from nightdesk.schemas.audit import ActionDetail, DecisionDetail, EventDetail
+from nightdesk.schemas.audit_kinds import KINDS, read
+from nightdesk.schemas.records import DeadLetter
+from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed
 
 Row = Mapping[str, Any]
 
-# Subjects that an id leads to, the latest first. One query a column: each can use its own index.
+KINDS_WITH_EVENT = tuple(name for name, kind in KINDS.items() if EventDetail in kind.details)
+
+# Subjects that an id refers to, the latest first. Two ids may have one hash, so the records are compared.
 RESOLVE = """
-SELECT subject, max(time) AS latest FROM (
-    SELECT subject, time FROM audit_records WHERE subject = {id:String}
-    UNION ALL SELECT subject, time FROM audit_records WHERE event_id = {id:String}
-    UNION ALL SELECT subject, time FROM audit_records WHERE case_id = {id:String}
-    UNION ALL SELECT subject, time FROM audit_records WHERE decision_id = {id:String}
-) GROUP BY subject ORDER BY subject = {id:String} DESC, latest DESC, subject
+SELECT r.subject AS subject, max(r.time) AS latest FROM audit_records AS r
+WHERE r.subject IN (SELECT subject FROM ids WHERE id = sipHash64({id:String}))
+    AND (r.subject = {id:String} OR r.event_id = {id:String} OR r.case_id = {id:String} OR r.decision_id = {id:String})
+GROUP BY r.subject ORDER BY r.subject = {id:String} DESC, latest DESC, r.subject
 """
 RECORDS = "SELECT * FROM records WHERE subject = {subject:String} ORDER BY time, step, `offset`"
-CASES = "SELECT * FROM cases WHERE subject = {subject:String} ORDER BY received_at, case_id"
+CASES = """
+SELECT * FROM cases
+WHERE subject = {subject:String} AND hour IN (SELECT hour FROM ids WHERE id = sipHash64({subject:String}))
+ORDER BY received_at, case_id
+"""
 ENDS = "SELECT * FROM ends WHERE subject = {subject:String} ORDER BY received_at, event_id"
-# The last order for each agent; an order's subject is the agent it is for.
+# The last order for each agent; an order's subject is its agent.
 HALTS = """
 SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
     argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by, argMax(r.reason, r.time) AS reason,
     max(r.time) AS since
-FROM records AS r
+FROM records_by_kind AS r FINAL
 WHERE r.kind = 'control' AND r.subject IN {agents:Array(String)}
+    AND JSONExtractString(r.detail, 'order') IN ('pause', 'stop_all', 'resume')
 GROUP BY r.subject
 HAVING order IN ('pause', 'stop_all')
 ORDER BY agent
 """
-STATES = "SELECT state, count() AS events FROM ends WHERE received_at >= {since:DateTime64(6, 'UTC')} GROUP BY state"
 
 
 def story(client: Client, asked: str) -> Story | None:
@@ -65,13 +69,8 @@ def story(client: Client, asked: str) -> Story | None:
 
 
 def halted(client: Client, agents: Iterable[str]) -> list[Halt]:
-    """The orders that keep these agents from acting."""
+    """The orders that stop these agents from acting."""
     return [Halt.model_validate(row) for row in _rows(client, HALTS, agents=[*agents, "*"])]
-
-
-def states(client: Client, since: datetime) -> dict[str, int]:
-    """How many events that came since then are running, resting (a timer or a person has them) or ended."""
-    return {str(row["state"]): int(row["events"]) for row in _rows(client, STATES, since=since)}
 
 
 def _rows(client: Client, query: str, **parameters: Any) -> list[Row]:
@@ -83,69 +82,44 @@ def _ids(case: CaseStory) -> set[str]:
 
 
 def _case(row: Row, records: Iterable[Row]) -> CaseStory:
-    by_kind: dict[str, list[Row]] = defaultdict(list)
-    timeline = []
-    for record in records:
-        if record["case_id"] == row["case_id"]:
-            by_kind[record["kind"]].append(record)
-            timeline.append(Line.model_validate(record))
-    decisions = [_decision(record) for record in by_kind["decided"]]
-    # Where failed undos were tried again there are two; the later tells of every step.
-    acted = {record["decision_id"]: record for record in by_kind["acted"]}
+    own = [record for record in records if record["case_id"] == row["case_id"]]
+    decisions = [decision for record in own if (decision := _decision(record)) is not None]
+    # If failed undos were tried again there are two; the later one has every step.
+    acted = {record["decision_id"]: record for record in own if record["kind"] == "acted"}
+    letters = [read(DeadLetter, record["detail"]) for record in own if record["kind"] == "dead_letter"]
     return CaseStory.model_validate(
         {
             **row,
             "decisions": sorted(decisions, key=lambda decision: decision.step),
             "outcomes": [outcome for record in acted.values() for outcome in _outcomes(record)],
-            "dead_letters": [_detail(record) for record in by_kind["dead_letter"]],
-            "timeline": timeline,
+            "dead_letters": [letter for letter in letters if letter is not None],
+            "timeline": [Line.model_validate(record) for record in own],
             "reserved_microusd": max((decision.reserved_microusd for decision in decisions), default=0),
         }
     )
 
 
-def _decision(record: Row) -> DecisionStory:
-    detail = _detail(record)
-    own = {
-        "kind": detail.get("kind", ""),
-        "parameters": _parsed(detail.get("parameters")),
-        "decided_at": record["time"],
-    }
-    return DecisionStory.model_validate({**record, **detail, **own})
+def _decision(record: Row) -> DecisionStory | None:
+    detail = read(DecisionDetail, record["detail"]) if record["kind"] == "decided" else None
+    if detail is None:
+        return None
+    return DecisionStory.model_validate({**record, **detail.__dict__, "decided_at": record["time"]}, extra="ignore")
 
 
 def _outcomes(record: Row) -> list[OutcomeStory]:
+    detail = read(ActionDetail, record["detail"])
     about = {"decision_id": record["decision_id"], "action": record["action"], "step": record["step"]}
-    outcomes: list[dict[str, Any]] = _detail(record).get("outcomes") or []
-    return [
-        OutcomeStory.model_validate({**outcome, **about, "result": _parsed(outcome.get("result"))})
-        for outcome in outcomes
-    ]
+    return [OutcomeStory(**outcome.__dict__, **about) for outcome in detail.outcomes] if detail is not None else []
 
 
 def _event(row: Row, records: Iterable[Row]) -> EventStory:
     own = [record for record in records if _event_of(record) == _event_of(row)]
-    received = next((_detail(record) for record in own if "data" in _detail(record)), {})
+    found = (read(EventDetail, record["detail"]) for record in own if record["kind"] in KINDS_WITH_EVENT)
+    event = next((detail for detail in found if detail is not None), None)
     case_ids = dict.fromkeys(record["case_id"] for record in own if record["case_id"])
-    return EventStory.model_validate(
-        {**row, "time": received.get("time"), "data": _parsed(received.get("data")), "case_ids": list(case_ids)}
-    )
+    about = {"time": None, "data": None} if event is None else {"time": event.time, "data": parsed(event.data)}
+    return EventStory.model_validate({**row, **about, "case_ids": list(case_ids)})
 
 
 def _event_of(row: Row) -> tuple[str, str]:
     return str(row["event_source"]), str(row["event_id"])
-
-
-def _detail(record: Row) -> dict[str, Any]:
-    found = _parsed(record["detail"])
-    return found if isinstance(found, dict) else {}
-
-
-def _parsed(value: Any) -> Any:
-    """JSON text as data; any other text as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

@@ -5,10 +5,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
+
+from nightdesk.schemas.audit import DecisionDetail
+from nightdesk.schemas.records import DeadLetter, StepOutcome
+
+
+def parsed(text: str) -> Any:
+    """JSON text as a value; any other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 class Answer(BaseModel):
@@ -17,55 +29,41 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Verdict(Answer):
-    """What one rule said about a decision."""
-
-    rule: str
-    passed: bool
-    reason: str = ""
-
-
-class DecisionStory(Answer):
-    """One answer of a model or of the rules, with what the gates made of it. Costs are in millionths of a US dollar."""
+class DecisionStory(DecisionDetail):
+    """One answer of a model or of the rules, with the verdicts of rules and gates. In its JSON the parameters are a
+    value and not text. Costs are in millionths of a US dollar.
+    """
 
     decision_id: str
     step: int
     action: str | None
-    kind: str = ""
     confidence: float | None
-    parameters: Any = None
-    reasoning: str = ""
-    verdicts: list[Verdict] = Field(default_factory=list)
-    fallbacks: list[dict[str, Any]] = Field(default_factory=list)
     disposition: str | None
-    disposition_reason: str = ""
     provider: str | None
     model: str | None
-    prompt_sha256: str | None = None
     input_tokens: int
     output_tokens: int
-    reserved_microusd: int = 0
     cost_microusd: int
     latency_ms: int
     decided_at: datetime
 
+    @field_serializer("parameters")
+    def _parameters(self, text: str) -> Any:
+        return parsed(text)
 
-class OutcomeStory(Answer):
-    """What happened when one step of a playbook ran."""
+
+class OutcomeStory(StepOutcome):
+    """The outcome of one step of a playbook, and the decision that it belongs to. In its JSON the result is a value and
+    not text.
+    """
 
     decision_id: str | None
     action: str | None
     step: int
-    step_id: str
-    position: int
-    handler: str
-    status: str
-    result: Any = None
-    error: str | None = None
-    attempts: int = 1
-    from_cache: bool = False
-    started_at: datetime
-    latency_ms: int = 0
+
+    @field_serializer("result")
+    def _result(self, text: str) -> Any:
+        return parsed(text)
 
 
 class Line(Answer):
@@ -93,7 +91,7 @@ class CaseStory(Answer):
     reason: str
     decisions: list[DecisionStory]
     outcomes: list[OutcomeStory]
-    dead_letters: list[dict[str, Any]]
+    dead_letters: list[DeadLetter]
     timeline: list[Line]
     input_tokens: int
     output_tokens: int
@@ -129,8 +127,27 @@ class Halt(Answer):
     since: datetime
 
 
+class Wait(Answer):
+    """A step that waits now before it is decided, from the table of the stage in which it waits. `gate` is what it
+    waits for, and `waits_for` the same as text for people. After `until` a person gets the case; pauses of its agent
+    move that time.
+    """
+
+    case_id: str
+    step: int
+    agent: str
+    subject: str
+    gate: str
+    waits_for: str
+    since: datetime
+    until: datetime
+    reason: str
+
+
 class Story(Answer):
-    """Everything about one subject, or the part of it that an event, case or decision id names."""
+    """Everything about one subject, or the part of it that an event, case or decision id names. `waits` is None if it
+    cannot be read.
+    """
 
     asked: str
     subject: str
@@ -138,3 +155,4 @@ class Story(Answer):
     cases: list[CaseStory]
     other_subjects: list[str]
     halts: list[Halt] = Field(default_factory=list)
+    waits: list[Wait] | None = Field(default_factory=list)

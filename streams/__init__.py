@@ -1,1 +1,1 @@
-"""When things happen: the Faust apps, one for each stage, all of them on the one safety layer in `runtime/`."""
+"""Runs the stages: one Faust app for each, all of them on the safety layer in `runtime/`."""

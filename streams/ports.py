@@ -1,53 +1,100 @@
-"""What the stages need of the outside, as they see it. The bootstrap gives in what `effects` has."""
+"""The protocols through which stages use other systems. The bootstrap implements them with `effects`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from processors.charter.compiled import CompiledCharter
-from processors.charter.quantities import Rate
-from processors.deciding import ModelUnavailable
-from processors.model import ModelReply, ModelRequest
-from processors.playbook import RunStep
+from nightdesk.processors.breaker import CallReport
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.notifications import Message, RoutePolicy
+from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.schemas.audit import Identity
+from nightdesk.schemas.records import ApprovalReply
 
 
 class Models(Protocol):
-    """The model providers, in the order in which they are named."""
+    """The model providers, asked in the given order."""
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest) -> ModelReply | ModelUnavailable:
-        """An answer, or why there is none and what that may have cost. Never raises for a provider's failure."""
+    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+        """A reply, or why there is none and what that may have cost. A provider's failure is never raised. The orders
+        for `agent` are checked before each provider.
+        """
 
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Performed:
-    """What came of one call. `failed`: it did not happen; `unknown`: it may have. `retryable`: the same call may be
-    made again later, and then it happens once at most. `answered`: whether the other side is there and works; None
-    where it was not asked.
-    """
+class CircuitBreakers(Protocol):
+    """The circuit breakers of model providers, by provider; a stage stores their states."""
 
-    status: Literal["done", "failed", "unknown"]
-    result: str = "null"
-    error: str | None = None
-    retryable: bool = False
-    retry_after_seconds: int | None = None
-    answered: bool | None = None
+    def admit(self, name: str) -> int | None:
+        """The generation to report back with; None if the provider must not be asked."""
+
+    def record(self, name: str, report: CallReport) -> None:
+        """How an admitted call ended."""
+
+    def cause(self, name: str) -> str:
+        """The kind of failure that opened the circuit."""
+
+
+class Persons(Protocol):
+    """Verifies the person who answered an approval."""
+
+    @property
+    def required(self) -> bool:
+        """Whether only a verified answer may approve."""
+
+    def identity(self, reply: ApprovalReply) -> Identity:
+        """How far the person's identity is proved. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anybody:
+    """No keys are known: every name is claimed."""
+
+    required: bool = False
+
+    def identity(self, reply: ApprovalReply) -> Identity:
+        return "claimed"
+
+
+ANYBODY = Anybody()
+
+
+class Notifier(Protocol):
+    """Sends messages to the routes of the settings."""
+
+    @property
+    def routes(self) -> Mapping[str, RoutePolicy]:
+        """The policy of each route, by its name."""
+
+    @property
+    def closes(self) -> Collection[str]:
+        """The routes whose channels can close a message that is over."""
+
+    async def send(self, message: Message) -> StepResult:
+        """Send the message to its route, or close it there. Never raises for the other side's failure."""
+
+    async def close(self) -> None: ...
 
 
 class Actions(Protocol):
     """The handlers of the charters' playbooks."""
 
     def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
-        """Whether the same call twice, with one key, changes the world once."""
+        """Whether a second call with the same key has no second effect."""
 
     def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        """How many times a failed call may be made again."""
+        """How often a failed call may be repeated."""
 
     def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        """How often the system that the handler calls may be called, where that is limited."""
+        """The rate limit of the system that the handler calls, if there is one."""
 
-    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
+    def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
+        """What `perform` would send for the step, as JSON. Sends nothing."""
+
+    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
         """Make the call of a step. Never raises for the other side's failure."""
 
     async def close(self) -> None: ...

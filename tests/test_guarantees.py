@@ -1,4 +1,4 @@
-"""Each promise of docs/guarantees.md names what holds it, and that is there."""
+"""Each promise of docs/guarantees.md and each situation of docs/nights.md names what holds it, and that is there."""
 
 import ast
 import re
@@ -9,16 +9,17 @@ import pytest
 from tests.chaos.catalog import SCENARIOS
 
 ROOT = Path(__file__).parent.parent
-PROMISED, _, SEEN = (ROOT / "docs" / "guarantees.md").read_text().partition("## Seen in the long form")
+PROMISED, _, SEEN = (ROOT / "docs" / "guarantees.md").read_text().partition("## Results of the long form")
 
 
 def _rows(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if not line.startswith("|---")]
-    return [row for row in rows if row[0] not in ("promise", "scenario")]
+    return [row for row in rows if row[0] not in ("promise", "scenario", "situation")]
 
 
 PROMISES = _rows(PROMISED)
+SITUATIONS = _rows((ROOT / "docs" / "nights.md").read_text())
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0][:60])
@@ -29,6 +30,16 @@ def test_what_holds_a_promise_is_there(promise: list[str]) -> None:
     for name in named:
         path, is_test, function = name.partition("::")
         assert function in _functions(ROOT / path) if is_test else name in SCENARIOS, name
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation[0][:60])
+def test_what_happens_in_a_situation_has_a_test(situation: list[str]) -> None:
+    _, happens, _, tests = situation
+    assert happens.endswith(".")
+    named = re.findall(r"`([^`]+)::([^`]+)`", tests)
+    assert named
+    for path, function in named:
+        assert function in _functions(ROOT / path), function
 
 
 def test_every_scenario_holds_a_promise() -> None:

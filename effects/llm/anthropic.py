@@ -1,30 +1,36 @@
-"""Asks Claude by the official SDK. Built by `nightdesk/bootstrap.py`, asked by `chain.py`.
+"""Asks Claude through the official SDK.
 
-It runs on its aiohttp transport: with a thousand calls at once the default one took six times the processor time, and
-timed out connecting. What the SDK does by itself is off: retries (the chain has none either; the decide stage
-decides), spans, redirects. The answer is read from the raw response, because the SDK builds its objects from any JSON
-without looking.
+It runs on the SDK's aiohttp transport: with a thousand concurrent calls the default one took six times the processor
+time, and timed out while connecting. Automatic features of the SDK are off: retries (the decide stage decides what
+follows a failure), spans, redirects. We read the raw response, because the SDK builds its objects from any JSON without
+validation.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Annotated, Any
 
 import aiohttp
 import anthropic
 import httpx2
 import orjson
 from anthropic.types import OutputConfigParam, TextBlockParam
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, FailFast, Field, SecretStr
 
-from effects.llm.call import Call
-from effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
-from effects.llm.protocol import Kind, ModelError
-from processors.model import ModelReply, ModelRequest, ModelUsage
+from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable, read_answer
+from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, Call, Tokens
+from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
+from nightdesk.effects.llm.protocol import Kind, ModelError
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+BLOCKS_AT_MOST = 1_000
+# These headers describe the encoding of the body, which is already decoded.
+TELLING = (aiohttp.ClientError, TimeoutError, BodyTooLarge, BodyUnreadable)
+OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 STOPPED_SHORT = {
     "max_tokens": Kind.TRUNCATED,
     "pause_turn": Kind.TRUNCATED,
@@ -39,10 +45,10 @@ class _Block(BaseModel):
 
 
 class _Usage(BaseModel):
-    input_tokens: int
-    output_tokens: int
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: Tokens
+    output_tokens: Tokens
+    cache_read_input_tokens: Tokens | None = None
+    cache_creation_input_tokens: Tokens | None = None
 
 
 class _StopDetails(BaseModel):
@@ -50,18 +56,50 @@ class _StopDetails(BaseModel):
 
 
 class _Message(BaseModel):
-    """What we read of a `message`; the rest is let through."""
+    """The fields of a `message` that we read; the others are ignored."""
 
-    content: list[_Block]
+    content: Annotated[list[_Block], FailFast(), Field(max_length=BLOCKS_AT_MOST)]
     stop_reason: str
     stop_details: _StopDetails | None = None
     usage: _Usage
 
 
-class AnthropicProvider:
-    """`api_key` None leaves it to the SDK to find credentials (environment, workload identity, profile).
+class _Client(anthropic.DefaultAioHttpClient):
+    """Reads every response completely and within its bound, before the SDK sees it.
 
-    `calls_at_once` connections are kept; more calls than that wait for one.
+    No cookie of a response is kept: one that cannot be sent, or too many of them, would fail every later question.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())), **options)
+        transports: list[Any] = [self._transport, *self._mounts.values()]
+        for transport in filter(None, transports):  # of a host that needs no proxy it is None
+            transport.get_client = partial(_without_cookies, transport.get_client)
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        response = await super().send(request, stream=True, **options)
+        try:
+            encoding = response.headers.get("content-encoding")
+            body = await read_answer(response.aiter_raw(), encoding, response.status_code, BODY_BYTES_AT_MOST)
+        finally:
+            await response.aclose()
+        # As bytes: a header is seldom needed, and its text may be in any encoding or in none.
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in OF_THE_WIRE]
+        return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
+
+
+def _without_cookies(new_session: Callable[[], aiohttp.ClientSession]) -> aiohttp.ClientSession:
+    """The same session without a cookie jar. The SDK offers no option for it."""
+    session = new_session()
+    connector = session.connector
+    session.detach()
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class AnthropicProvider:
+    """With `api_key` None the SDK finds credentials itself (environment, workload identity, profile).
+
+    It opens `calls_at_once` connections; further calls wait for one.
     """
 
     name = "anthropic"
@@ -81,7 +119,7 @@ class AnthropicProvider:
             base_url=base_url,
             max_retries=0,
             open_telemetry=False,
-            http_client=anthropic.DefaultAioHttpClient(limits=limits, follow_redirects=False),
+            http_client=_Client(limits=limits, follow_redirects=False, headers={"accept-encoding": "identity"}),
         )
 
     async def ask(self, request: ModelRequest) -> ModelReply:
@@ -114,7 +152,7 @@ class AnthropicProvider:
                 output_config=_output_config(request),
                 timeout=httpx2.Timeout(request.timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             )
-        except TypeError as error:  # what the SDK raises when it has found no credentials
+        except TypeError as error:  # what the SDK raises if it finds no credentials
             if "authentication" not in str(error):
                 raise
             raise anthropic.CredentialsError(str(error)) from error
@@ -131,15 +169,14 @@ def _output_config(request: ModelRequest) -> OutputConfigParam:
 
 @lru_cache(maxsize=256)
 def _accepted_schema(schema: bytes) -> dict[str, Any]:
-    """The schema as the API takes it: bounds move into the descriptions. A charter version has one."""
+    """The schema in the form that the API accepts: bounds move to the descriptions. A charter
+    version has one schema.
+    """
     return anthropic.transform_schema(orjson.loads(schema))
 
 
 def _read(call: Call, response: httpx2.Response) -> ModelReply:
-    try:
-        message = _Message.model_validate_json(response.content)
-    except ValidationError as error:
-        raise call.failed(Kind.MALFORMED_HTTP, f"the answer is not a message: {error}") from error
+    message = call.read(_Message, response.content, "message")
     usage = ModelUsage(
         input_tokens=message.usage.input_tokens,
         output_tokens=message.usage.output_tokens,
@@ -159,9 +196,9 @@ def _status_error(call: Call, error: anthropic.APIStatusError) -> ModelError:
 
 
 def _connection_error(call: Call, error: anthropic.APIConnectionError) -> ModelError:
-    # The transport calls a connection that was lost after sending a failure to connect. Only what aiohttp told it says
-    # whether the call may have been paid.
+    # The transport reports a connection that was lost after sending as a failure to connect. Only aiohttp's own error
+    # says whether the call may have been charged.
     cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | TimeoutError):
+    while cause.__cause__ is not None and not isinstance(cause, TELLING):
         cause = cause.__cause__
     return call.failed(kind_of_connection(cause), f"{type(cause).__name__}: {cause}")

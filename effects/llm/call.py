@@ -1,25 +1,36 @@
-"""One call to a provider while it is under way: its price before, its cost and latency after.
+"""One running call to a provider: its price before, its cost and latency after.
 
-Both providers make one for each question, so that no question is sent whose price is unknown, and every end of a call,
-good or bad, says what it cost.
+Each provider creates one for each question, so that no question of unknown price is sent and every result has its cost.
 """
 
 import time
 from datetime import datetime
+from typing import Annotated, TypeVar
 
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from effects.llm.protocol import MEANINGS, Kind, ModelError, Paid
-from effects.secrets import without
-from processors.model import ModelReply, ModelRequest, ModelUsage
-from processors.prices import UnknownPrice, price_microusd, worst_request_price_microusd
-from processors.replies import MAX_ANSWER_CHARACTERS
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, Paid
+from nightdesk.effects.secrets import redact
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
+from nightdesk.processors.prices import UnknownPrice, price_microusd, worst_request_price_microusd
+from nightdesk.processors.replies import MAX_ANSWER_CHARACTERS
 
+# A usable answer has at most 262,144 characters of up to six bytes each; a longer body is no answer.
+BODY_BYTES_AT_MOST = 16_000_000
+# Values in a body's JSON. Parsed, it takes fifty times its bytes if they are all brackets and commas.
+VALUES_AT_MOST = 500_000
 DETAIL_CHARACTERS = 300
+NAME_CHARACTERS = 200
+# More than any model produces. A larger number is no token count.
+TOKENS_AT_MOST = 1_000_000_000
+# A token count of a provider. Strict: no text, no fraction, no boolean.
+Tokens = Annotated[int, Field(ge=0, le=TOKENS_AT_MOST, strict=True)]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Call:
-    """Raises `ModelError` of kind `unknown_price` when made for a model that has none."""
+    """Raises `ModelError` of kind `unknown_price` if the model has no price."""
 
     def __init__(self, provider: str, request: ModelRequest, at: datetime, secret: SecretStr | None = None) -> None:
         self.provider = provider
@@ -32,28 +43,47 @@ class Call:
         except UnknownPrice as error:
             raise ModelError(Kind.UNKNOWN_PRICE, str(error)) from error
 
+    def read(self, kind: type[M], body: bytes, name: str) -> M:
+        """The body as `kind`; `name` is for messages. Raises `ModelError` if it does not match."""
+        if sum(map(body.count, (b",", b"[", b"{"))) > VALUES_AT_MOST:
+            raise self.failed(Kind.MALFORMED_HTTP, f"the answer has more than {VALUES_AT_MOST} values in it")
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = [".".join(map(str, first["loc"][:5]))] if first["loc"] else []  # no place in what is no JSON
+            reason = ": ".join([f"the answer is not a {name}", *where, first["msg"]])
+            raise self.failed(Kind.MALFORMED_HTTP, reason) from None
+
     def failed(
         self, kind: Kind, detail: str, usage: ModelUsage | None = None, retry_after_seconds: float = 0.0
     ) -> ModelError:
-        """The error to raise; `usage` where an answer came and cannot be used."""
+        """The error to raise; `usage` is set if a response came that cannot be used."""
         spent = self.worst_microusd if MEANINGS[kind].paid is Paid.UNKNOWN else 0
         if usage is not None:
             spent = self._cost_microusd(usage)
-        return ModelError(kind, without(self._secret, detail)[:DETAIL_CHARACTERS], spent, retry_after_seconds)
+        return ModelError(
+            kind, _recordable(redact(self._secret, detail), DETAIL_CHARACTERS), spent, retry_after_seconds
+        )
 
     def answered(self, text: str, stop_reason: str, usage: ModelUsage, request_id: str | None) -> ModelReply:
-        """The reply to return, priced as the model that was asked for: providers answer under longer names."""
+        """The reply to return, priced as the requested model, because providers answer with longer model names."""
         return ModelReply(
             provider=self.provider,
             model=self.request.model,
-            # What is longer is no answer, and must not be too long to be recorded: one character more says so.
-            text=without(self._secret, text[: MAX_ANSWER_CHARACTERS + 1]),
-            stop_reason=stop_reason,
+            # A longer text is no answer, and must not be too long to record: one character more shows that.
+            text=redact(self._secret, text[: MAX_ANSWER_CHARACTERS + 1]),
+            stop_reason=_recordable(stop_reason, NAME_CHARACTERS),
             usage=usage,
             cost_microusd=self._cost_microusd(usage),
             latency_ms=round((time.monotonic() - self.started) * 1_000),
-            request_id=request_id,
+            request_id=request_id and _recordable(request_id, NAME_CHARACTERS),
         )
 
     def _cost_microusd(self, usage: ModelUsage) -> int:
         return price_microusd(self.request.model, usage, self.at, self.request.prices)
+
+
+def _recordable(text: str, characters_at_most: int) -> str:
+    """The beginning of a foreign text, as valid Unicode: the bytes of a header need not be."""
+    return text[:characters_at_most].encode(errors="replace").decode()

@@ -1,74 +1,123 @@
 """Asks the providers in the charter's order until one answers, each behind its circuit breaker.
 
-Called by the decide stage for every `AskModel`. There is no retry here: the next provider is the retry, and when none
-is left the stage decides by the charter's rules or later. `rules` is no provider: what comes after it is never asked.
+There is no retry of a provider; the next provider is asked instead. If none is left, `retryable` says whether the cause
+is temporary: then the case may wait, otherwise the charter's rules or a person decide. `rules` is no model provider:
+providers after it are never asked.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Protocol
 
-from effects.llm.protocol import AllProvidersFailed, Kind, ModelError, Provider
-from processors.breaker import Report, Result
-from processors.model import ModelReply, ModelRequest
-from processors.prices import RULES
-from schemas.records import Fallback
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, Provider
+from nightdesk.processors.breaker import CallReport, Result
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.prices import RULES
+from nightdesk.schemas.records import Fallback
+
+# Failures that do not pass by waiting.
+LASTING = frozenset(kind for kind, meaning in MEANINGS.items() if not meaning.retryable)
 
 
 class Circuits(Protocol):
-    """The breakers by provider; the stage keeps their states."""
+    """The circuit breakers by provider; the stage stores their states."""
 
     def admit(self, name: str) -> int | None:
-        """The generation to report back with; None when the provider is not to be asked."""
+        """The generation to report back with; None if the provider must not be asked."""
 
-    def record(self, name: str, report: Report) -> None:
+    def record(self, name: str, report: CallReport) -> None:
         """How an admitted call ended."""
+
+    def cause(self, name: str) -> str:
+        """The kind of failure that opened the circuit."""
+
+
+async def always(agent: str) -> str:
+    """Allows every question of every agent."""
+    return ""
 
 
 class ProviderChain:
-    """`providers`: those that are configured; a charter may name others."""
+    """`providers` are the configured ones; a charter may name others.
 
-    def __init__(self, providers: Iterable[Provider], circuits: Circuits) -> None:
+    `why_not` is awaited with the agent directly before each provider is asked, because the previous one may have taken
+    a minute: it returns when a call may start, or says why it may not. Waiting for one of a provider's `calls_at_once`
+    happens before that.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        circuits: Circuits,
+        why_not: Callable[[str], Awaitable[str]] = always,
+        calls_at_once: int = 1_000,
+    ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._circuits = circuits
+        self._why_not = why_not
+        self._room = {name: asyncio.Semaphore(calls_at_once) for name in self._providers}
 
-    async def ask(self, names: Sequence[str], request: ModelRequest) -> ModelReply:
-        """The first answer, with why the providers before it gave none. Raises `AllProvidersFailed`."""
+    async def ask(self, names: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+        """The first answer, with the reasons why earlier providers gave none; or the reasons why none gave one.
+
+        The failure is retryable if a provider may answer later, unless the last one ended the chain: a question that a
+        model refused is not asked again.
+        """
         fallbacks: tuple[Fallback, ...] = ()
-        spent_microusd, retryable = 0, False
+        unanswered_cost_microusd, retryable = 0, False
         for name in takewhile(lambda name: name != RULES, names):
             try:
-                reply = await self._ask_one(name, request.for_provider(name))
+                reply = await self._ask_one(name, request.for_provider(name), agent)
             except ModelError as error:
                 fallbacks += (Fallback(provider=name, reason=error.kind, detail=error.message),)
-                spent_microusd += error.spent_microusd
+                unanswered_cost_microusd += error.unanswered_cost_microusd
                 retryable = retryable or error.meaning.retryable
                 if not error.meaning.falls_through:
+                    retryable = error.meaning.retryable
                     break
             else:
-                return reply.model_copy(update={"fallbacks": fallbacks, "passed_over_microusd": spent_microusd})
-        raise AllProvidersFailed(fallbacks, spent_microusd, retryable)
+                charged = {"fallbacks": fallbacks, "unanswered_cost_microusd": unanswered_cost_microusd}
+                return reply.model_copy(update=charged)
+        return ModelUnavailable(
+            reasons=fallbacks, unanswered_cost_microusd=unanswered_cost_microusd, retryable=retryable
+        )
 
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.aclose()
 
-    async def _ask_one(self, name: str, request: ModelRequest) -> ModelReply:
+    async def _ask_one(self, name: str, request: ModelRequest, agent: str) -> ModelReply:
         if name not in self._providers:
-            raise ModelError(Kind.NOT_CONFIGURED, f"the settings hold no credentials or address for {name!r}")
+            raise ModelError(Kind.NOT_CONFIGURED, f"the settings have no credentials or address for {name!r}")
+        async with self._room[name]:
+            reason = await self._why_not(agent)
+            if reason:
+                raise ModelError(Kind.STOPPED, reason)
+            return await self._ask_now(name, request)
+
+    async def _ask_now(self, name: str, request: ModelRequest) -> ModelReply:
         generation = self._circuits.admit(name)
         if generation is None:
-            raise ModelError(Kind.CIRCUIT_OPEN, f"{name} failed so often in a row that it is left alone for a while")
-        report = Report(generation, Result.ABANDONED)  # stands when we are cancelled
+            raise _circuit_open(name, self._circuits.cause(name))
+        report = CallReport(generation, Result.ABANDONED)  # the result if we are cancelled
         try:
             reply = await self._providers[name].ask(request)
-            report = Report(generation, Result.SUCCEEDED)
+            report = CallReport(generation, Result.SUCCEEDED)
             return reply
         except ModelError as error:
-            report = Report(generation, _result(error), error.retry_after_seconds)
+            report = CallReport(generation, _result(error), error.retry_after_seconds, error.kind)
             raise
         finally:
             self._circuits.record(name, report)
+
+
+def _circuit_open(name: str, cause: str) -> ModelError:
+    """The error for a provider that is not asked. A circuit that a lasting failure opened gives that failure."""
+    message = f"{name} failed so often in a row that its circuit is open"
+    if cause in LASTING:
+        return ModelError(Kind(cause), message)
+    return ModelError(Kind.CIRCUIT_OPEN, message)
 
 
 def _result(error: ModelError) -> Result:

@@ -1,29 +1,31 @@
-"""Asks any server that speaks OpenAI's `/chat/completions`: OpenAI itself, vLLM, Ollama, a gateway.
+"""Asks any server with OpenAI's `/chat/completions` API: OpenAI itself, vLLM, Ollama, a gateway.
 
-Built by `nightdesk/bootstrap.py`, asked by `chain.py`. By aiohttp directly, because a thousand calls fly at
-once and each should cost little of our own time.
+It uses aiohttp directly, because a thousand calls run at once and each should cost little of our own time.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import aiohttp
 import orjson
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, FailFast, Field, SecretStr
 
-from effects.llm.call import Call
-from effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
-from effects.llm.protocol import Kind, ModelError
-from processors.model import ModelReply, ModelRequest, ModelUsage
-from processors.prices import input_tokens_at_most
+from nightdesk.effects.bodies import CHUNK_BYTES, BodyTooLarge, BodyUnreadable, read_answer
+from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, Call, Tokens
+from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
+from nightdesk.effects.llm.protocol import Kind, ModelError
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
+from nightdesk.processors.prices import input_tokens_at_most
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+CHOICES_AT_MOST = 1_000
 STOPPED_SHORT = {"length": Kind.TRUNCATED, "content_filter": Kind.REFUSED}
 
 
 class Endpoint(NamedTuple):
-    """Where to ask, and what this server takes. OpenAI's reasoning models want no temperature and the longer name.
+    """The address, and the parameters that this server accepts. OpenAI's reasoning models accept no temperature and use
+    the longer name.
 
     `base_url` ends before `/chat/completions`, such as `https://llm.example.com/v1`.
     """
@@ -45,20 +47,20 @@ class _Choice(BaseModel):
 
 
 class _PromptDetails(BaseModel):
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
     prompt_tokens_details: _PromptDetails | None = None
 
 
 class _Completion(BaseModel):
-    """What we read of a `chat.completion`; the rest is let through."""
+    """The fields of a `chat.completion` that we read; the others are ignored."""
 
     id: str | None = None
-    choices: list[_Choice]
+    choices: Annotated[list[_Choice], FailFast(), Field(max_length=CHOICES_AT_MOST)]
     usage: _Usage | None = None
 
 
@@ -69,7 +71,7 @@ class _Answer(NamedTuple):
 
 
 class OpenAIProvider:
-    """`calls_at_once` connections are kept; more calls than that wait for one."""
+    """It opens `calls_at_once` connections; further calls wait for one."""
 
     name = "openai-compatible"
 
@@ -90,7 +92,7 @@ class OpenAIProvider:
         call = Call(self.name, request, self._now(), self._endpoint.api_key)
         try:
             answer = await self._post(request)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, BodyTooLarge, BodyUnreadable) as error:
             raise call.failed(kind_of_connection(error), f"{type(error).__name__}: {error}") from error
         if answer.status != 200:
             raise _status_error(call, answer)
@@ -105,17 +107,21 @@ class OpenAIProvider:
         body = orjson.dumps(_body(self._endpoint, request))
         session = self._opened()
         async with session.post(self._url, data=body, timeout=timeout, allow_redirects=False) as response:
-            return _Answer(response.status, response.headers, await response.read())
+            chunks, encoding = response.content.iter_chunked(CHUNK_BYTES), response.headers.get("content-encoding")
+            body = await read_answer(chunks, encoding, response.status, BODY_BYTES_AT_MOST)
+            return _Answer(response.status, response.headers, body)
 
     def _opened(self) -> aiohttp.ClientSession:
-        # Made at the first question: a session belongs to the running loop, and there is none where we are built.
+        # Created at the first question, because a session belongs to the running loop, and there is none yet in
+        # `__init__`.
         if self._session is None:
-            headers = {"content-type": "application/json"}
+            headers = {"content-type": "application/json", "accept-encoding": "identity"}
             if self._endpoint.api_key:
                 headers["authorization"] = f"Bearer {self._endpoint.api_key.get_secret_value()}"
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._calls_at_once),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
                 headers=headers,
             )
         return self._session
@@ -154,10 +160,7 @@ def _may_be_strict(schema: Any) -> bool:
 
 
 def _read(call: Call, answer: _Answer) -> ModelReply:
-    try:
-        completion = _Completion.model_validate_json(answer.body)
-    except ValidationError as error:
-        raise call.failed(Kind.MALFORMED_HTTP, f"the answer is not a chat completion: {error}") from error
+    completion = call.read(_Completion, answer.body, "chat completion")
     if not completion.choices:
         raise call.failed(Kind.MALFORMED_HTTP, "the answer has no choice in it")
     choice, usage = completion.choices[0], _usage(call.request, completion.usage)
@@ -170,7 +173,7 @@ def _read(call: Call, answer: _Answer) -> ModelReply:
 
 
 def _usage(request: ModelRequest, usage: _Usage | None) -> ModelUsage:
-    if usage is None:  # some self-hosted servers do not count: as dear as it can have been
+    if usage is None:  # some self-hosted servers report no token counts: charge the worst price
         return ModelUsage(input_tokens=input_tokens_at_most(request), output_tokens=request.max_output_tokens)
     details = usage.prompt_tokens_details
     cached = min((details and details.cached_tokens) or 0, usage.prompt_tokens)

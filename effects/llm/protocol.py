@@ -1,15 +1,14 @@
-"""What a model provider is, and the ways in which it can fail.
+"""The protocol of a model provider, and the ways in which it can fail.
 
-`chain.py` asks providers through `Provider`; the decide stage sees `AllProvidersFailed`. Every failure is a
-`ModelError` of one kind, and what each kind means is the table below and nowhere else.
+`chain.py` asks providers through `Provider` and returns a `ModelUnavailable` if none answers. Every failure is a
+`ModelError` of one kind, and the table below is the only definition of what each kind means.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from processors.model import ModelReply, ModelRequest
-from schemas.records import Fallback
+from nightdesk.processors.model import ModelReply, ModelRequest
 
 
 class Provider(Protocol):
@@ -27,6 +26,7 @@ class Kind(StrEnum):
     NOT_CONFIGURED = "not_configured"
     CIRCUIT_OPEN = "circuit_open"
     UNKNOWN_PRICE = "unknown_price"
+    STOPPED = "stopped"
     AUTHENTICATION = "authentication"
     REJECTED = "rejected"
     CONTEXT_EXCEEDED = "context_exceeded"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 class Paid(StrEnum):
     NO = "no"
-    KNOWN = "known"  # the answer said how many tokens it took
+    KNOWN = "known"  # the response reported its token counts
     UNKNOWN = "unknown"  # charged at the worst price
 
 
@@ -64,19 +64,21 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.NOT_CONFIGURED: Meaning(False, True, False, Paid.NO),
     Kind.CIRCUIT_OPEN: Meaning(True, True, False, Paid.NO),
     Kind.UNKNOWN_PRICE: Meaning(False, True, False, Paid.NO),
+    Kind.STOPPED: Meaning(True, False, False, Paid.NO),
     Kind.AUTHENTICATION: Meaning(False, True, True, Paid.NO),
     Kind.REJECTED: Meaning(False, True, False, Paid.NO),
-    # Another model may have more room. A model that ran full while answering is paid and says so.
+    # Another model may have more room. A model that reached its limit while answering is charged and reports its
+    # tokens.
     Kind.CONTEXT_EXCEEDED: Meaning(False, True, False, Paid.KNOWN),
     Kind.RATE_LIMITED: Meaning(True, True, True, Paid.NO),
     Kind.OVERLOADED: Meaning(True, True, True, Paid.NO),
-    Kind.SERVER_ERROR: Meaning(True, True, True, Paid.NO),
     Kind.CONNECTION: Meaning(True, True, True, Paid.NO),
-    # From here on the question had been sent, and the model may have answered it.
+    # From here on the model may have answered: no error of a server proves that it did not.
+    Kind.SERVER_ERROR: Meaning(True, True, True, Paid.UNKNOWN),
     Kind.CONNECTION_LOST: Meaning(True, True, True, Paid.UNKNOWN),
     Kind.TIMEOUT: Meaning(True, True, True, Paid.UNKNOWN),
     Kind.MALFORMED_HTTP: Meaning(True, True, True, Paid.UNKNOWN),
-    # The next provider is limited to as many tokens, and no provider is asked to say what another would not.
+    # The next provider has the same token limit, and no provider is asked for what another refused.
     Kind.TRUNCATED: Meaning(False, False, False, Paid.KNOWN),
     Kind.REFUSED: Meaning(False, False, False, Paid.KNOWN),
 }
@@ -85,15 +87,17 @@ MEANINGS: Mapping[Kind, Meaning] = {
 class ModelError(Exception):
     """A provider did not give an answer.
 
-    `spent_microusd`: what the call cost, or may have cost at worst where `meaning.paid` is unknown.
+    `unanswered_cost_microusd`: what the call cost or, where `meaning.paid` is unknown, may have cost at worst.
     `retry_after_seconds`: as the provider asked, else 0.
     """
 
-    def __init__(self, kind: Kind, message: str, spent_microusd: int = 0, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(kind, message, spent_microusd, retry_after_seconds)
+    def __init__(
+        self, kind: Kind, message: str, unanswered_cost_microusd: int = 0, retry_after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(kind, message, unanswered_cost_microusd, retry_after_seconds)
         self.kind = kind
         self.message = message
-        self.spent_microusd = spent_microusd
+        self.unanswered_cost_microusd = unanswered_cost_microusd
         self.retry_after_seconds = retry_after_seconds
 
     @property
@@ -102,20 +106,3 @@ class ModelError(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
-
-
-class AllProvidersFailed(Exception):
-    """No provider answered: those named in `fallbacks` were asked or passed over, in this order, for these reasons.
-
-    `spent_microusd`: what they cost together, at worst. `retryable`: asking again later may help.
-    """
-
-    def __init__(self, fallbacks: tuple[Fallback, ...], spent_microusd: int, retryable: bool) -> None:
-        super().__init__(fallbacks, spent_microusd, retryable)
-        self.fallbacks = fallbacks
-        self.spent_microusd = spent_microusd
-        self.retryable = retryable
-
-    def __str__(self) -> str:
-        reasons = "; ".join(f"{each.provider}: {each.reason} ({each.detail})" for each in self.fallbacks)
-        return f"no model provider answered: {reasons or 'the charter names none'}"

@@ -1,1 +1,1 @@
-"""One module per command; `nightdesk.cli.COMMANDS` is the list."""
+"""One module for each command; `nightdesk.cli.COMMANDS` lists them."""

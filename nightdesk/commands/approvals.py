@@ -1,51 +1,51 @@
-"""`nightdesk approvals list|show|approve|reject`: what waits for a person, and the person's answer.
+"""`nightdesk approvals list|show|approve|reject`: decisions that wait for a person, and the person's answers.
 
-JSON contract: `list` prints a list of {decision_id, subject, agent, action, parameters, reasoning, confidence, reason,
-asked_at, expires_at, payload_sha256}, `show` one of those. Exit code 3 where nothing waits under that id.
+JSON contract: `list` prints a list of {decision_id, case_id, subject, agent, action, parameters, reasoning, confidence,
+reason, asked_at, expires_at, payload_sha256, others, open_cases, newer_events}, `show` one of those. Exit code 3 if
+nothing waits under that id, 2 if `approve` needs `--seen`.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from nightdesk.clickhouse import clickhouse
-from nightdesk.exits import ExitCode, Failure
-from nightdesk.output import Output, OutputOption, print_rows, without_silent
-from nightdesk.registered_codec import registered_codec
-from nightdesk.saying import say
-from nightdesk.settings import Settings, load_settings
-from schemas.records import ApprovalReply
-from schemas.topics import APPROVALS
-from sinks.approvals import Waiting, waiting
+from nightdesk.operations.approvals import (
+    Answer,
+    answer,
+    check_seen,
+    edited_parameters,
+    waiting_decision,
+    waiting_decisions,
+)
+from nightdesk.operations.persons import Person
+from nightdesk.output import Output, OutputOption, print_json, print_line, print_rows, without_silent
+from nightdesk.schemas.persons import shown_person
+from nightdesk.settings import load_settings
+from nightdesk.sinks.approvals import Waiting
 
-# As much of a decision's id as `list` shows, and as must be given.
+# The number of characters of a decision's id in `list`.
 SHOWN_CHARACTERS = 13
-LEAST_CHARACTERS = 6
 
-app = typer.Typer(help="What waits for a person, and the person's answer.", no_args_is_help=True)
+app = typer.Typer(help="List, show and answer decisions that wait for a person.", no_args_is_help=True)
 
-Decision = Annotated[str, typer.Argument(help="the decision, by the beginning of its id", metavar="DECISION")]
-Reason = Annotated[str, typer.Option(help="kept in the audit")]
+Decision = Annotated[str, typer.Argument(help="the decision's id, or its beginning", metavar="DECISION")]
+Reason = Annotated[str, typer.Option(help="recorded in the audit")]
 
 
 @app.callback()
 def root() -> None:
-    """What waits for a person, and the person's answer."""
+    """List, show and answer decisions that wait for a person."""
 
 
 @app.command("list")
 def list_waiting(output: OutputOption = Output.text) -> None:
-    """Every decision that waits, the oldest first."""
-    with clickhouse(load_settings().clickhouse) as client:
-        found = waiting(client)
+    """List every decision that waits, the oldest first."""
+    found = waiting_decisions(load_settings())
     if output is Output.json:
         print_rows([asdict(one) for one in found], output)
     else:
@@ -54,71 +54,43 @@ def list_waiting(output: OutputOption = Output.text) -> None:
 
 @app.command()
 def show(decision: Decision) -> None:
-    """One decision, whole: what would be done, and why the agent wants to."""
-    sys.stdout.write(json.dumps(asdict(_one(load_settings(), decision)), indent=2, default=str) + "\n")
+    """Show one decision in full: what would be executed, and why the agent wants it."""
+    print_json(asdict(waiting_decision(load_settings(), decision)))
 
 
 @app.command()
 def approve(
     decision: Decision,
     reason: Reason = "",
-    edit: Annotated[str, typer.Option(help="JSON: do it with these parameters instead")] = "",
+    edit: Annotated[str, typer.Option(help="JSON: execute it with these parameters instead")] = "",
+    seen: Annotated[
+        bool, typer.Option("--seen", help="you have seen the subject's other decisions and events")
+    ] = False,
 ) -> None:
-    """Let it be done, checked once more against the charter just before."""
-    _answer(decision, "edit" if edit else "approve", reason, _parameters(edit))
+    """Approve a decision. It is checked against the charter once more before it is executed."""
+    given = Answer("edit", reason, edited_parameters(edit)) if edit else Answer("approve", reason)
+    _answer(decision, given, seen=seen)
 
 
 @app.command()
 def reject(decision: Decision, reason: Reason = "") -> None:
-    """Let it not be done."""
-    _answer(decision, "reject", reason, None)
+    """Reject a decision."""
+    _answer(decision, Answer("reject", reason), seen=True)
 
 
-def _answer(
-    decision_id: str, verdict: Literal["approve", "reject", "edit"], reason: str, parameters: str | None
-) -> None:
+def _answer(decision_id: str, given: Answer, *, seen: bool) -> None:
     settings = load_settings()
-    one = _one(settings, decision_id)
-    reply = ApprovalReply(
-        decision_id=one.decision_id,
-        subject=one.subject,
-        verdict=verdict,
-        payload_sha256=one.payload_sha256,
-        parameters=parameters,
-        person=getpass.getuser(),
-        reason=reason,
-        time=datetime.now(UTC),
-    )
-    with registered_codec(settings) as codec:
-        say(settings.kafka, APPROVALS, [(one.subject, codec.encode(reply))])
-    sys.stdout.write(f"{verdict}: {one.action} for {one.subject}. See `nightdesk why {one.subject}`\n")
-
-
-def _one(settings: Settings, decision_id: str) -> Waiting:
-    with clickhouse(settings.clickhouse) as client:
-        found = waiting(client, decision_id)
-    if not found:
-        raise Failure(f"nothing waits under {decision_id}", "See `nightdesk approvals list`", ExitCode.NOT_FOUND)
-    if len(found) > 1 or len(decision_id) < LEAST_CHARACTERS:
-        raise Failure(f"{decision_id} may be one of several decisions", "Give more of the id", ExitCode.USAGE)
-    return found[0]
-
-
-def _parameters(edit: str) -> str | None:
-    if not edit:
-        return None
-    try:
-        found = json.loads(edit)
-    except ValueError as error:
-        raise Failure(f"--edit is not JSON: {error}", "Give an object of parameters", ExitCode.USAGE) from None
-    if not isinstance(found, dict):
-        raise Failure("--edit is no object", "Give an object of parameters", ExitCode.USAGE)
-    return json.dumps(found)
+    one = waiting_decision(settings, decision_id)
+    if not seen:
+        check_seen(one)
+    reply = answer(settings, one, given, Person.of(settings.person))
+    who = shown_person(reply.person, "verified" if reply.signature else "claimed")
+    print_line(f"{given.verdict} by {who}: {one.action} for {one.subject}. See `nightdesk why {one.subject}`")
 
 
 def _lines(found: Sequence[Waiting]) -> list[dict[str, Any]]:
-    """Rows that can be read at 80 columns; where there is one agent, everybody knows which."""
-    return without_silent([_line(one) for one in found], {"agent": found[0].agent} if found else {})
+    """Rows that fit 80 columns, without columns that are empty."""
+    return without_silent([_line(one) for one in found], {"agent": found[0].agent, "see also": ""} if found else {})
 
 
 def _line(one: Waiting) -> dict[str, Any]:
@@ -128,5 +100,13 @@ def _line(one: Waiting) -> dict[str, Any]:
         "subject": one.subject,
         "agent": one.agent,
         "wants to": f"{one.action} {json.dumps(one.parameters, ensure_ascii=False)[:80]}",
+        "see also": _see_also(one),
         "because": one.reason,
     }
+
+
+def _see_also(one: Waiting) -> str:
+    """A short text about other decisions, cases and events of the subject."""
+    others, cases, events = len(one.others), len(one.open_cases), len(one.newer_events)
+    counts = {f"{others} {one.action}": others, f"{cases} open": cases, f"{events} newer": events}
+    return ", ".join(text for text, count in counts.items() if count)

@@ -1,138 +1,126 @@
-"""`nightdesk budget show|verify`: where the money is, and whether every micro-dollar is where it should be.
+"""`nightdesk budget show|verify|correct`: shows what agents spend, checks every micro-dollar, and corrects a cost.
 
 JSON contract: docs/reference/commands.md.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from nightdesk.balances import Purse, purses
-from nightdesk.books import Books, read_books
-from nightdesk.commands.why_text import money
-from nightdesk.exits import ExitCode, Failure
-from nightdesk.output import Output, OutputOption, print_rows, without_silent
+from nightdesk.commands.why_text import clean
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.balances import ScopeBalance, scope_balances
+from nightdesk.operations.corrections import Correction, microusd
+from nightdesk.operations.corrections import correct as correct_step
+from nightdesk.operations.ledger_audit import LedgerAudit, verify_ledger
+from nightdesk.operations.waiting_steps import waiting_steps
+from nightdesk.output import Output, OutputOption, print_json, print_line, print_lines, print_rows, without_silent
+from nightdesk.processors.prices import money
+from nightdesk.processors.reconciliation import Drift
 from nightdesk.settings import load_settings
-from processors.reconciliation import Drift
 
-LOOK_AGAIN_AFTER_S = 0.5
-
-app = typer.Typer(help="What the agents may spend, have spent, and whether the books agree.", no_args_is_help=True)
+app = typer.Typer(help="Show, verify and correct what agents spend.", no_args_is_help=True)
 
 
 @app.callback()
 def root() -> None:
-    """What the agents may spend, have spent, and whether the books agree."""
+    """Show, verify and correct what agents spend."""
 
 
 @app.command()
 def show(
-    agent: Annotated[str, typer.Argument(help="only this one", metavar="[AGENT]")] = "",
-    day: Annotated[str, typer.Option(help="today or yesterday, in UTC", metavar="YYYY-MM-DD")] = "",
+    agent: Annotated[str, typer.Argument(help="only this agent", metavar="[AGENT]")] = "",
+    day: Annotated[str, typer.Option(help="today, by the budget's time zone, or yesterday", metavar="YYYY-MM-DD")] = "",
     output: OutputOption = Output.text,
 ) -> None:
-    """What each agent has spent, holds and has left today, in all and by task."""
-    found = purses(load_settings(), _day(day), agent)
-    if not found:
-        raise Failure(f"no agent {agent!r} is known", "See `nightdesk charter list`", ExitCode.NOT_FOUND)
+    """Show what each agent has spent, reserved and left today, in total and by scope, and what waits in its queue."""
+    settings = load_settings()
+    found = scope_balances(settings, day, datetime.now(UTC), agent)
     if output is Output.json:
-        print_rows([asdict(purse) for purse in found], output)
+        print_rows([asdict(balance) for balance in found], output)
     else:
         print_rows(_lines(found), output)
+        waiting = [str(each) for each in waiting_steps(settings) if agent in ("", each.agent)]
+        print_lines(line for each in waiting for line in ("", clean(each)))
 
 
 @app.command()
 def verify(
     output: OutputOption = Output.text,
-    wait: Annotated[float, typer.Option(help="seconds in which what is on its way may arrive")] = 10.0,
+    wait: Annotated[float, typer.Option(help="seconds to wait for records that are on their way")] = 10.0,
 ) -> None:
     """Recompute every balance from the log and compare it with the table and with ClickHouse; exit code 1 on drift."""
-    books, found = _look(wait)
+    ledger_audit, found = verify_ledger(load_settings(), wait)
     if output is Output.json:
-        print(json.dumps(_document(books, found), indent=2, default=str))
+        print_json(_document(ledger_audit, found))
     else:
-        _print(books, found)
+        _print(ledger_audit, found)
     if found:
-        raise Failure(f"the books differ about {len(found)} cases", "See `nightdesk why CASE` for each of them")
+        raise Failure(f"log, table and audit differ in {len(found)} cases", "See `nightdesk why CASE` for each of them")
 
 
-def _look(wait_s: float) -> tuple[Books, list[Drift]]:
-    """The books, and what they differ in however often they are read: a line on its way is no drift."""
-    settings = load_settings()
-    until = time.monotonic() + wait_s
-    books = read_books(settings)
-    lasting = books.drifts()
-    while lasting and time.monotonic() < until:
-        time.sleep(LOOK_AGAIN_AFTER_S)
-        books = read_books(settings)
-        lasting &= books.drifts()
-    return books, sorted(lasting, key=lambda drift: (drift.agent, drift.case_id))
+@app.command()
+def correct(
+    agent: Annotated[str, typer.Argument(help="the agent that pays", metavar="AGENT")],
+    case: Annotated[str, typer.Argument(help="the case's id, as `nightdesk why` shows it", metavar="CASE")],
+    usd: Annotated[str, typer.Option(help="the real cost of the step, in dollars", metavar="AMOUNT")],
+    reason: Annotated[str, typer.Option(help="recorded in the audit")],
+    person: Annotated[str, typer.Option(help="the person who corrects it", metavar="NAME")] = "",
+    step: Annotated[int, typer.Option(help="the step of the case", min=0)] = 0,
+) -> None:
+    """Set the cost of a step. The last correction counts; the provider's claim stays in the audit."""
+    wanted = Correction(agent, case, step, microusd(usd), reason, person)
+    before = correct_step(load_settings(), wanted)
+    print_line(f"{agent} {case}: counted {money(before.counted_microusd)}, now {money(wanted.microusd)}")
 
 
-def _day(text: str) -> date:
-    """The day that is meant. Of older ones the budget stage has begun to forget."""
-    today = datetime.now(UTC).date()
-    try:
-        day = date.fromisoformat(text) if text else today
-    except ValueError:
-        raise Failure(f"{text!r} is no day", "Write it as in 2026-11-20", ExitCode.USAGE) from None
-    if day < today - timedelta(days=1):
-        raise Failure(f"{day} is over", "Ask `nightdesk sql 'SELECT * FROM costs_by_day'`", ExitCode.NOT_FOUND)
-    return day
+def _lines(found: Sequence[ScopeBalance]) -> list[dict[str, Any]]:
+    """Rows that fit 80 columns: columns that are equal in every row are left out."""
+    silent = {"agent": found[0].agent, "unknown": money(0)}
+    if all(balance.time_zone == "UTC" for balance in found):
+        silent["day"] = f"{found[0].day} UTC"
+    return without_silent([_line(balance) for balance in found], silent)
 
 
-def _lines(found: Sequence[Purse]) -> list[dict[str, Any]]:
-    """Rows that can be read at 80 columns: of one agent everybody knows which, and most days lose nothing."""
-    return without_silent([_line(purse) for purse in found], {"agent": found[0].agent, "unknown": money(0)})
-
-
-def _line(purse: Purse) -> dict[str, Any]:
+def _line(balance: ScopeBalance) -> dict[str, Any]:
     return {
-        "agent": purse.agent,
-        "task": purse.task or "all",
-        "spent": money(purse.spent_microusd),
-        "unknown": money(purse.unknown_microusd),
-        "held": money(purse.reserved_microusd),
-        "left": None if purse.left_microusd is None else money(purse.left_microusd),
-        "a day": None if purse.per_day_microusd is None else money(purse.per_day_microusd),
-        "tokens": purse.tokens,
+        "agent": balance.agent,
+        "day": f"{balance.day} {balance.time_zone}",
+        "scope": balance.scope or "all",
+        "spent": money(balance.spent_microusd),
+        "unknown": money(balance.unknown_microusd),
+        "held": money(balance.reserved_microusd),
+        "left": None if balance.left_microusd is None else money(balance.left_microusd),
+        "a day": None if balance.per_day_microusd is None else money(balance.per_day_microusd),
+        "tokens": balance.tokens,
     }
 
 
-def _document(books: Books, found: list[Drift]) -> dict[str, Any]:
-    still_open = [fact for fact in books.facts if fact.state == "open"]
+def _document(ledger_audit: LedgerAudit, found: list[Drift]) -> dict[str, Any]:
     return {
-        "cases": len({*books.log, *books.table, *books.audit}),
-        "spent_microusd": sum(cost.microusd for cost in books.log.values()),
-        "unknown_microusd": sum(cost.unknown_microusd for cost in books.log.values()),
-        "tokens": sum(cost.tokens for cost in books.log.values()),
-        "open_reservations": len(still_open),
-        "reserved_microusd": sum(fact.reserved_microusd for fact in still_open),
-        "log_since": books.since and books.since.isoformat(),
+        **asdict(ledger_audit.totals()),
+        "log_since": ledger_audit.since and ledger_audit.since.isoformat(),
         "drifts": [asdict(drift) for drift in found],
     }
 
 
-def _print(books: Books, found: list[Drift]) -> None:
+def _print(ledger_audit: LedgerAudit, found: list[Drift]) -> None:
     for drift in found:
         table = "forgotten" if drift.table_microusd is None else drift.table_microusd
         says = f"log {drift.log_microusd}, table {table}, audit {drift.audit_microusd}"
         if drift.log_unknown_microusd != drift.table_unknown_microusd is not None:
             says += f"; unknown: log {drift.log_unknown_microusd}, table {drift.table_unknown_microusd}"
-        sys.stdout.write(f"drift: {drift.agent} {drift.case_id}: {says} micro-dollars\n")
-    document = _document(books, found)
-    spent, held = money(document["spent_microusd"]), money(document["reserved_microusd"])
-    sys.stdout.write(
-        f"cases: {document['cases']}, spent: {spent}, open reservations: {document['open_reservations']} ({held}),"
-        f" drift: {len(found)}\n"
+        print_line(f"drift: {drift.agent} {drift.case_id}: {says} micro-dollars")
+    totals = ledger_audit.totals()
+    print_line(
+        f"cases: {totals.cases}, spent: {money(totals.spent_microusd)},"
+        f" open reservations: {totals.open_reservations} ({money(totals.reserved_microusd)}),"
+        f" drift: {len(found)}"
     )
-    if books.since is not None:
-        sys.stdout.write(f"the log begins at {books.since:%Y-%m-%d %H:%M} UTC: what came before cannot be recomputed\n")
+    if ledger_audit.since is not None:
+        print_line(f"the log begins at {ledger_audit.since:%Y-%m-%d %H:%M} UTC: earlier costs cannot be recomputed")

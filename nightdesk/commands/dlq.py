@@ -1,12 +1,10 @@
-"""`nightdesk dlq list|show|replay|discard`: what could not be done, why, and what becomes of it.
+"""`nightdesk dlq list|show|replay|discard`: dead letters.
 
-JSON contract: docs/reference/commands.md. Exit code 3 where no letter is meant, 2 where nothing says which are.
+JSON contract: docs/reference/commands.md. Exit code 3 if no letter matches, 2 if no letter is selected.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,20 +14,28 @@ from typing import Annotated
 import typer
 
 from nightdesk.commands.dlq_options import takes_choice
-from nightdesk.commands.dlq_text import document, lines, row, tell
-from nightdesk.dead_letters.choosing import Choice, choose
-from nightdesk.dead_letters.ending import Order, Verdict, decoded, end_letters
-from nightdesk.dead_letters.reading import read_letters, read_originals
-from nightdesk.exits import ExitCode, Failure
-from nightdesk.output import Output, OutputOption, print_rows
-from nightdesk.registered_codec import registered_codec
+from nightdesk.commands.dlq_text import document, lines, render, row
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.dead_letters.choosing import Choice
+from nightdesk.operations.dead_letters.ending import LetterOrder, Verdict
+from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.output import (
+    Output,
+    OutputOption,
+    print_bytes,
+    print_error,
+    print_json,
+    print_line,
+    print_lines,
+    print_rows,
+)
 from nightdesk.settings import load_settings
 
-app = typer.Typer(help="What could not be done, why, and what becomes of it.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, replay and discard dead letters.", no_args_is_help=True)
 
 
 class StateOption(StrEnum):
-    """Which letters `list` shows."""
+    """The letters that `list` shows."""
 
     open = "open"
     replayed = "replayed"
@@ -37,52 +43,44 @@ class StateOption(StrEnum):
     all = "all"
 
 
-Ids = Annotated[list[str] | None, typer.Argument(help="letters, by the beginnings of their ids", metavar="ID")]
+Ids = Annotated[list[str] | None, typer.Argument(help="ids of letters, or their beginnings", metavar="ID")]
 Everything = Annotated[bool, typer.Option("--all", help="every open letter")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would happen, and change nothing")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen, and change nothing")]
 
 
 @app.callback()
 def root() -> None:
-    """What could not be done, why, and what becomes of it."""
+    """List, inspect, replay and discard dead letters."""
 
 
 @app.command("list")
 @takes_choice
 def list_letters(
     choice: Choice,
-    state: Annotated[StateOption, typer.Option(help="what became of them")] = StateOption.open,
+    state: Annotated[StateOption, typer.Option(help="their state")] = StateOption.open,
     output: OutputOption = Output.text,
 ) -> None:
-    """Dead letters, the oldest first."""
-    settings = load_settings()
-    with registered_codec(settings) as codec:
-        found = read_letters(settings.kafka, codec, choice.topic)
-    letters = choose(found.letters, choice, state.value)
-    print_rows([row(letter) for letter in letters] if output is Output.json else lines(letters), output)
+    """List dead letters, the oldest first."""
+    found = _dead_letters().select(choice, state.value)
+    print_rows([row(letter) for letter in found.letters] if output is Output.json else lines(found.letters), output)
     if found.strangers:
-        print(f"{found.strangers} records there are no letters of ours and are passed over", file=sys.stderr)
+        print_error(f"{found.strangers} records there are not dead letters of ours and are skipped")
 
 
 @app.command()
 def show(
-    letter_id: Annotated[str, typer.Argument(help="the letter, by the beginning of its id", metavar="ID")],
+    letter_id: Annotated[str, typer.Argument(help="the letter's id, or its beginning", metavar="ID")],
     raw: Annotated[str, typer.Option(help="write the original bytes, and nothing else, to a file; - is stdout")] = "",
     output: OutputOption = Output.text,
 ) -> None:
-    """One letter, whole: the record as it came, what was attempted, and why it failed."""
-    settings = load_settings()
-    with registered_codec(settings) as codec:
-        found = choose(read_letters(settings.kafka, codec).letters, Choice(ids=(letter_id,)), "all")
-        for letter, original in read_originals(settings.kafka, found):
-            if raw:
-                _write(raw, original.value or b"")
-                continue
-            record = decoded(letter, original, codec)
-            if output is Output.json:
-                print(json.dumps(document(letter, original, record), indent=2))
-            else:
-                print(tell(letter, original, record))
+    """Show one letter in full: the original record, what was attempted, and why it failed."""
+    for opened in _dead_letters().open_up(letter_id):
+        if raw:
+            _write(raw, opened.whole().value or b"")
+        elif output is Output.json:
+            print_json(document(opened.letter, opened.contents, opened.record))
+        else:
+            print_lines(render(opened.letter, opened.contents, opened.record))
 
 
 @app.command()
@@ -91,12 +89,12 @@ def replay(
     choice: Choice,
     ids: Ids = None,
     everything: Everything = False,
-    again: Annotated[bool, typer.Option("--again", help="also what was replayed or discarded before")] = False,
-    reason: Annotated[str, typer.Option(help="kept in the audit")] = "",
+    again: Annotated[bool, typer.Option("--again", help="include letters that are already resolved")] = False,
+    reason: Annotated[str, typer.Option(help="recorded in the audit")] = "",
     dry_run: DryRun = False,
     output: OutputOption = Output.text,
 ) -> None:
-    """Send records to their topic again, exactly as they came. What was done already is not done twice."""
+    """Send records to their topic again, unchanged. Nothing that was done already is done twice."""
     state = StateOption.all if again else StateOption.open
     _end(replace(choice, ids=tuple(ids or ())), state, everything, _order("replayed", reason), dry_run, output)
 
@@ -105,46 +103,44 @@ def replay(
 @takes_choice
 def discard(
     choice: Choice,
-    reason: Annotated[str, typer.Option(help="why they need not be done; kept in the audit")],
+    reason: Annotated[str, typer.Option(help="why they need not be processed; recorded in the audit")],
     ids: Ids = None,
     everything: Everything = False,
     dry_run: DryRun = False,
     output: OutputOption = Output.text,
 ) -> None:
-    """Say that records need not be done. Their bytes stay for as long as the topic keeps them."""
+    """Declare that records need not be processed. Their bytes stay for as long as the topic keeps them."""
     order = _order("discarded", reason)
     _end(replace(choice, ids=tuple(ids or ())), StateOption.open, everything, order, dry_run, output)
 
 
-def _order(verdict: Verdict, reason: str) -> Order:
-    return Order(verdict, reason, datetime.now(UTC))
+def _order(verdict: Verdict, reason: str) -> LetterOrder:
+    return LetterOrder(verdict, reason, datetime.now(UTC))
 
 
-def _end(choice: Choice, state: StateOption, everything: bool, order: Order, dry_run: bool, output: Output) -> None:
-    if choice.is_everything and not everything:
-        raise Failure("nothing says which letters", "Name ids, give a filter, or say --all", ExitCode.USAGE)
-    settings = load_settings()
-    with registered_codec(settings) as codec:
-        letters = choose(read_letters(settings.kafka, codec, choice.topic).letters, choice, state.value)
-        if not letters:
-            remedy = "See `nightdesk dlq list --state all`; `replay --again` takes what is not open any more"
-            raise Failure("no dead letter of this kind is open", remedy, ExitCode.NOT_FOUND)
-        if not dry_run:
-            end_letters(settings.kafka, codec, letters, order)
+def _end(
+    choice: Choice, state: StateOption, everything: bool, order: LetterOrder, dry_run: bool, output: Output
+) -> None:
+    done = _dead_letters().end(choice, state.value, order, everything, dry_run)
     if output is Output.json:
-        rows = [row(letter) for letter in letters]
-        print(json.dumps({"verdict": order.verdict, "dry_run": dry_run, "letters": rows}, indent=2))
-        return
-    print_rows(lines(letters), output)
-    print(f"{len(letters)} {'would be ' if dry_run else ''}{order.verdict}")
+        rows = [row(letter) for letter in done.letters]
+        print_json({"verdict": order.verdict, "dry_run": dry_run, "letters": rows})
+    else:
+        print_rows(lines(done.letters), output)
+        print_line(f"{done.ended.done} {'would be ' if dry_run else ''}{order.verdict}")
+    done.check_none_gone()
+
+
+def _dead_letters() -> DeadLetterQueue:
+    settings = load_settings()
+    return DeadLetterQueue(settings, settings.worker.oversized_dir)
 
 
 def _write(raw: str, value: bytes) -> None:
     if raw == "-":
-        sys.stdout.buffer.write(value)
-        sys.stdout.buffer.flush()
+        print_bytes(value)
         return
     try:
         Path(raw).write_bytes(value)
     except OSError as error:
-        raise Failure(f"cannot write {raw}: {error.strerror}", code=ExitCode.USAGE) from error
+        raise Failure(f"cannot write {raw}: {error.strerror}", kind=FailureKind.INVALID) from error

@@ -1,4 +1,4 @@
-"""The options by which `nightdesk dlq` is told which letters are meant: the same ones for each of its commands."""
+"""The filter options of `nightdesk dlq`, the same for each of its commands."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from typing import Annotated, Any
 
 import typer
 
-from nightdesk.dead_letters.choosing import Choice, moment
+from nightdesk.operations.dead_letters.choosing import Choice
+from nightdesk.operations.times import moment
+from nightdesk.schemas.topics import TOPICS
+
+DEAD_LETTER_TOPICS = [topic.name for topic in TOPICS if topic.dead_letters]
 
 
 def choice_of(
-    topic: Annotated[str, typer.Option(help="where the record lay: ingest, budget, decide, act, later, ...")] = "",
-    stage: Annotated[str, typer.Option(help="who could not do it")] = "",
+    topic: Annotated[str, typer.Option(help=f"the record's topic: {', '.join(DEAD_LETTER_TOPICS)}")] = "",
+    stage: Annotated[str, typer.Option(help="the stage that failed")] = "",
     error: Annotated[str, typer.Option(help="the error's name, as `list` shows it")] = "",
-    subject: Annotated[str, typer.Option(help="what the record is about, a ticket for instance")] = "",
+    subject: Annotated[str, typer.Option(help="the record's subject, such as a ticket")] = "",
+    origin: Annotated[str, typer.Option(help="what is known of the producer, as `list` shows it in JSON")] = "",
     since: Annotated[str, typer.Option(help="not before: 2026-11-23T08:00 (UTC), or 2h for two hours ago")] = "",
     until: Annotated[str, typer.Option(help="only before")] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="at most so many, the oldest first")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most this many, the oldest first")] = None,
 ) -> Choice:
-    """What the options come to. Raises `Failure` for a time that is none."""
+    """The filter that the options describe. Raises `Failure` for an invalid time."""
     now = datetime.now(UTC)
-    return Choice((), topic, stage, error, subject, moment(since, now), moment(until, now), limit)
+    return Choice((), topic, stage, error, subject, origin, moment(since, now), moment(until, now), limit)
 
 
 def takes_choice(command: Callable[..., None]) -> Callable[..., None]:
-    """Put the options of `choice_of` in the place of a command's parameter `choice`."""
+    """Replace a command's parameter `choice` by the options of `choice_of`."""
     options = inspect.signature(choice_of, eval_str=True).parameters
 
     @functools.wraps(command)

@@ -1,58 +1,66 @@
-"""`nightdesk pause AGENT`, `resume AGENT`, `stop-all`: the switches that every stage obeys before each act.
+"""`nightdesk pause AGENT`, `resume AGENT`, `stop-all`: orders that every stage checks before each action.
 
-An order is a record on the compacted `control` topic: the last one of an agent stands, across restarts too.
+An order is a record on the compacted `control` topic: the last one of an agent is in force, across restarts too.
 """
 
 from __future__ import annotations
 
-import getpass
-import sys
-from collections.abc import Set
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from nightdesk.control import give_orders, read_control, record_order
-from nightdesk.exits import ExitCode, Failure
-from nightdesk.settings import load_settings
-from schemas.records import ControlCommand
-
-EVERY_AGENT = "*"
+from nightdesk.commands.stop import Timeout, after_the_order, held_back_rows
+from nightdesk.operations.halted_decisions import halted_decisions, held_back_text
+from nightdesk.operations.orders import EVERY_AGENT, SwitchKind, switch
+from nightdesk.output import Output, OutputOption, print_json, print_line
+from nightdesk.settings import Settings, load_settings
 
 Agent = Annotated[str, typer.Argument(help="the agent's name in its charter; * is every agent", metavar="AGENT")]
-Reason = Annotated[str, typer.Option(help="kept with the order, and told where a step waits for it")]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="wait until every worker follows the order, and show from which offsets nothing acted"),
+]
+Reason = Annotated[str, typer.Option(help="stored with the order, and shown for each step that waits")]
 
 
-def pause(agent: Agent, reason: Reason = "") -> None:
-    """Let an agent do nothing more until `resume`. What it has decided waits, and is done then."""
-    _order("pause", agent, reason)
+def pause(
+    agent: Agent, reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, output: OutputOption = Output.text
+) -> None:
+    """Stop an agent from acting and asking models until it is resumed. Its cases wait, except for escalations."""
+    settings = _order("pause", agent, reason, output if not wait else None)
+    if wait:
+        after_the_order(settings, agent, timeout, output)
 
 
 def resume(agent: Agent, reason: Reason = "") -> None:
-    """Let an agent act again. `resume '*'` takes back `stop-all`."""
+    """Let a paused agent act again. `resume '*'` cancels `stop-all`."""
     _order("resume", agent, reason)
 
 
-def stop_all(reason: Reason = "") -> None:
-    """Let no agent do anything more, until `nightdesk resume '*'`."""
-    _order("stop_all", EVERY_AGENT, reason)
+def stop_all(
+    reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, output: OutputOption = Output.text
+) -> None:
+    """Stop every agent from acting and from asking models, until `nightdesk resume '*'`.
+
+    Escalations to a person wait, too. The output counts the waiting decisions.
+    """
+    settings = _order("stop_all", EVERY_AGENT, reason, output if not wait else None)
+    if wait:
+        after_the_order(settings, EVERY_AGENT, timeout, output)
 
 
-def _order(kind: Literal["pause", "resume", "stop_all"], agent: str, reason: str) -> None:
+def _order(kind: SwitchKind, agent: str, reason: str, told: Output | None = Output.text) -> Settings:
+    """Give the order, and print it unless the caller prints more."""
     settings = load_settings()
-    if agent != EVERY_AGENT:
-        _check_known(agent, read_control(settings).agents() - {EVERY_AGENT})
-    order = ControlCommand(
-        key=agent, kind=kind, agent=agent, reason=reason, issued_by=getpass.getuser(), time=datetime.now(UTC)
-    )
-    give_orders(settings, [order])
-    record_order(settings, order)
-    sys.stdout.write(f"{kind}: {'every agent' if agent == EVERY_AGENT else agent}\n")
-
-
-def _check_known(agent: str, known: Set[str]) -> None:
-    """Whoever misspells the agent that must stop has to hear it: the right one would go on."""
-    if agent not in known:
-        remedy = f"Known are {', '.join(sorted(known))}" if known else "Apply a charter: nightdesk charter apply"
-        raise Failure(f"there is no agent {agent}, so no order was given", remedy, ExitCode.NOT_FOUND)
+    order = switch(settings, kind, agent, reason)
+    held_back = halted_decisions(settings) if told is not None and kind == "stop_all" else None
+    if told is Output.json:
+        document = order.model_dump(include={"kind", "agent", "reason", "issued_by", "time"})
+        print_json(document if held_back is None else {**document, "held_back": held_back_rows(held_back)})
+    elif told is Output.text:
+        print_line(f"{kind}: {'every agent' if agent == EVERY_AGENT else agent}")
+        if held_back is not None:
+            print_line(
+                f"escalations to a person wait too. Now {held_back_text(held_back)}; `nightdesk status` counts them"
+            )
+    return settings

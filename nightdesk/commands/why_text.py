@@ -1,7 +1,5 @@
-"""A story as people read it. Called by `nightdesk why` and, for one case, at the end of `nightdesk up`.
-
-Pure: a story in, text out. What customers and models wrote is shown without control characters, so that a ticket cannot
-repaint the terminal of whoever looks into it.
+"""Formats the answer of `nightdesk why` for people. Pure: a story in, lines out. `nightdesk.output` prints them, and
+escapes what customers and models hid in them.
 """
 
 from __future__ import annotations
@@ -11,42 +9,36 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story
+from nightdesk.processors.prices import money
+from nightdesk.schemas.foreign_text import visible
+from nightdesk.schemas.persons import shown_person
+from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed
 
 LONGEST_TEXT = 2000
 
 
-def tell(story: Story) -> str:
-    """The story, in order."""
-    return "\n".join(_lines(story))
-
-
 def halted(halt: Halt) -> str:
-    """Who acts on nothing, since when, and by whose order."""
+    """The stopped agents, since when, and by whose order."""
     who = "every agent" if halt.agent == "*" else clean(halt.agent)
-    ordered = f"{halt.order} by {clean(halt.issued_by)}{_because(halt.reason)}"
-    return f"{who} acts on nothing since {_time(halt.since)}: {ordered}"
+    but_for = "" if halt.order == "stop_all" and halt.agent == "*" else " but escalations"
+    ordered = f"{halt.order} by {clean(shown_person(halt.issued_by))}{_because(halt.reason)}"
+    return f"{who} acts on nothing{but_for} since {_time(halt.since)}: {ordered}"
 
 
-def money(microusd: int) -> str:
-    """Millionths of a US dollar as dollars."""
-    dollars, millionths = divmod(abs(microusd), 1_000_000)
-    sign = "-" if microusd < 0 else ""
-    return f"{sign}${dollars}.{f'{millionths:06}'.rstrip('0').ljust(2, '0')}"
-
-
-def _lines(story: Story) -> Iterator[str]:
+def render(story: Story) -> Iterator[str]:
+    """The story, in order, line by line."""
     yield clean(story.subject)
-    told = set()
+    shown = set()
     for event in story.events:
         yield from _event(event)
         for case in story.cases:
             if case.case_id in event.case_ids:
-                told.add(case.case_id)
+                shown.add(case.case_id)
                 yield from _case(case)
     for case in story.cases:
-        if case.case_id not in told:
+        if case.case_id not in shown:
             yield from _case(case)
+    yield from _waits(story)
     for halt in story.halts if story.cases else ():
         yield ""
         yield halted(halt)
@@ -55,10 +47,25 @@ def _lines(story: Story) -> Iterator[str]:
         yield f"also found under: {clean(', '.join(story.other_subjects))}"
 
 
+def _waits(story: Story) -> Iterator[str]:
+    if story.waits is None:
+        yield ""
+        yield "what waits now cannot be read: see `nightdesk doctor`"
+    for wait in story.waits or ():
+        step = f" (step {wait.step})" if wait.step else ""
+        yield ""
+        yield (
+            f"case {wait.case_id}{step} of {clean(wait.agent)} waits now for {wait.waits_for}{_because(wait.reason)},"
+            f" since {_time(wait.since)}, at most until {_time(wait.until)}"
+        )
+
+
 def _event(event: EventStory) -> Iterator[str]:
     yield ""
     name = (
-        f"{event.event_type} {event.event_id} from {event.event_source}" if event.event_id else "that could not be read"
+        f"{event.event_type} {event.event_id} from {event.event_source}"
+        if event.event_id
+        else "that could not be decoded"
     )
     yield f"event {clean(name)}, {_time(event.time or event.received_at)}"
     if event.data is not None:
@@ -81,8 +88,8 @@ def _case(case: CaseStory) -> Iterator[str]:
 def _line(line: Line, case: CaseStory) -> Iterator[str]:
     match line.kind:
         case "received":
-            pass  # the event says it
-        case "decided":
+            pass  # the event has it
+        case "decided" if any(one.decision_id == line.decision_id for one in case.decisions):
             for decision in case.decisions:
                 if decision.decision_id == line.decision_id:
                     yield from _decision(decision)
@@ -106,11 +113,11 @@ def _decision(decision: DecisionStory) -> Iterator[str]:
     prompt = f", prompt {decision.prompt_sha256[:12]}" if decision.prompt_sha256 else ""
     yield f"    by        {model}{prompt}, {decision.latency_ms} ms, {money(decision.cost_microusd)}"
     for fallback in decision.fallbacks:
-        yield f"    not by    {fallback.get('provider')}: {clean(str(fallback.get('reason')))}"
+        yield f"    not by    {clean(fallback.provider)}: {clean(fallback.reason)}"
     if decision.reasoning:
         yield f"    because   {clean(decision.reasoning)}"
-    if decision.parameters:
-        yield f"    with      {_data(decision.parameters)}"
+    if parameters := parsed(decision.parameters):
+        yield f"    with      {_data(parameters)}"
     for verdict in decision.verdicts:
         yield f"    rule      {verdict.rule}: {'passed' if verdict.passed else 'failed'}{_because(verdict.reason)}"
     yield f"    so        {decision.disposition}{_because(decision.disposition_reason)}"
@@ -120,10 +127,11 @@ def _outcome(outcome: OutcomeStory) -> str:
     attempts = f" after {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     if outcome.from_cache:
         attempts = ", from cache"
-    said = outcome.error if outcome.error else "" if outcome.result is None else _data(outcome.result)
+    result = parsed(outcome.result)
+    detail = outcome.error if outcome.error else "" if result is None else _data(result)
     return (
         f"    step {outcome.position}    {outcome.handler} {outcome.status}{attempts}, {outcome.latency_ms} ms"
-        + _because(said)
+        + _because(detail)
     )
 
 
@@ -136,9 +144,9 @@ def _data(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that others wrote, fit for a terminal."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}… ({len(shown)} characters)"
+    """Foreign text, on one line and of readable length."""
+    shown = visible(text[:LONGEST_TEXT])
+    return shown if len(text) <= LONGEST_TEXT else f"{shown}… ({len(text)} characters)"
 
 
 def _time(time: datetime) -> str:

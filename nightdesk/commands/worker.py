@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import subprocess
-import sys
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from nightdesk.exits import ExitCode, Failure
+from nightdesk.local.child import dying_with_this_process
+from nightdesk.local.parts import python_module
 from nightdesk.logs import configure_logging
+from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.settings import load_settings
-from streams.catalog import BY_NAME
+from nightdesk.streams.catalog import BY_NAME
 
-log = logging.getLogger(__name__)
 GRACE_S = 40.0
 
 
-Stages = Annotated[list[str], typer.Argument(help="ingest, budget, decide, act, later", metavar="STAGE...")]
+Stages = Annotated[list[str], typer.Argument(help=", ".join(BY_NAME), metavar="STAGE...")]
 
 
 def worker(stages: Stages) -> None:
     """Run stages until SIGTERM. One stage runs in this process; several run as one process each."""
     unknown = [name for name in stages if name not in BY_NAME]
     if unknown:
-        raise Failure(f"no stage {', '.join(unknown)}", f"The stages are {', '.join(BY_NAME)}", ExitCode.USAGE)
+        raise Failure(f"no stage {', '.join(unknown)}", f"The stages are {', '.join(BY_NAME)}", FailureKind.INVALID)
     settings = load_settings()
     configure_logging(settings.log)
     if len(stages) == 1:
@@ -39,8 +38,11 @@ def worker(stages: Stages) -> None:
 
 
 def _run_apart(stages: list[str]) -> None:
-    """A process for each stage; the first that ends ends all, and whoever started us starts us again."""
-    children = [subprocess.Popen([sys.executable, "-m", "nightdesk", "worker", name]) for name in stages]
+    """Run one process for each stage. If one exits, all exit, and the supervisor restarts this process. No child
+    outlives it, because its successor would start a second one with the same instance id.
+    """
+    commands = [dying_with_this_process(python_module("nightdesk", "worker", name)) for name in stages]
+    children = [subprocess.Popen(command) for command in commands]
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for child in children:

@@ -1,8 +1,8 @@
-"""Fetches the Java programs from Maven Central, once, into a cache. Called by the Kafka and registry parts.
+"""Downloads the Java programs from Maven Central, once, into a cache.
 
-A folder under its final name is complete and what we pinned: everything is fetched into a draft beside it, its digest
-is compared, and then it is renamed. So an interrupted download is started again, a damaged or changed one is refused,
-and two processes that fetch at the same time do not harm each other.
+A folder with its final name is complete and has the pinned content: everything is downloaded to a draft folder beside
+it, its digest is compared, and then the folder is renamed. So an interrupted download starts again, a damaged or
+changed one is refused, and two processes can download at the same time.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 from jgo.maven import MavenContext, PythonResolver
 from jgo.parse import Coordinate as MavenCoordinate
 
-from nightdesk.exits import ExitCode, Failure
 from nightdesk.local.progress import Report
+from nightdesk.messaging.failures import Failure, FailureKind
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A Maven coordinate. A jar stands for itself and every jar it needs, a tar.gz for what is in it.
+    """A Maven coordinate. A jar includes every jar that it needs, a tar.gz its content.
 
-    `digest` pins all that is fetched for it, as `digest_of` computes it: jgo only warns of a checksum that is wrong.
+    `digest` pins everything that is downloaded for it, as `digest_of` computes it, because jgo only warns of a wrong
+    checksum.
     """
 
     group: str
@@ -43,18 +44,20 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Where programs rest and where they come from; `maven_url` None is Maven Central."""
+    """The folder of the programs and the repository they come from; `maven_url` None is Maven Central."""
 
     path: Path
     maven_url: str | None = None
 
     def folder(self, program: Program, report: Report) -> Path:
-        """The folder with the program's files. Raises `Failure`: no network, or not what was pinned."""
+        """The folder with the program's files. Raises `Failure` without network, or if the content is not the pinned
+        one.
+        """
         final = self.path / program.folder
         if final.is_dir():
             return final
         self.path.mkdir(parents=True, exist_ok=True)
-        report.say(f"fetching {program.artifact} {program.version} (once, kept in {self.path})")
+        report.show(f"fetching {program.artifact} {program.version} (once, kept in {self.path})")
         with tempfile.TemporaryDirectory(prefix=f".{program.folder}-", dir=self.path) as draft:
             content = Path(draft) / "content"
             content.mkdir()
@@ -63,7 +66,7 @@ class Cache:
             except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's are RuntimeErrors
                 raise self._failure(program, str(error)) from error
             if digest_of(files) != program.digest:
-                raise self._failure(program, "what came is damaged, or not what was pinned")
+                raise self._failure(program, "the download is damaged, or not the pinned version")
             _place(files, content)
             _publish(content, final)
         return final
@@ -83,9 +86,9 @@ class Cache:
     def _failure(self, program: Program, problem: str) -> Failure:
         return Failure(
             f"cannot fetch {program.artifact} {program.version}: {problem}",
-            f"Check the network and the room on the disk of {self.path}, then run it again; "
+            f"Check the network and the free space on the disk of {self.path}, then run it again; "
             "behind a firewall set NIGHTDESK_LOCAL__MAVEN_URL to a mirror of Maven Central",
-            ExitCode.UNREACHABLE,
+            FailureKind.UNREACHABLE,
         )
 
 
@@ -99,7 +102,7 @@ def _place(files: Sequence[Path], content: Path) -> None:
     for file in files:
         if file.name.endswith(".tar.gz"):
             with tarfile.open(file) as archive:
-                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # none before 3.11.4 (Debian 12)
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # missing before 3.11.4 (Debian 12)
                 archive.extractall(content)  # noqa: S202 - its digest is the pinned one, with and without a filter
         else:
             shutil.copy(file, content)
@@ -109,5 +112,5 @@ def _publish(content: Path, final: Path) -> None:
     try:
         content.rename(final)
     except OSError:
-        if not final.is_dir():  # else another process was faster, and its copy is as good as ours
+        if not final.is_dir():  # otherwise another process was faster, and its copy is equal
             raise

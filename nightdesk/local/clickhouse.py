@@ -1,28 +1,42 @@
-"""ClickHouse's HTTP interface on loopback, before the engine that chdb carries. Started by `nightdesk.local.stack` as
-`python -m nightdesk.local.clickhouse --path DIR --port N`, because chdb cannot open a listener of its own.
+"""ClickHouse's HTTP interface on loopback, in front of the engine of chdb, which has no listener of its own. Started as
+`python -m nightdesk.local.clickhouse --path DIR --port N`.
 
-What clickhouse-connect, curl, Grafana and friends need: `query` as parameter, form field or body, settings and
-`param_*` as parameters, compressed request bodies, ClickHouse's headers and error codes. Not here: users, sessions,
-external tables, ClickHouse's own block compression.
+It has what clickhouse-connect, curl and Grafana need: `query` as parameter, form field or body, settings and `param_*`
+as parameters, compressed request bodies, ClickHouse's headers and error codes. Its users are those of a server
+(`sinks/clickhouse/access.py`). It does not support statements about users, sessions, external tables and ClickHouse's
+block compression.
 """
 
 from __future__ import annotations
 
 import argparse
+import hmac
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
 import cramjam
-from aiohttp import web
+from aiohttp import BasicAuth, web
 
-from nightdesk.local.clickhouse_engine import Answer, Engine, EngineError, Statement
+from nightdesk.local.clickhouse_engine import DATABASE, Answer, Engine, EngineError, Statement
+from nightdesk.local.clickhouse_rights import Rights, accounts_from_text, accounts_to_text
+from nightdesk.local.loopback_only import loopback_only
 from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, python_module
+from nightdesk.local.secrets import LocalSecrets
+from nightdesk.sinks.clickhouse.access import STORE_USERS, Account
+from nightdesk.sinks.clickhouse.statements import may_be_set
 
 LARGEST_REQUEST_BYTES = 1 << 30
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+# The engine executes one statement after another, so that a read without an end keeps the audit from being written.
+READ_TIMEOUT_S = 60
+# The user of a name, or None.
+ACCOUNT_OF: web.AppKey[Callable[[str], Account | None]] = web.AppKey("account_of")
+# In the environment, because every user of the machine can see arguments.
+ACCOUNTS_VARIABLE = "NIGHTDESK_LOCAL_CLICKHOUSE_ACCOUNTS"
 
 # Parameters of the interface itself; every other one is a setting.
 TRANSPORT_PARAMETERS = frozenset(
@@ -35,7 +49,7 @@ TRANSPORT_PARAMETERS = frozenset(
     }
 )  # fmt: skip
 
-# ClickHouse's own table, the codes that clients tell apart.
+# The codes of ClickHouse's own table that clients distinguish.
 STATUS_OF_CODE = {
     62: HTTPStatus.BAD_REQUEST,  # SYNTAX_ERROR
     115: HTTPStatus.BAD_REQUEST,  # UNKNOWN_SETTING
@@ -44,6 +58,8 @@ STATUS_OF_CODE = {
     47: HTTPStatus.NOT_FOUND,  # UNKNOWN_IDENTIFIER
     46: HTTPStatus.NOT_FOUND,  # UNKNOWN_FUNCTION
     164: HTTPStatus.FORBIDDEN,  # READONLY
+    497: HTTPStatus.FORBIDDEN,  # ACCESS_DENIED
+    516: HTTPStatus.UNAUTHORIZED,  # AUTHENTICATION_FAILED
 }
 
 _TRAILING_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
@@ -52,28 +68,45 @@ _WORDS_WITH_A_RESULT = frozenset(b"SELECT WITH SHOW DESCRIBE DESC EXISTS EXPLAIN
 
 
 class BadRequest(Exception):
-    """The request cannot be understood; the text says what to send instead."""
+    """The request cannot be parsed; the text says what to send instead."""
 
 
 def clickhouse_url(port: int) -> str:
-    """What `NIGHTDESK_CLICKHOUSE__URL` would be."""
-    return f"http://{LOOPBACK}:{port}/default"
+    """The value of `NIGHTDESK_CLICKHOUSE__URL` for it, without a user."""
+    return f"http://{LOOPBACK}:{port}/{DATABASE}"
 
 
-def clickhouse_part(home: Path, port: int) -> Part:
+def clickhouse_endpoint(port: int, secrets: LocalSecrets) -> dict[str, str]:
+    """The settings of a process that uses it: every user has a login of its own."""
+    return {
+        "url": clickhouse_url(port).replace("://", f"://sink:{secrets.clickhouse_sink}@"),
+        "migrate_username": "migrate",
+        "migrate_password": secrets.clickhouse_migrate,
+        "reader_username": "reader",
+        "reader_password": secrets.clickhouse_reader,
+        "viewer_username": "viewer",
+        "viewer_password": secrets.clickhouse_viewer,
+        "forget_key": secrets.forget_key,
+    }
+
+
+def clickhouse_part(home: Path, port: int, accounts: Sequence[Account]) -> Part:
     return Part(
         name="clickhouse",
         where=clickhouse_url(port),
         command=python_module("nightdesk.local.clickhouse", "--path", str(home / "clickhouse"), "--port", str(port)),
         is_ready=answers_http(f"http://{LOOPBACK}:{port}/ping"),
+        is_alive=answers_http(f"http://{LOOPBACK}:{port}/ping"),
+        environment={ACCOUNTS_VARIABLE: accounts_to_text(accounts)},
         niceness=AUDIT_NICENESS,
     )
 
 
-def application(engine: Engine) -> web.Application:
-    """The HTTP interface of `engine`."""
-    app = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
+def application(engine: Engine, accounts: Mapping[str, Account]) -> web.Application:
+    """The HTTP interface of `engine` for these users, by name."""
+    app = web.Application(client_max_size=LARGEST_REQUEST_BYTES, middlewares=[loopback_only])
     app[ENGINE] = engine
+    app[ACCOUNT_OF] = accounts.get
     app.router.add_get("/ping", _ping)
     for path in ("/", "/query"):
         app.router.add_get(path, _query)
@@ -87,7 +120,7 @@ async def _ping(_request: web.Request) -> web.Response:
 
 async def _query(request: web.Request) -> web.Response:
     try:
-        statement = await _statement(request)
+        statement = await _statement(request, Rights(_account(request)))
         if not statement.text.strip():
             return web.Response(text="Ok.\n")
         answer = await request.app[ENGINE].run(statement)
@@ -100,7 +133,25 @@ async def _query(request: web.Request) -> web.Response:
     return web.Response(body=answer.body, headers=_headers(request, statement, answer))
 
 
-async def _statement(request: web.Request) -> Statement:
+def _account(request: web.Request) -> Account:
+    """The user, in any of ClickHouse's three ways of authentication. Raises `EngineError`."""
+    user = request.headers.get("X-ClickHouse-User") or request.query.get("user", "")
+    password = request.headers.get("X-ClickHouse-Key") or request.query.get("password", "")
+    if "Authorization" in request.headers:
+        try:
+            user, password, _ = BasicAuth.decode(request.headers["Authorization"], encoding="utf-8")
+        except ValueError:
+            user = ""
+    found = request.app[ACCOUNT_OF](user)
+    if found is None or not hmac.compare_digest(password.encode(errors="replace"), found.password.encode()):
+        raise EngineError(
+            f"Code: 516. DB::Exception: Authentication failed: the users are {', '.join(STORE_USERS)}, and their"
+            " passwords are in secrets.json in the folder of the stack. (AUTHENTICATION_FAILED)"
+        )
+    return found
+
+
+async def _statement(request: web.Request, rights: Rights) -> Statement:
     fields = dict(request.query)
     if request.content_type == "multipart/form-data":
         for name, value in (await request.post()).items():
@@ -117,20 +168,27 @@ async def _statement(request: web.Request) -> Statement:
         text=text,
         output_format=request.headers.get("X-ClickHouse-Format") or fields.get("default_format", "TabSeparated"),
         database=request.headers.get("X-ClickHouse-Database") or fields.get("database", ""),
-        settings=_settings(fields, read_only=request.method == "GET"),
+        settings=_settings(fields, rights, read_only=request.method == "GET" or rights.only_reads),
+        rights=rights,
         parameters={name.removeprefix("param_"): value for name, value in fields.items() if name.startswith("param_")},
     )
 
 
-def _settings(fields: Mapping[str, str], read_only: bool) -> dict[str, str]:
+def _settings(fields: Mapping[str, str], rights: Rights, read_only: bool) -> dict[str, str]:
+    """The settings of the request. Raises `EngineError` for one that a reader may not set."""
     settings = {
         name: value
         for name, value in fields.items()
         if name not in TRANSPORT_PARAMETERS and not name.startswith("param_")
     }
+    refused = sorted(name for name in settings if rights.only_reads and name != "readonly" and not may_be_set(name))
+    if refused:
+        raise EngineError(f"Code: 164. DB::Exception: {refused[0]}: this user may not set it. (READONLY)")
+    if rights.only_reads:
+        settings.setdefault("max_execution_time", str(READ_TIMEOUT_S))
     if read_only:
-        settings["readonly"] = "2"  # as ClickHouse does: a link in a page cannot change data
-    return settings
+        settings["readonly"] = "2"  # as in ClickHouse: a link in a page cannot change data
+    return settings | rights.row_filters
 
 
 def _headers(request: web.Request, statement: Statement, answer: Answer) -> dict[str, str]:
@@ -170,15 +228,15 @@ DECODERS = {"gzip": cramjam.gzip, "deflate": cramjam.zlib, "zstd": cramjam.zstd,
 
 def main() -> None:
     """Runs until SIGTERM."""
-    parser = argparse.ArgumentParser(description="ClickHouse's HTTP interface before an engine in this process.")
+    parser = argparse.ArgumentParser(description="ClickHouse's HTTP interface for an engine in this process.")
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
+    accounts = accounts_from_text(os.environ.pop(ACCOUNTS_VARIABLE))
     engine = Engine(arguments.path)
     try:
-        web.run_app(
-            application(engine), host=LOOPBACK, port=arguments.port, print=None, access_log=None, auto_decompress=False
-        )
+        app, port = application(engine, accounts), arguments.port
+        web.run_app(app, host=LOOPBACK, port=port, print=None, access_log=None, auto_decompress=False)
     finally:
         engine.close()
 

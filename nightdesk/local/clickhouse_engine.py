@@ -1,12 +1,13 @@
-"""ClickHouse's engine inside this process (chdb), behind one thread. Used by `nightdesk.local.clickhouse` alone.
+"""ClickHouse's engine inside this process (chdb), behind one thread.
 
-One thread, because the engine is not re-entrant. One fresh connection handle per statement (0.4 ms), because settings
-and `USE` are state of a handle: so nothing that one request sets can be seen by the next.
+One thread, because the engine is not re-entrant. A new connection handle for each statement (0.4 ms), because settings
+and `USE` are state of a handle: so no request sees the settings of another.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,31 +16,53 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import chdb
 
+from nightdesk.local.clickhouse_rights import Rights
+from nightdesk.sinks.clickhouse.statements import literal
+
+# Not `default`: in this engine that database shows the files of the working directory as tables.
+DATABASE = "nightdesk"
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INSERT = re.compile(
     rb"(?P<into>\s*INSERT\s+INTO\s+.+?)(?P<settings>\sSETTINGS\s.+?)?\s+FORMAT\s+(?P<format>\w+)[ ]*\n?(?P<data>.*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
+# Of the machine's memory. A statement that needs more fails; the system would end this process, or another one.
+MEMORY_RATIO = 0.3
+# The engine's only user has all rights except those on files, URLs and other servers.
+_CONFIG = (
+    "<clickhouse><users_config>{users}</users_config>"
+    f"<max_server_memory_usage_to_ram_ratio>{MEMORY_RATIO}</max_server_memory_usage_to_ram_ratio></clickhouse>"
+)
+_USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>
+<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+<grants><query>GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, DROP,
+TRUNCATE, OPTIMIZE, SHOW, TABLE ENGINE ON *.*</query></grants></default></users></clickhouse>"""
+ACCESS_DENIED = 497
 _ERROR_CODE = re.compile(r"Code: (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text` is SQL, followed by its data where it is an insert. `parameters` go into `{name:Type}` placeholders."""
+    """`text` is SQL, followed by its data for an insert. `parameters` are the values of `{name:Type}` placeholders.
+
+    With `rights` it is refused unless they allow it.
+    """
 
     text: bytes
     output_format: str = "TabSeparated"
     database: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    rights: Rights | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gave: its bytes in the wanted format, and what was read and written."""
+    """The result of a statement: its bytes in the requested format, and what was read and written."""
 
     body: bytes
     read_rows: int
@@ -50,7 +73,7 @@ class Answer:
 
 
 class EngineError(Exception):
-    """ClickHouse refused; `message` is its own text, `code` its number (0 where it names none)."""
+    """ClickHouse refused the statement; `message` is its own text, `code` its number (0 if it has none)."""
 
     def __init__(self, message: str) -> None:
         found = _ERROR_CODE.search(message)
@@ -64,9 +87,21 @@ class Engine:
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self._path = str(path)
-        self._keep_open = chdb.connect(self._path)  # the engine ends with its last handle
+        self._address = f"{path}?config-file={_configure(path)}"
+        self._keep_open = chdb.connect(self._address)  # the engine ends with its last handle
+        self._check_rights()
+        self._keep_open.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
+
+    def _check_rights(self) -> None:
+        """Raises `EngineError` if the configuration was not read, because without it every file can be read."""
+        try:
+            self._keep_open.query("SELECT count() FROM file('/dev/null', 'LineAsString')")
+        except (RuntimeError, chdb.ChdbError) as error:
+            if EngineError(str(error)).code == ACCESS_DENIED:
+                return
+            raise EngineError(str(error)) from error
+        raise EngineError("the engine did not read its configuration, so it would serve every file: not started")
 
     async def run(self, statement: Statement) -> Answer:
         """Raises `EngineError`."""
@@ -77,13 +112,14 @@ class Engine:
         self._keep_open.close()
 
     def _run(self, statement: Statement) -> Answer:
-        handle = chdb.connect(self._path)
+        handle = chdb.connect(self._address)
         try:
-            if statement.database:
-                handle.query(f"USE {_identifier(statement.database)}")
+            handle.query(f"USE {_identifier(statement.database or DATABASE)}")
             if statement.settings:
-                assignments = [f"{_name(key)} = {_text(value)}" for key, value in statement.settings.items()]
+                assignments = [f"{_name(key)} = {literal(value)}" for key, value in statement.settings.items()]
                 handle.query("SET " + ", ".join(assignments))
+            if statement.rights is not None:
+                _check_rights(handle, statement, statement.rights)
             with _whole(statement.text) as text:
                 result = handle.query(text, statement.output_format, params=dict(statement.parameters))
             return Answer(
@@ -100,10 +136,30 @@ class Engine:
             handle.close()
 
 
+def _check_rights(handle: Any, statement: Statement, rights: Rights) -> None:
+    def ask(question: str) -> list[str]:
+        answer = handle.query(question, "JSONEachRow", params=dict(statement.parameters)).bytes() or b""
+        return [str(value) for line in answer.splitlines() for value in json.loads(line).values()]
+
+    wrong = rights.why_refused(statement.text, statement.database or DATABASE, ask)
+    if wrong is not None:
+        raise EngineError(f"Code: 497. DB::Exception: {rights.account.name}: {wrong}. (ACCESS_DENIED)")
+
+
+def _configure(path: Path) -> Path:
+    """Write the engine's configuration beside its data, and return the file."""
+    users, config = path.with_name(f"{path.name}-users.xml"), path.with_name(f"{path.name}-config.xml")
+    users.write_text(_USERS, encoding="utf-8")
+    config.write_text(_CONFIG.format(users=escape(str(users.resolve()))), encoding="utf-8")
+    return config
+
+
 @contextmanager
 def _whole(text: bytes) -> Iterator[Any]:
-    """The statement as the engine takes all of it: inline data ends for it at the first empty line, which binary data
-    may hold anywhere, so such data goes by a file. Typed as str by the engine, but it takes bytes."""
+    """The statement in a form that the engine reads completely: for the engine, inline data ends at the first empty
+    line, which binary data may have anywhere, so such data goes through a file. The engine types it as str, but accepts
+    bytes.
+    """
     insert = _INSERT.match(text)
     if insert is None or b"\n\n" not in insert["data"]:
         yield text
@@ -111,7 +167,7 @@ def _whole(text: bytes) -> Iterator[Any]:
     with tempfile.NamedTemporaryFile(suffix=".insert") as file:
         file.write(insert["data"])
         file.flush()
-        source = f" FROM INFILE {_text(file.name)} ".encode()
+        source = f" FROM INFILE {literal(file.name)} ".encode()
         yield insert["into"] + source + (insert["settings"] or b"") + b" FORMAT " + insert["format"]
 
 
@@ -119,10 +175,6 @@ def _name(setting: str) -> str:
     if not _SETTING_NAME.fullmatch(setting):
         raise EngineError(f"Code: 115. DB::Exception: Unknown setting {setting!r}. (UNKNOWN_SETTING)")
     return setting
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _identifier(name: str) -> str:

@@ -1,27 +1,34 @@
-"""A small help desk that stands for the user's own world in the example day: replies, refunds, notes, escalations.
+"""A small help desk that represents the user's own systems in the example day: replies, refunds, notes, escalations.
 
-Started by `nightdesk up` as `python -m nightdesk.local.helpdesk --path FILE --port N`. It honours `Idempotency-Key`:
-the same key gets the same answer and counts once, so that GET /count tells anyone whether an action was done twice.
+Started as `python -m nightdesk.local.helpdesk --path FILE --port N`. If NIGHTDESK_HELPDESK_TOKEN is set, it requires
+that bearer token. It honours `Idempotency-Key`: the same key gets the same response and counts once, so GET /count
+shows whether an action was executed twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import hmac
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from nightdesk.local.loopback_only import Handler, loopback_only
 from nightdesk.local.parts import LOOPBACK, Part, answers_http, python_module
 
+# In the environment, because every user of the machine can see arguments.
+TOKEN_VARIABLE = "NIGHTDESK_HELPDESK_TOKEN"  # noqa: S105  # its name
 KINDS = ("replies", "refunds", "notes", "escalations")
 
 
 @dataclass(slots=True)
 class Helpdesk:
-    """What was asked of the help desk, kept as one JSON line per effect in `path`."""
+    """The executed requests, stored as one JSON line for each effect in `path`."""
 
     path: Path
     requests: int = 0
@@ -30,21 +37,24 @@ class Helpdesk:
 
     @classmethod
     def load(cls, path: Path) -> Helpdesk:
-        """What an earlier run left in `path`."""
+        """The effects that an earlier run stored in `path`."""
         desk = cls(path)
         if path.exists():
-            for line in path.read_text().splitlines():
-                desk._apply(json.loads(line))
-                desk.requests += 1
+            with path.open(
+                encoding="utf-8", newline="\n"
+            ) as lines:  # a text may contain characters that `splitlines` splits at
+                for line in lines:
+                    desk._apply(json.loads(line))
+                    desk.requests += 1
         return desk
 
     def perform(self, kind: str, target: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-        """Do it once per key and say what was done; again with the same key: the first answer again."""
+        """Execute a request once for each key; a repeated key gets the first response again."""
         self.requests += 1
         if key in self.by_key:
             return self.by_key[key]
         effect = {"id": f"{kind}-{len(self.effects) + 1}", "kind": kind, "target": target, "key": key, "body": body}
-        with self.path.open("a") as lines:
+        with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(effect, ensure_ascii=False) + "\n")
         self._apply(effect)
         return effect
@@ -62,13 +72,15 @@ class Helpdesk:
 DESK: web.AppKey[Helpdesk] = web.AppKey("desk", Helpdesk)
 
 
-def helpdesk_part(home: Path, port: int) -> Part:
+def helpdesk_part(home: Path, port: int, token: str) -> Part:
     arguments = ("--path", str(home / "helpdesk.jsonl"), "--port", str(port))
     return Part(
         name="helpdesk",
         where=helpdesk_url(port),
         command=python_module("nightdesk.local.helpdesk", *arguments),
-        is_ready=answers_http(helpdesk_url(port) + "/count"),
+        is_ready=answers_http(helpdesk_url(port) + "/ping"),
+        is_alive=answers_http(helpdesk_url(port) + "/ping"),
+        environment={TOKEN_VARIABLE: token},
     )
 
 
@@ -76,10 +88,11 @@ def helpdesk_url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}"
 
 
-def application(desk: Helpdesk) -> web.Application:
-    """The help desk's HTTP interface."""
-    app = web.Application()
+def application(desk: Helpdesk, token: str = "") -> web.Application:
+    """The help desk's HTTP interface. With a token configured, a request without it is answered only for /ping."""
+    app = web.Application(middlewares=[loopback_only, _asking_for(token)])
     app[DESK] = desk
+    app.router.add_get("/ping", _ping)
     app.router.add_get("/count", _count)
     app.router.add_post("/tickets/{target}", _perform)
     app.router.add_get("/tickets/{target}/history", _history)
@@ -89,6 +102,21 @@ def application(desk: Helpdesk) -> web.Application:
         app.router.add_post(f"/{kind}", _perform)
         app.router.add_delete(f"/{kind}/{{target}}", _perform)
     return app
+
+
+def _asking_for(token: str) -> Middleware:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode(errors="replace")
+        if token and request.path != "/ping" and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            return web.json_response({"error": "a bearer token is required"}, status=401)
+        return await handler(request)
+
+    return check
+
+
+async def _ping(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
 
 
 async def _count(request: web.Request) -> web.Response:
@@ -128,7 +156,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     desk = Helpdesk.load(arguments.path)
-    web.run_app(application(desk), host=LOOPBACK, port=arguments.port, print=None, access_log=None)
+    app = application(desk, os.environ.pop(TOKEN_VARIABLE, ""))
+    web.run_app(app, host=LOOPBACK, port=arguments.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

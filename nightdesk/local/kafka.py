@@ -1,21 +1,23 @@
-"""Apache Kafka as one process: KRaft broker and controller in one, loopback only. Used by `nightdesk.local.stack`."""
+"""Apache Kafka as one process: KRaft broker and controller in one, on loopback only."""
 
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from nightdesk.exits import Failure
 from nightdesk.local.artifacts import Cache, Program
 from nightdesk.local.java import java
-from nightdesk.local.parts import LOOPBACK, Part, listens
+from nightdesk.local.parts import LOOPBACK, UTF8, Part
+from nightdesk.local.ports import listens
 from nightdesk.local.progress import Report
+from nightdesk.messaging.clients import new_admin
+from nightdesk.messaging.failures import Failure
 
 KAFKA = Program(
     "org.apache.kafka",
@@ -33,12 +35,12 @@ class KafkaPorts:
 
 
 def kafka_part(home: Path, ports: KafkaPorts, cache: Cache, report: Report) -> Part:
-    """Fetches Kafka and formats its storage where that is still to be done, and says how to run it."""
+    """Download Kafka and format its storage if necessary, and return the part that runs it."""
     class_path = f"{cache.folder(KAFKA, report).resolve()}/*"
     data = home / "kafka"
     data.mkdir(parents=True, exist_ok=True)
     properties = home / "kafka.properties"
-    properties.write_text(_properties(data, ports))
+    properties.write_text(_properties(data, ports), encoding="ascii")
     if not (data / "meta.properties").exists():
         _format(class_path, properties)
     log_level = "-Dorg.apache.logging.log4j.level=INFO"
@@ -47,12 +49,13 @@ def kafka_part(home: Path, ports: KafkaPorts, cache: Cache, report: Report) -> P
         where=f"{LOOPBACK}:{ports.broker}",
         command=java(log_level, "-cp", class_path, "kafka.Kafka", str(properties), heap_mb=HEAP_MB),
         is_ready=lambda: listens(ports.broker) and _answers(ports.broker),
+        is_alive=lambda: _answers(ports.broker),
         grace_s=20.0,
     )
 
 
 def _answers(port: int) -> bool:
-    client = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
+    client = new_admin({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
     try:
         return bool(client.list_topics(timeout=2).brokers)
     except KafkaException:
@@ -64,7 +67,9 @@ def _format(class_path: str, properties: Path) -> None:
     command = java(
         "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), heap_mb=128
     )
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", env=os.environ | UTF8, check=False
+    )
     if result.returncode != 0:
         output = (result.stderr or result.stdout).strip()
         raise Failure(f"Kafka could not format its storage: {output[-500:]}", f"Remove {properties.parent / 'kafka'}")
@@ -79,7 +84,7 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.broker}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": data.resolve(),
-        # Topics are made by `nightdesk topics apply` and by nobody else: a misspelt name must fail.
+        # Only `nightdesk topics apply` creates topics: an unknown name must fail.
         "auto.create.topics.enable": "false",
         # There is one broker.
         "offsets.topic.replication.factor": 1,
@@ -94,11 +99,18 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "log.segment.bytes": 128 * 1024 * 1024,
         "log.index.size.max.bytes": 1024 * 1024,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
-        # One machine, a dozen clients: more threads only take turns.
+        # One machine, a dozen clients: more threads only compete.
         "num.network.threads": 1,
         "num.io.threads": 2,
-        # A lone worker need not wait for others to join; tests of failure need short sessions.
+        # A single worker need not wait for others to join; tests of failures need short sessions.
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return "".join(f"{name}={_value(str(value))}\n" for name, value in settings.items())
+
+
+def _value(text: str) -> str:
+    """`text` as the value of a Java property: such a file is read as Latin-1, so all other characters are escaped."""
+    units = text.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2))
+    return "".join(chr(code) if code < 0x80 else f"\\u{code:04x}" for code in codes)

@@ -1,35 +1,38 @@
-"""What the supervisor starts: one `Part` is one child process and how to tell that it is ready.
+"""What the supervisor starts: one `Part` is one child process and its readiness check.
 
-The modules `kafka`, `registry`, `clickhouse` and `helpdesk` each make one, `nightdesk.commands.up` makes the stages.
+The modules `kafka`, `registry`, `clickhouse` and `helpdesk` create one each; `nightdesk.local.stages` creates the
+stages.
 """
 
 from __future__ import annotations
 
-import socket
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nightdesk.exits import Failure
-
 LOOPBACK = "127.0.0.1"
-# Of what the audit goes through: nobody waits for it but who reads.
+# For children: Java takes the encoding of file names and arguments from the locale, and the home folder may have any
+# name.
+UTF8 = {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+# For processes of the audit's path, whose delay matters least.
 AUDIT_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A child process. Those of the highest `wave` are stopped first: stages (1) before what they talk to (0).
+    """A child process. The highest `wave` is stopped first: stages (1) before the services they use (0).
 
-    `niceness` is 0 to 19: on a busy machine the turn of a nicer one comes later.
+    `niceness` is 0 to 19: on a busy machine a process with a higher value runs later. `is_alive` checks that it
+    answers; a process that runs and does not answer for long is killed and restarted. None: only its exit is noticed.
     """
 
     name: str
     where: str
     command: tuple[str, ...]
     is_ready: Callable[[], bool] = lambda: True
+    is_alive: Callable[[], bool] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     wave: int = 0
     niceness: int = 0
@@ -43,7 +46,7 @@ def python_module(module: str, *arguments: str) -> tuple[str, ...]:
 
 
 def answers_http(url: str) -> Callable[[], bool]:
-    """A readiness check: GET `url` gives a 2xx."""
+    """A readiness check: GET `url` returns 2xx."""
 
     def check() -> bool:
         try:
@@ -53,24 +56,3 @@ def answers_http(url: str) -> Callable[[], bool]:
             return False
 
     return check
-
-
-def listens(port: int) -> bool:
-    """Whether something accepts connections on this loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((LOOPBACK, port)) == 0
-
-
-def claim_port(port: int, variable: str) -> int:
-    """`port`, or a free one for 0. Raises `Failure` that names `variable` when another program listens there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise Failure(
-                f"port {port} is in use ({error.strerror})",
-                f"Stop the program that listens there, or set {variable} to another port",
-            ) from error
-        return int(probe.getsockname()[1])

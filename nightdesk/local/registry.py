@@ -1,4 +1,4 @@
-"""Apicurio as schema registry: Confluent's API, schemas kept in an H2 file. Used by `nightdesk.local.stack`."""
+"""Apicurio as schema registry: Confluent's API, with schemas stored in an H2 file."""
 
 from __future__ import annotations
 
@@ -28,31 +28,34 @@ class RegistryPorts:
 
 
 def registry_url(port: int) -> str:
-    """What a Confluent client is given."""
+    """The URL for a Confluent client."""
     return f"http://{LOOPBACK}:{port}{API_PATH}"
 
 
 def registry_part(home: Path, ports: RegistryPorts, cache: Cache, report: Report) -> Part:
-    """Fetches Apicurio where that is still to be done, and says how to run it."""
+    """Download Apicurio if necessary, and return the part that runs it."""
     program = cache.folder(APICURIO, report).resolve() / "quarkus-run.jar"
     database = (home / "registry" / "schemas").resolve()
     settings = {
         "quarkus.http.host": LOOPBACK,
         "quarkus.http.port": ports.api,
-        # Binds every interface unless told otherwise.
+        # It binds every interface by default.
         "quarkus.management.host": LOOPBACK,
         "quarkus.management.port": ports.management,
         "quarkus.http.access-log.enabled": "false",
-        # WRITE_DELAY=0: a registered schema is on disk when it is acknowledged; its id is already in records by then.
+        # WRITE_DELAY=0: a registered schema is on disk when it is acknowledged, because records may have its id by
+        # then.
         "apicurio.datasource.url": f"jdbc:h2:file:{database};WRITE_DELAY=0",
         "apicurio.datasource.jdbc.initial-size": 2,
         "apicurio.datasource.jdbc.min-size": 2,
         "apicurio.datasource.jdbc.max-size": 10,
     }
     options = [f"-D{name}={value}" for name, value in settings.items()]
+    answers = answers_http(registry_url(ports.api) + "/subjects")
     return Part(
         name="registry",
         where=registry_url(ports.api),
         command=java(*options, "-jar", str(program), heap_mb=256),
-        is_ready=answers_http(registry_url(ports.api) + "/subjects"),
+        is_ready=answers,
+        is_alive=answers,
     )

@@ -1,6 +1,7 @@
-"""The local stack as one thing: `LocalStack` is what `nightdesk up`, the tests and the benchmarks start.
+"""The local stack as one object, for `nightdesk up`, the tests and the benchmarks.
 
-A part whose endpoint is configured (`NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS`, …) is not started and the given one is used.
+A part whose endpoint is configured (`NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS`, …) is not started; the configured one is
+used.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ import shutil
 from pathlib import Path
 from typing import IO, Any, Self
 
-from nightdesk.exits import Failure
 from nightdesk.local.artifacts import Cache
-from nightdesk.local.clickhouse import clickhouse_part, clickhouse_url
+from nightdesk.local.clickhouse import clickhouse_endpoint, clickhouse_part
 from nightdesk.local.helpdesk import helpdesk_part, helpdesk_url
 from nightdesk.local.kafka import KafkaPorts, kafka_part
-from nightdesk.local.parts import LOOPBACK, Part, claim_port
+from nightdesk.local.parts import LOOPBACK, UTF8, Part
+from nightdesk.local.ports import claim_port
 from nightdesk.local.progress import Report, Silent
 from nightdesk.local.registry import RegistryPorts, registry_part, registry_url
+from nightdesk.local.secrets import LocalSecrets
 from nightdesk.local.supervisor import Supervisor
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings, without_login
 from nightdesk.running_stack import announce, withdraw
-from nightdesk.settings import (
-    ClickHouseSettings,
-    ConnectionSettings,
-    KafkaSettings,
-    LocalSettings,
-    SchemaRegistrySettings,
-    Settings,
-    load_settings,
-)
+from nightdesk.settings import Settings, load_settings
+from nightdesk.settings_sections import ConnectionSettings, LocalSettings
+from nightdesk.sinks.settings import ClickHouseSettings
 
 FREE_DISK_MB = 2048
+# ClickHouse reads what follows `?` as parameters and decodes `%` and `+`; Kafka splits at a comma, Java's class path at
+# a colon, the registry's database address at a semicolon.
+NOT_IN_A_HOME = frozenset("?&%+,;:\\")
 FREE_PORTS = LocalSettings(
     kafka_port=0,
     kafka_controller_port=0,
@@ -39,14 +40,16 @@ FREE_PORTS = LocalSettings(
     registry_management_port=0,
     clickhouse_port=0,
     helpdesk_port=0,
+    metrics_port=0,
 )
 
 
 class LocalStack:
-    """A running stack on `settings.home`. A context manager: inside it everything is ready, after it all is stopped.
+    """A running stack in `settings.home`. A context manager: inside it everything is ready, afterwards everything is
+    stopped.
 
-    `settings` inside names the endpoints; `environment()` is what a child needs to find them.
-    Raises `Failure` (a port in use, no disk, no network, another stack on this home) with what to do.
+    `settings` inside has the endpoints; `environment()` is what a child needs to find them. Raises `Failure` with a
+    remedy (a port in use, no disk space, no network, another stack in this home).
     """
 
     def __init__(self, settings: Settings, report: Report | None = None) -> None:
@@ -55,11 +58,11 @@ class LocalStack:
         self._home = settings.home.resolve()
         self._endpoints: dict[str, Any] = {}
         self._lock: IO[str] | None = None
-        self.supervisor = Supervisor(self._home / "logs", os.environ | {"PYTHONUNBUFFERED": "1"}, self._report)
+        self.supervisor = Supervisor(self._home / "logs", os.environ | UTF8 | {"PYTHONUNBUFFERED": "1"}, self._report)
 
     @classmethod
     def on_free_ports(cls, home: Path, cache: Path | None = None) -> LocalStack:
-        """For tests and benchmarks: always started here, on ports nobody uses, sharing the downloaded jars."""
+        """For tests and benchmarks: starts every part, on free ports, sharing the downloaded jars."""
         found = load_settings()
         shared = cache or found.local.cache or Path(".nightdesk") / "cache"
         update = {
@@ -73,7 +76,9 @@ class LocalStack:
         return cls(found.model_copy(update=update))
 
     def __enter__(self) -> Self:
+        check_home(self._home)
         self._home.mkdir(parents=True, exist_ok=True)
+        self._home.chmod(0o700)  # secrets, events and logs
         self._claim_home()
         try:
             _check_disk(self._home)
@@ -92,7 +97,7 @@ class LocalStack:
             self._lock.close()
 
     def environment(self) -> dict[str, str]:
-        """This process's environment and every endpoint of the stack: what a child is given to find it."""
+        """This process's environment plus every endpoint of the stack, for a child."""
         endpoints: dict[str, str] = {}
         for name, value in self._endpoints.items():
             endpoints |= _variables(f"NIGHTDESK_{name.upper()}", value)
@@ -118,7 +123,8 @@ class LocalStack:
     def _start(self) -> None:
         local = self.settings.local
         cache = Cache((local.cache or self._home / "cache").resolve(), local.maven_url)
-        parts = (self._kafka(cache), self._registry(cache), self._clickhouse(), self._helpdesk())
+        secrets = LocalSecrets.of(self._home)
+        parts = (self._kafka(cache), self._registry(cache), self._clickhouse(secrets), self._helpdesk(secrets))
         self.supervisor.start(*(part for part in parts if part))
 
     def _kafka(self, cache: Cache) -> Part | None:
@@ -130,31 +136,44 @@ class LocalStack:
 
     def _registry(self, cache: Cache) -> Part | None:
         if self.settings.schema_registry.url:
-            return self._leave("registry", self.settings.schema_registry.url)
+            return self._leave("registry", without_login(self.settings.schema_registry.url))
         ports = RegistryPorts(self._port("registry_port"), self._port("registry_management_port"))
         self._endpoints["schema_registry"] = {"url": registry_url(ports.api)}
         return registry_part(self._home, ports, cache, self._report)
 
-    def _clickhouse(self) -> Part | None:
+    def _clickhouse(self, secrets: LocalSecrets) -> Part | None:
         if self.settings.clickhouse.url:
             return self._leave("clickhouse", self.settings.clickhouse.public_url)
         port = self._port("clickhouse_port")
-        self._endpoints["clickhouse"] = {"url": clickhouse_url(port)}
-        return clickhouse_part(self._home, port)
+        self._endpoints["clickhouse"] = clickhouse_endpoint(port, secrets)
+        accounts = _clickhouse_settings(self.settings, self._endpoints).accounts()
+        return clickhouse_part(self._home, port, accounts)
 
-    def _helpdesk(self) -> Part | None:
+    def _helpdesk(self, secrets: LocalSecrets) -> Part | None:
         if "helpdesk" in self.settings.connections:
-            return self._leave("helpdesk", self.settings.connections["helpdesk"].base_url)
+            return self._leave("helpdesk", without_login(self.settings.connections["helpdesk"].base_url))
         port = self._port("helpdesk_port")
-        self._endpoints["connections"] = {"helpdesk": {"base_url": helpdesk_url(port), "allow_private": True}}
-        return helpdesk_part(self._home, port)
+        desk = {"base_url": helpdesk_url(port), "allow_private": True, "token": secrets.helpdesk}
+        self._endpoints["connections"] = {"helpdesk": desk}
+        return helpdesk_part(self._home, port, secrets.helpdesk)
 
     def _leave(self, name: str, where: str) -> Part | None:
-        self._report.say(f"{name:<11} {where} (configured: not started here)")
+        self._report.show(f"{name:<11} {where} (configured: not started here)")
         return None
 
     def _port(self, name: str) -> int:
         return claim_port(getattr(self.settings.local, name), f"NIGHTDESK_LOCAL__{name.upper()}")
+
+
+def check_home(home: Path) -> None:
+    """Raises `Failure` for a path that one of the programs would misread, so that its data would be elsewhere."""
+    wrong = sorted({character for character in str(home) if character in NOT_IN_A_HOME or not character.isprintable()})
+    if wrong:
+        raise Failure(
+            f"the local stack cannot keep its data in {str(home)!a}: {', '.join(map(ascii, wrong))} in the path",
+            "Set NIGHTDESK_HOME to a folder without such characters",
+            FailureKind.INVALID,
+        )
 
 
 def _check_disk(home: Path) -> None:
@@ -173,14 +192,18 @@ def _with_endpoints(settings: Settings, endpoints: dict[str, Any]) -> Settings:
         update={
             "kafka": settings.kafka.model_copy(update=endpoints.get("kafka")),
             "schema_registry": settings.schema_registry.model_copy(update=endpoints.get("schema_registry")),
-            "clickhouse": settings.clickhouse.model_copy(update=endpoints.get("clickhouse")),
+            "clickhouse": _clickhouse_settings(settings, endpoints),
             "connections": settings.connections | connections,
         }
     )
 
 
+def _clickhouse_settings(settings: Settings, endpoints: dict[str, Any]) -> ClickHouseSettings:
+    return ClickHouseSettings(**settings.clickhouse.model_dump() | endpoints.get("clickhouse", {}))
+
+
 def _variables(name: str, value: Any) -> dict[str, str]:
-    """The environment variables that say `value`, as `Settings` reads them."""
+    """The environment variables for `value`, as `Settings` reads them."""
     if not isinstance(value, dict):
         return {name: str(value)}
     found: dict[str, str] = {}

@@ -1,16 +1,14 @@
-"""What an answer may look like: the JSON Schemas of an action's parameters and of a whole decision.
-
-`compiled.py`, `system.py`, `examples.py` and `checks.py` read them.
-"""
+"""The JSON Schemas of an action's parameters and of a model's whole answer."""
 
 from typing import Any
 
-from processors.charter.model import Action, Charter
-from processors.charter.quantities import DURATION_PATTERN
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.charter.quantities import DURATION_PATTERN
 
 
 def parameters_schema(action: Action) -> dict[str, Any]:
-    """The JSON Schema of the action's parameters. Without one there are none; a wait always says how long."""
+    """The JSON Schema of the action's parameters. Without one there are none; a `wait` always has `after`."""
     if action.parameters is not None:
         return dict(action.parameters)
     if action.kind != "wait":
@@ -20,7 +18,7 @@ def parameters_schema(action: Action) -> dict[str, Any]:
 
 
 def answer_schema(charter: Charter) -> dict[str, Any]:
-    """The JSON Schema of the answer. Which parameters go with which action is checked when the answer is read."""
+    """The JSON Schema of the answer. `replies.py` checks which parameters belong to which action."""
     variants: list[dict[str, Any]] = []
     for action in charter.actions.values():
         schema = parameters_schema(action)

@@ -1,45 +1,25 @@
-"""A charter made ready to run: expressions, templates and validators compiled once for each version.
+"""A charter that is ready to run: expressions, templates and validators are compiled once for each version.
 
-Every stage keeps one `CompiledCharter` for each version that it meets and gives it to the functions of `routing`,
+Every stage keeps one `CompiledCharter` for each version that it meets and passes it to the functions of `routing`,
 `prompts`, `replies`, `fallback`, `verification`, `gate` and `deciding`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import jsonschema_rs
-
-from processors.charter.answers import answer_schema, parameters_schema
-from processors.charter.json_schemas import validator_for
-from processors.charter.model import Action, Charter, FallbackRule, Rule, Trigger
-from processors.charter.playbooks import Handler, Step
-from processors.charter.system import system_text
-from processors.expressions import Expression, compile_expression
-from processors.scopes import DECISION, EVENT
-from processors.templates import Render, compile_template
-
-MAX_PROBLEMS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledSchema:
-    """A JSON Schema's validator; None accepts everything."""
-
-    validator: jsonschema_rs.Validator | None
-
-    def problems(self, value: Any, name: str) -> tuple[str, ...]:
-        """What is wrong with `value`, the first few, each with its place in it."""
-        if self.validator is None or self.validator.is_valid(value):
-            return ()
-        found: list[str] = []
-        for error in self.validator.iter_errors(value):
-            if len(found) == MAX_PROBLEMS:
-                break
-            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
-            found.append(f"{name}{where}: {error.message[:200]}")
-        return tuple(found)
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.answers import answer_schema, parameters_schema
+from nightdesk.processors.charter.compiled_schema import CompiledSchema, compile_schema
+from nightdesk.processors.charter.handlers import CharterHandler
+from nightdesk.processors.charter.model import Charter, FallbackRule, Rule, Trigger
+from nightdesk.processors.charter.playbooks import Step
+from nightdesk.processors.charter.stricter import stricter
+from nightdesk.processors.charter.system import system_text
+from nightdesk.processors.expressions import Expression, compile_expression
+from nightdesk.processors.scopes import CASE, DECISION, EVENT
+from nightdesk.processors.templates import Render, compile_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +29,7 @@ class CompiledTrigger:
     data: CompiledSchema
 
     def listens_to(self, event_type: str, subject: str) -> bool:
-        """Whether the trigger is about such events; `when` and the data are not asked yet."""
+        """Whether the trigger accepts the type and subject of the event; `when` and the data are not evaluated."""
         return event_type == self.policy.type and (
             self.policy.subject is None or fnmatchcase(subject, self.policy.subject)
         )
@@ -57,8 +37,8 @@ class CompiledTrigger:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAction:
-    """`threshold` is the confidence that the action needs: its own, or the charter's floor where that is higher.
-    `external_calls` is how many its playbook makes.
+    """`threshold` is the confidence that the action needs: its own, or the charter's floor if that is higher.
+    `external_calls` is the number of calls that its playbook makes.
     """
 
     name: str
@@ -68,7 +48,7 @@ class CompiledAction:
     parameters: CompiledSchema
 
     def problem_with(self, parameters: Any) -> str | None:
-        """Why the action does not take these parameters."""
+        """Why the action does not accept these parameters."""
         return next(iter(self.parameters.problems(parameters, "parameters")), None)
 
 
@@ -88,17 +68,24 @@ class CompiledFallback:
 
 @dataclass(frozen=True, slots=True)
 class CompiledStep:
-    """A playbook's step. `render` makes its parameters, `render_undo` those of its undo, where that has its own."""
+    """A step of a playbook. `render` renders its parameters, `render_undo` those of its undo, if that has its own."""
 
     policy: Step
-    handler: Handler
+    handler: CharterHandler
     render: Render
     render_undo: Render | None
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledCharter:
-    """`system` is the part of the prompt that all cases share; `escalation` the action that hands over, if any."""
+    """`system` is the part of the prompt that all cases share; `escalation` is the escalating
+    action, if there is one. `watched` are the types of events that may cancel a follow-up, `reconsidering` those that
+    may take back a decision which waits for a person. `caches_s` has, for each system whose responses are used again,
+    how long at most.
+
+    `unrestricted` is the version as its cases began with it, if a charter that was promoted for what waits too has made
+    it stricter. `reservable_microusd` is the most that a case of this version may have reserved: before that, too.
+    """
 
     charter: Charter
     version: str
@@ -110,14 +97,26 @@ class CompiledCharter:
     system: str
     answer_schema: dict[str, Any]
     escalation: str | None
+    reservable_microusd: int
+    watched: frozenset[str] = frozenset()
+    reconsidering: frozenset[str] = frozenset()
+    unrestricted: "CompiledCharter | None" = None
+    caches_s: Mapping[str, int] = field(default_factory=dict)
+    urgent: Expression | None = None
+    priority: Expression | None = None
 
     @property
     def agent(self) -> str:
         return self.charter.agent
 
+    @property
+    def is_restricted(self) -> bool:
+        """Whether a charter that was promoted since has made it stricter."""
+        return self.unrestricted is not None
+
 
 def compile_charter(charter: Charter) -> CompiledCharter:
-    """Compile a charter that was checked. Costs milliseconds: once for each version, never for each event."""
+    """Compile a charter that was checked. Takes milliseconds: call it once for each version, never for each event."""
     escalations = [name for name, action in charter.actions.items() if action.kind == "escalate"]
     return CompiledCharter(
         charter=charter,
@@ -130,30 +129,57 @@ def compile_charter(charter: Charter) -> CompiledCharter:
         system=system_text(charter) if charter.decide.asked else "",
         answer_schema=answer_schema(charter),
         escalation=escalations[0] if escalations else None,
+        watched=frozenset(_watched(charter)),
+        reconsidering=frozenset(one.type for action in charter.actions.values() for one in action.reconsider_on),
+        reservable_microusd=charter.budget.per_case_microusd,
+        caches_s=_caches_s(charter),
+        urgent=_when(charter.budget.urgent),
+        priority=_when(charter.queue.priority),
     )
 
 
-def _schema(schema: Mapping[str, Any] | None) -> CompiledSchema:
-    return CompiledSchema(None if schema is None else validator_for(schema))
+def _caches_s(charter: Charter) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for handler in charter.handlers.values():
+        if cache_s := handler.call_rules.cache_s:
+            found[handler.outside] = max(cache_s, found.get(handler.outside, 0))
+    return found
 
 
-def _when(source: str | None) -> Expression | None:
-    return None if source is None else compile_expression(source, EVENT)
+def restricted(own: CompiledCharter, promoted: CompiledCharter) -> CompiledCharter:
+    """The version that a case started with, with what a charter that was promoted since restricts."""
+    return replace(
+        compile_charter(stricter(own.charter, promoted.charter)),
+        version=own.version,
+        reservable_microusd=own.reservable_microusd,
+        unrestricted=own,
+    )
+
+
+def _watched(charter: Charter) -> Iterator[str]:
+    for steps in charter.playbooks.values():
+        for step in steps:
+            yield from (condition.type for condition in step.cancel_when)
+
+
+def _when(source: str | None, names: frozenset[str] = EVENT) -> Expression | None:
+    return None if source is None else compile_expression(source, names)
 
 
 def _trigger(trigger: Trigger, charter: Charter) -> CompiledTrigger:
     schema = charter.data_schema if trigger.data_schema is None else trigger.data_schema
-    return CompiledTrigger(trigger, _when(trigger.when), _schema(schema))
+    return CompiledTrigger(trigger, _when(trigger.when), compile_schema(schema))
 
 
 def _action(name: str, action: Action, charter: Charter) -> CompiledAction:
     threshold = max(action.confidence, charter.confidence_floor)
     calls = sum(bool(charter.handlers[step.do].outside) for step in charter.playbooks.get(name, ()))
-    return CompiledAction(name, action, threshold, calls, _schema(parameters_schema(action)))
+    return CompiledAction(name, action, threshold, calls, compile_schema(parameters_schema(action)))
 
 
 def _fallback(rule: FallbackRule) -> CompiledFallback:
-    return CompiledFallback(rule, _when(rule.when), compile_template(rule.parameters), compile_template(rule.reasoning))
+    parameters, reasoning = compile_template(rule.parameters), compile_template(rule.reasoning)
+    return CompiledFallback(rule, _when(rule.when, CASE), parameters, reasoning)
 
 
 def _step(step: Step, charter: Charter) -> CompiledStep:

@@ -1,16 +1,17 @@
-"""Few-shot examples: one JSON object a line, `{"event": {…data…}, "decision": {…}}`.
+"""Few-shot examples: one JSON object on each line, `{"event": {…data…}, "decision": {…}}`.
 
-`checks.py` reads them to say what is wrong; `compiled.py` puts them into the stable part of the prompt.
+`checks.py` reads them to report errors; `compiled.py` puts them into the stable part of the prompt.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from processors.charter.answers import parameters_schema
-from processors.charter.model import Action
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.answers import parameters_schema
+from nightdesk.processors.charter.compiled_schema import compile_schema
+from nightdesk.processors.json_text import DataInvalid, parse_exact
 
 
 class ExampleDecision(BaseModel):
@@ -23,7 +24,7 @@ class ExampleDecision(BaseModel):
 
 
 class Example(BaseModel):
-    """An event's data and the decision that was right for it."""
+    """An event's data and the right decision for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,25 +33,28 @@ class Example(BaseModel):
 
 
 class ExampleInvalid(ValueError):
-    """A line that is no example; the message names the line."""
+    """A line is not a valid example; the message names the line."""
 
 
 def parse_examples(text: str, actions: Mapping[str, Action]) -> tuple[Example, ...]:
-    """The examples of a file's text. Raises ExampleInvalid for the first line that is none."""
+    """The examples in a file's text. Raises `ExampleInvalid` for the first invalid line."""
+    schemas = {name: compile_schema(parameters_schema(action)) for name, action in actions.items()}
     examples = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            example = Example.model_validate_json(line)
+            example = Example.model_validate(parse_exact(line, "the example"))
+        except DataInvalid as error:
+            raise ExampleInvalid(f"line {number}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ExampleInvalid(f"line {number}: {where}: {first['msg']}") from None
-        action = actions.get(example.decision.action)
-        if action is None:
+        schema = schemas.get(example.decision.action)
+        if schema is None:
             raise ExampleInvalid(f"line {number}: there is no action {example.decision.action!r}")
-        for wrong in jsonschema_rs.iter_errors(parameters_schema(action), example.decision.parameters):
-            raise ExampleInvalid(f"line {number}: parameters: {wrong.message}")
+        for problem in schema.problems(example.decision.parameters, "parameters"):
+            raise ExampleInvalid(f"line {number}: {problem}")
         examples.append(example)
     return tuple(examples)

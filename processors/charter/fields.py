@@ -1,16 +1,14 @@
-"""The field types of a charter: expressions, templates, JSON Schemas, files and the names of actions and handlers.
+"""The field types of a charter: expressions, templates, JSON Schemas, files, and the names of actions and handlers.
 
-`model.py` and `playbooks.py` are made of them. A field that refers to another part of the charter is checked against
-`Names`, which `parsing.py` gathers from the text first, so that all problems are found in one pass. A charter from its
-own JSON (`charter_from_json`) was checked when it was made and has no `Names`.
+A field that refers to another part of the charter is checked against `Names`, which `parsing.py` collects from the text
+first, so that one pass finds all problems. A charter from its own JSON (`charter_from_json`) was checked when it was
+written, and has no `Names`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import jsonschema_rs
-import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,17 +20,18 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from processors.charter.json_schemas import validator_for
-from processors.expressions import compile_expression
-from processors.scopes import BODY, DECISION, EVENT, PROMPT, STEP, UNDO
-from processors.templates import check_template
+from nightdesk.processors.charter.json_schemas import validator_for
+from nightdesk.processors.expressions import compile_expression
+from nightdesk.processors.json_text import DataInvalid, parse_exact
+from nightdesk.processors.scopes import BODY, CASE, DECISION, EVENT, PROMPT, STEP, UNDO
+from nightdesk.processors.templates import check_template
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 
 
 class Part(BaseModel):
-    """What all sections of a charter share: frozen, and a key that is not in the language is an error."""
+    """Base of all sections of a charter: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
@@ -41,7 +40,7 @@ class Part(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the parts of one charter may refer to. `read_only` are the handlers that change nothing."""
+    """What the parts of one charter may refer to. `read_only` has the handlers that change nothing."""
 
     actions: frozenset[str]
     handlers: frozenset[str]
@@ -50,7 +49,7 @@ class Names:
 
 
 class File(Part):
-    """A text beside the charter, by its name; the text is part of the charter and of its version."""
+    """A text file beside the charter, by its name; its text is part of the charter and of its version."""
 
     name: str = ""
     text: str
@@ -90,16 +89,13 @@ def _read_schema(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return orjson.loads(_read_file(value, info)["text"])
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"{value}: not JSON: {error}") from None
+        return parse_exact(_read_file(value, info)["text"], value)
+    except DataInvalid as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_schema(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    try:
-        validator_for(value)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise ValueError(f"not a JSON Schema: {str(error).splitlines()[0]}") from None
+    validator_for(value)
     return value
 
 
@@ -130,7 +126,7 @@ def _template(names: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-# Where pydantic's own minimum length would count only the items that are right.
+# pydantic's own minimum length would count only the valid items.
 NOT_EMPTY = AfterValidator(_not_empty)
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -139,10 +135,11 @@ ActionName = Annotated[Name, AfterValidator(_known_action)]
 HandlerName = Annotated[Name, AfterValidator(_known_handler)]
 
 EventExpression = Annotated[str, Field(description="CEL over event"), _expression(EVENT)]
+CaseExpression = Annotated[str, Field(description="CEL over event and case"), _expression(CASE)]
 DecisionExpression = Annotated[str, Field(description="CEL over event, case, decision"), _expression(DECISION)]
 
-EventTemplate = Annotated[JsonValue, Field(description="Templates over event"), _template(EVENT)]
-EventText = Annotated[str, Field(description="Template over event"), _template(EVENT)]
+CaseTemplate = Annotated[JsonValue, Field(description="Templates over event and case"), _template(CASE)]
+CaseText = Annotated[str, Field(description="Template over event and case"), _template(CASE)]
 StepTemplate = Annotated[JsonValue, Field(description="Templates over event, case, decision, steps"), _template(STEP)]
 UndoTemplate = Annotated[JsonValue, Field(description="Templates as in a step, and result"), _template(UNDO)]
 BodyTemplate = Annotated[JsonValue, Field(description="Templates over parameters"), _template(BODY)]

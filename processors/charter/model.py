@@ -1,7 +1,7 @@
 """The charter: the one file that defines an agent, as frozen models.
 
-`parsing.py` makes it from YAML, `compiled.py` compiles it, `schema.py` makes the JSON Schema for editors. Names here
-are the words of the file; `docs/charter.md` explains each.
+`parsing.py` creates it from YAML, `compiled.py` compiles it, `schema.py` derives the JSON Schema for editors. Field
+names are the keys of the file; `docs/charter.md` explains each.
 """
 
 from functools import cached_property
@@ -11,29 +11,34 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import BeforeValidator, Field, model_validator
 
-from processors.charter.allowances import Anomalies, Bounds, Budget, Limits
-from processors.charter.fields import (
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.allowances import Anomalies, Bounds, Budget, Limits, Queue
+from nightdesk.processors.charter.baselines import Baseline
+from nightdesk.processors.charter.fields import (
     NOT_EMPTY,
     ActionName,
+    CaseExpression,
+    CaseTemplate,
+    CaseText,
     DecisionExpression,
     EventExpression,
-    EventTemplate,
-    EventText,
     JsonSchema,
     Name,
     Part,
     PromptFile,
     TextFile,
 )
-from processors.charter.playbooks import Handler, Step
-from processors.charter.quantities import DurationSeconds, Probability
-from processors.model import TokenPrice
-from schemas.records import Kind
+from nightdesk.processors.charter.handlers import CharterHandler
+from nightdesk.processors.charter.playbooks import Step
+from nightdesk.processors.charter.quantities import DurationSeconds, Probability
+from nightdesk.processors.model import TokenPrice
+from nightdesk.schemas.records import EventClass
 
 RULES = "rules"
-WAIT_AT_MOST_S = 30 * 86_400  # where the charter does not say
+UNAVAILABLE_AT_MOST_S = 6 * 3_600  # the default
 
 ProviderName = Literal["anthropic", "openai-compatible", "rules"]
+WhenUnavailable = Literal["wait", "rules", "escalate"]
 
 
 def _listed(value: Any) -> Any:
@@ -48,16 +53,21 @@ Providers = Annotated[
 
 
 class Trigger(Part):
-    """An event that the agent decides about. `subject` is a glob (`ticket/*`); `schema` replaces the charter's."""
+    """Selects events that the agent decides about. `subject` is a glob (`ticket/*`); `schema` replaces the charter's.
+    `baseline` is that of the actions without one.
+    """
 
     type: str = Field(min_length=1)
     when: EventExpression | None = None
     subject: str | None = None
     data_schema: JsonSchema | None = Field(default=None, alias="schema")
+    baseline: Baseline | None = None
 
 
 class Votes(Part):
-    """Ask the model `ask` times; a decision needs `agree` of them. `same` names parameters that must be equal too."""
+    """Ask the model `ask` times; a decision needs `agree` equal answers. `same` names parameters that must be equal
+    too.
+    """
 
     ask: int = Field(ge=2, le=9)
     agree: int = Field(ge=2, le=9)
@@ -84,6 +94,20 @@ class Decide(Part):
     timeout: DurationSeconds = 30
     effort: Literal["low", "medium", "high"] | None = None
     prices: dict[str, TokenPrice] = Field(default={})
+    when_unavailable: WhenUnavailable | None = None
+    wait_at_most: DurationSeconds | None = Field(default=None, ge=1, le=30 * 86_400)
+
+    @property
+    def unavailable_policy(self) -> WhenUnavailable:
+        """What becomes of a step while no model is available: the rules decide if there are rules, otherwise it
+        waits.
+        """
+        return self.when_unavailable or ("rules" if RULES in self.provider else "wait")
+
+    @property
+    def longest_wait_s(self) -> int:
+        """The longest time, in seconds, that a step waits for a model before a person gets the case."""
+        return self.wait_at_most or UNAVAILABLE_AT_MOST_S
 
     @cached_property
     def asked(self) -> tuple[str, ...]:
@@ -93,7 +117,7 @@ class Decide(Part):
     @model_validator(mode="after")
     def _has_what_a_model_needs(self) -> Self:
         if len(set(self.provider)) != len(self.provider):
-            raise ValueError("provider names one provider twice")
+            raise ValueError("provider has a duplicate")
         if RULES in self.provider[:-1]:
             raise ValueError("provider: rules always answer, so they come last")
         if self.asked and self.prompt is None:
@@ -104,34 +128,8 @@ class Decide(Part):
         return self
 
 
-class Action(Part):
-    """Something the agent may do; what is not named here cannot happen.
-
-    `parameters` is the JSON Schema of the decision's parameters; without one there are none. `at_most` bounds a `wait`.
-    """
-
-    kind: Kind
-    description: str = ""
-    confidence: Probability = 0.0
-    approval: Literal["never", "always", "below_threshold"] = "below_threshold"
-    writes: bool = False
-    parameters: JsonSchema | None = None
-    at_most: DurationSeconds | None = None
-
-    @property
-    def longest_wait_s(self) -> int:
-        """How long a case may wait with this action."""
-        return self.at_most or WAIT_AT_MOST_S
-
-    @model_validator(mode="after")
-    def _waits(self) -> Self:
-        if self.at_most is not None and self.kind != "wait":
-            raise ValueError("at_most is for actions of kind wait")
-        return self
-
-
 class Rule(Part):
-    """What must hold of a decision before anything happens. `for` narrows it to some actions."""
+    """A condition on a decision. `for` restricts it to some actions."""
 
     name: Name
     require: DecisionExpression
@@ -141,40 +139,49 @@ class Rule(Part):
 
 
 class DeadLetters(Part):
-    """What holds for the rest of a subject when one of its events could not be done."""
+    """How later events of a subject are handled after a dead letter of that subject."""
 
     park_subject: bool = Field(default=False, description="later ones wait until it is replayed or discarded")
 
 
 class FallbackRule(Part):
-    """What to decide without a model. The first whose `when` holds decides; without a `when` it always does."""
+    """A decision without a model. The first rule whose `when` is true decides; a rule without `when` always matches."""
 
-    when: EventExpression | None = None
+    when: CaseExpression | None = None
     action: ActionName
     confidence: Probability = 1.0
-    parameters: dict[str, EventTemplate] = Field(default={})
-    reasoning: EventText = ""
+    parameters: dict[str, CaseTemplate] = Field(default={})
+    reasoning: CaseText = ""
 
 
 class Charter(Part):
-    """One agent. `version` is the hash of everything in it, the files it names included."""
+    """One agent. `version` is the hash of all content, including the files that it names."""
 
     agent: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     description: str = ""
     on: Annotated[tuple[Trigger, ...], NOT_EMPTY]
+    exclusive: bool = Field(default=False, description="an event that it takes is offered to no other exclusive agent")
+    order: int = Field(
+        default=100,
+        ge=0,
+        le=1_000_000,
+        description="exclusive agents are offered an event by this number, then by name",
+    )
     data_schema: JsonSchema | None = Field(default=None, alias="schema")
     decide: Decide
     actions: Annotated[dict[Name, Action], NOT_EMPTY]
     rules: tuple[Rule, ...] = ()
     playbooks: dict[ActionName, tuple[Step, ...]] = Field(default={})
-    handlers: dict[Name, Handler] = Field(default={})
+    handlers: dict[Name, CharterHandler] = Field(default={})
     limits: Limits = Limits()
     budget: Budget = Budget()
+    queue: Queue = Queue()
     anomalies: Anomalies | None = None
     bounds: Bounds = Bounds()
-    confidence_floor: Probability = 0.5
+    confidence_floor: Probability = 0.7
     fallback: tuple[FallbackRule, ...] = ()
     dead_letters: DeadLetters = DeadLetters()
+    notify: dict[Name, tuple[EventClass, ...]] = Field(default={}, description="classes of events by route")
     mode: Literal["dry_run", "live"] = "dry_run"
 
     @cached_property
@@ -184,10 +191,12 @@ class Charter(Part):
 
     @property
     def watches_errors(self) -> bool:
-        """Whether anybody asks how playbooks went."""
+        """Whether the charter bounds errors, so that the outcome of its playbooks is recorded in the ledger."""
         return self.anomalies is not None and self.anomalies.error_rate is not None
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, and no defaults, so that a new optional key changes no old charter's version."""
+        """Canonical JSON: sorted keys and no defaults, so that a new optional key does not change an existing charter's
+        version.
+        """
         content = self.model_dump(mode="json", exclude_defaults=True)
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,4 +1,4 @@
-"""Text to charter, with all that is wrong found at once and each with its line; and a charter to JSON and back.
+"""Parses a charter, reporting all errors at once, each with its line; and converts a charter to JSON and back.
 
 `nightdesk charter check` and `nightdesk charter apply` read files and call `parse_charter`; workers receive charters as
 JSON on the `control` topic and call `charter_from_json`.
@@ -13,15 +13,20 @@ import orjson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from processors.charter.checks import check_charter
-from processors.charter.fields import Names, Part
-from processors.charter.model import Charter
-from processors.charter.source import Path, Position, Source, read_yaml
+from nightdesk.processors.charter.checks import check_charter
+from nightdesk.processors.charter.fields import Names, Part
+from nightdesk.processors.charter.handlers import HANDLER_TYPES, READ_ONLY_TYPES
+from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.charter.source import Path, Position, Source, read_yaml
+from nightdesk.processors.sizes import sizes_by_depth
+
+# Of its YAML and of the schemas in files together.
+MAX_DEPTH_OF_JSON = 150
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something wrong. Line and column are from 1; `path` is as in `playbooks.respond[0].undo`."""
+    """An error in a charter. Line and column count from 1; `path` looks like `playbooks.respond[0].undo`."""
 
     line: int
     column: int
@@ -34,7 +39,7 @@ class Problem:
 
 
 class CharterInvalid(ValueError):
-    """A charter that cannot be used; `problems` has all that is wrong with it, in the order of the file."""
+    """A charter that cannot be used; `problems` has all errors, in the order of the file."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -42,30 +47,31 @@ class CharterInvalid(ValueError):
 
 
 def parse_charter(text: str, files: Mapping[str, str]) -> Charter:
-    """The charter of a YAML text. `files` holds the texts of the files it names. Raises CharterInvalid."""
+    """The charter of a YAML text. `files` has the texts of the files that it names. Raises `CharterInvalid`."""
     return _checked(read_yaml(text), files)
 
 
 def charter_to_json(charter: Charter) -> str:
-    """The whole charter with the texts of its files, as canonical JSON."""
+    """The charter with the texts of its files, as canonical JSON."""
     return charter.to_json()
 
 
 def charter_from_json(text: str) -> Charter:
-    """The charter that `charter_to_json` wrote, of the same version; checked as if people had written it.
-
-    Raises CharterInvalid: anyone may produce to the `control` topic.
+    """The charter that `charter_to_json` wrote, of the same version. It is checked like a file, because anyone with
+    write access can produce to the `control` topic. Raises `CharterInvalid`.
     """
-    # JSON is YAML, but its own parser is a hundred times faster.
+    # JSON is YAML, but the JSON parser is a hundred times faster.
     try:
         source = Source(data=orjson.loads(text))
     except orjson.JSONDecodeError as error:
         raise CharterInvalid((Problem(1, 1, "", f"not JSON: {error}"),)) from None
+    if len(sizes_by_depth(source.data)) > MAX_DEPTH_OF_JSON:
+        raise CharterInvalid((Problem(1, 1, "", f"nested deeper than {MAX_DEPTH_OF_JSON} levels"),))
     return _checked(source, {})
 
 
 def named_files(text: str) -> tuple[str, ...]:
-    """The files that a charter's text names, whether or not it is right otherwise."""
+    """The files that a charter's text names, whether or not the text is valid otherwise."""
     data = _mapping(read_yaml(text).data)
     decide = _mapping(data.get("decide"))
     parts = [data, *_items(data.get("on")), *_mapping(data.get("actions")).values()]
@@ -77,7 +83,7 @@ def _checked(source: Source, files: Mapping[str, str]) -> Charter:
     problems = [_problem(position, path, reason) for position, path, reason in source.problems]
     if not isinstance(source.data, dict):
         if not problems:
-            problems = [_problem(Position(1, 1), (), "a charter is a mapping that begins with agent: NAME")]
+            problems = [_problem(Position(1, 1), (), "a charter is a mapping that starts with agent: NAME")]
         raise CharterInvalid(tuple(problems))
     charter, shape_problems = _validate(source, files)
     problems.extend(shape_problems)
@@ -112,7 +118,8 @@ def _names(data: Mapping[str, Any], files: Mapping[str, str]) -> Names:
     read_only = {
         name
         for name, handler in handlers.items()
-        if _mapping(handler).get("read_only") is True or _mapping(handler).get("type") in ("note", "remind")
+        # What is no text is no type, and may not even be asked for in a set.
+        if _mapping(handler).get("read_only") is True or str(_mapping(handler).get("type")) in READ_ONLY_TYPES
     }
     return Names(
         actions=frozenset(_mapping(data.get("actions"))),
@@ -123,9 +130,9 @@ def _names(data: Mapping[str, Any], files: Mapping[str, str]) -> Names:
 
 
 def _path_in(data: Any, location: tuple[str | int, ...]) -> Path:
-    """The part of pydantic's location that is in the data: it also names the chosen member of a union and `[key]`.
+    """The part of pydantic's location that is in the data; pydantic also adds the chosen member of a union and `[key]`.
 
-    The last part stays when it is a missing key, so that the problem names it.
+    The last part stays if it is a missing key, so that the error names it.
     """
     path: list[str | int] = []
     for index, part in enumerate(location):
@@ -143,13 +150,14 @@ def _keys(data: Any) -> Container[str | int]:
     return data if isinstance(data, dict) else ()
 
 
-def _dotted(path: Path) -> str:
+def dotted(path: Path) -> str:
+    """A path for people: `playbooks.respond[0].undo`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
 def _problem(position: Position, path: Path, reason: str) -> Problem:
-    return Problem(position.line, position.column, _dotted(path), reason)
+    return Problem(position.line, position.column, dotted(path), reason)
 
 
 def _keys_of_the_language() -> set[str]:
@@ -167,9 +175,9 @@ def _reason(details: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            close = difflib.get_close_matches(str(details["loc"][-1]), _keys_of_the_language(), n=1)
+            close = difflib.get_close_matches(str(details["loc"][-1])[:100], _keys_of_the_language(), n=1)
             return f"unknown key; did you mean {close[0]!r}?" if close else "unknown key"
         case "union_tag_not_found":
-            return "is missing its type: http, remind, note or kafka"
+            return f"is missing its type: {', '.join(HANDLER_TYPES)}"
         case _:
             return details["msg"].removeprefix("Value error, ")

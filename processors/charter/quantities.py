@@ -1,7 +1,6 @@
 """Durations and rates as authors write them (`24h`, `5/1h`), parsed to types, and probabilities.
 
-`model.py`, `allowances.py` and `playbooks.py` use them as field types; `gate.py` reads the duration that a model asks
-to wait.
+`gate.py` reads the duration that a model asks to wait with the same parser.
 """
 
 import re
@@ -11,12 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 DURATION_PATTERN = r"^[1-9][0-9]{0,6}(s|m|h|d)$"
 RATE_PATTERN = r"^[1-9][0-9]{0,8}/[1-9][0-9]{0,6}(s|m|h|d)$"
-LONGEST_S = 3650 * 86_400  # beyond it dates end
+LONGEST_S = 3650 * 86_400  # dates end beyond it
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(text: str) -> int:
-    """Seconds of `30s`, `10m`, `24h` or `7d`; ValueError for anything else, and for more than ten years."""
+    """Seconds of `30s`, `10m`, `24h` or `7d`. Raises ValueError for anything else, and for more than ten years."""
     if not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration: write a number and s, m, h or d, as in 24h")
     seconds = int(text[:-1]) * _SECONDS[text[-1]]
@@ -30,6 +29,7 @@ def _to_seconds(value: Any) -> Any:
 
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 DurationSeconds = Annotated[
     int,
     BeforeValidator(_to_seconds),
@@ -39,7 +39,7 @@ DurationSeconds = Annotated[
 
 
 class Rate(BaseModel):
-    """So many in so long: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1."""
+    """A count per period: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -1,6 +1,5 @@
-"""The stable half of a prompt: what the agent is, what it may do, how it answers. The same for every case of a version.
-
-`compiled.py` makes it once; providers cache it. No text of an event is in it.
+"""The stable part of a prompt: what the agent is, what it may do, how it answers. It is the same for every case of a
+version, and contains no text from an event, so providers can cache it.
 """
 
 from collections.abc import Mapping
@@ -8,11 +7,12 @@ from typing import Any
 
 import orjson
 
-from processors.charter.answers import parameters_schema
-from processors.charter.examples import parse_examples
-from processors.charter.model import Action, Charter
-from processors.scopes import Scope
-from processors.templates import compile_template
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.answers import parameters_schema
+from nightdesk.processors.charter.examples import parse_examples
+from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.scopes import Scope
+from nightdesk.processors.templates import compile_template
 
 _RULES_OF_CONDUCT = """\
 # How to read what you are given
@@ -46,10 +46,15 @@ def _compact(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()
 
 
+def prompt_text(charter: Charter) -> str:
+    """The charter's own prompt. Raises `TemplateFailed`."""
+    prompt = charter.decide.prompt
+    scope = Scope({"agent": charter.agent, "description": charter.description, "actions": list(charter.actions)})
+    return str(compile_template(prompt.text)(scope)) if prompt else ""
+
+
 def system_text(charter: Charter) -> str:
     """The whole stable part: the charter's prompt, its actions, its examples, and the rules of conduct."""
-    scope = Scope({"agent": charter.agent, "description": charter.description, "actions": list(charter.actions)})
-    prompt = charter.decide.prompt
     actions = "# Actions\n" + "\n".join(_described(name, action) for name, action in charter.actions.items())
-    parts = [compile_template(prompt.text)(scope) if prompt else "", actions, _examples(charter), _RULES_OF_CONDUCT]
+    parts = [prompt_text(charter), actions, _examples(charter), _RULES_OF_CONDUCT]
     return "\n\n".join(part.strip() for part in parts if part.strip())

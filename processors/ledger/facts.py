@@ -1,24 +1,28 @@
-"""What is known of the money of one step of a case. Kept by the budget stage, shown by `nightdesk budget`."""
+"""The money of one step of a case. The budget stage stores it, and `nightdesk budget` shows it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-# A fact whose money is settled stays so long, so that a late duplicate of its lines meets it.
+# How long a settled fact is kept, so that a late duplicate entry finds it.
 KEPT_S = 2 * 86_400
 
-# `unknown`: held, and nobody ever said what it cost, so that all of it counts as spent until somebody does.
-FactState = Literal["open", "settled", "unknown", "refused", "deferred", "escalated"]
+# `unknown`: reserved and never settled, so all of it counts as spent until a person corrects it.
+FactState = Literal["open", "settled", "unknown", "refused", "escalated", "returned"]
 
-WHOLE = ""
+AGENT_TOTAL = ""
 
 
 class Fact(BaseModel):
-    """`at` is when the money was asked for. `until` is when a deferred step is worth another try, and when what is held
-    for an open one has waited long enough. `held_actions` may each turn out to be what the money is spent on;
-    `closed_actions` may not. The last three say how the step went, where its charter watches for anomalies.
+    """`at` is when the step was admitted, escalated or refused. `until` is when the reservation of an open step
+    expires. `arrival` is the number of its case's arrival at the agent (`processors/admission`). `spent_microusd` is
+    the reported cost of the step, and `corrected_microusd` the cost that a person set instead. `held_actions` are the
+    actions that the money may still be spent on; `closed_actions` may not be chosen. `returns` counts how often decide
+    gave the step back; what that may have cost is spent. `paused_s` is how long an order stopped its agent during its
+    last wait. `is_probe`: it went on to find out whether models answer. The last fields say how the step ended, if its
+    charter watches for anomalies.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,55 +32,85 @@ class Fact(BaseModel):
     state: FactState
     day: str
     at: float
+    arrival: int = 0
     reserved_microusd: int = 0
     spent_microusd: int = 0
+    corrected_microusd: int | None = None
     tokens: int = 0
     until: float = 0.0
-    tries: int = 0
     reason: str = ""
     step: int = 0
     event_type: str = ""
     action: str = ""
     held_actions: tuple[str, ...] = ()
     closed_actions: tuple[str, ...] = ()
+    returns: int = 0
+    paused_s: float = 0.0
+    is_probe: bool = False
     settled_at: float = 0.0
     low_confidence: bool = False
+    refused: bool = False
+    undecided: bool = False
+    latency_ms: int = 0
     failed: bool = False
     ended_at: float = 0.0
 
     @property
+    def counted_microusd(self) -> int:
+        """What counts against the budget: never more than was reserved, whatever a provider claims, unless a person
+        corrects it.
+        """
+        if self.corrected_microusd is not None:
+            return self.corrected_microusd
+        return min(self.spent_microusd, self.reserved_microusd) if self.reserved_microusd else self.spent_microusd
+
+    @property
+    def not_counted_microusd(self) -> int:
+        """The claimed cost beyond the reservation, until a person has corrected it."""
+        return 0 if self.corrected_microusd is not None else self.spent_microusd - self.counted_microusd
+
+    @property
     def admitted(self) -> bool:
-        """Whether it counts against the agent's rate, which is of cases and not of their steps."""
-        return self.step == 0 and self.state in ("open", "settled", "unknown")
+        """Whether it counts against the agent's rate, which limits cases and not steps. A step that was given back was
+        admitted before.
+        """
+        return self.step == 0 and self.is_counted
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it counts in the balances of its day."""
+        return self.state in ("open", "settled", "unknown") or self.returns > 0
 
     @property
     def kept_until(self) -> float:
-        """When it is looked at again: an open one expires, one that is over is forgotten. 0 is never."""
-        if self.state == "deferred":
+        """When the fact is due: then an open one expires, and a finished one is deleted. 0 means never, because its
+        step waits.
+        """
+        if self.state == "returned":
             return 0.0
         return self.until if self.state == "open" else max(self.at, self.settled_at) + KEPT_S
 
     def tasks(self) -> Iterator[str]:
-        """The purses of its day that it counts in: the whole, its event type's, and its action's."""
-        yield WHOLE
+        """The scopes of its day that it counts in: the whole day, its event type, and its action."""
+        yield AGENT_TOTAL
         if self.event_type:
-            yield event_task(self.event_type)
+            yield event_scope(self.event_type)
         if self.state in ("open", "unknown"):
-            yield from map(action_task, self.held_actions)
+            yield from map(action_scope, self.held_actions)
         elif self.action:
-            yield action_task(self.action)
+            yield action_scope(self.action)
 
 
-def event_task(event_type: str) -> str:
-    """The name of an event type's purse."""
+def event_scope(event_type: str) -> str:
+    """The name of an event type's scope."""
     return f"event:{event_type}"
 
 
-def action_task(action: str) -> str:
-    """The name of an action's purse."""
+def action_scope(action: str) -> str:
+    """The name of an action's scope."""
     return f"action:{action}"
 
 
-def day_of(now: datetime) -> str:
-    """The budget's day, in UTC."""
-    return now.astimezone(UTC).date().isoformat()
+def day_of(now: datetime, zone: tzinfo = UTC) -> str:
+    """The budget's day, in its time zone."""
+    return now.astimezone(zone).date().isoformat()

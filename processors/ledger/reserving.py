@@ -1,39 +1,48 @@
-"""Whether a step may begin: its worst price is held, in every purse that it may be spent from, or it is withheld.
+"""Decides whether a step may start: its worst price is reserved in every scope that it may be spent from.
 
-An action is only known when it is decided, so what a step may cost is held in the purse of every capped action that has
-room for it. One that has none is closed to the step: the gates turn a decision for it down (`gate.py`). So a capped
-action is never overspent either, whatever the cases that are open at once decide.
+The action is only known after the decision, so the worst price is reserved in the scope of every capped action that has
+room for it. An action without room is closed for the step: the gates turn a decision for it down (`gate.py`). So capped
+actions are never overspent either, whatever the open cases decide.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Literal
 
-from processors import prices, prompts
-from processors.charter.allowances import Budget
-from processors.charter.compiled import CompiledCharter
-from processors.charter.model import Charter
-from processors.charter.quantities import Rate
-from processors.ledger.account import Account, Balance
-from processors.ledger.facts import WHOLE, action_task, day_of, event_task
-from schemas.records import Case
+from nightdesk.processors import prices, prompts
+from nightdesk.processors.charter.allowances import Budget
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.ledger.account import Account, Balance
+from nightdesk.processors.ledger.facts import AGENT_TOTAL, action_scope, day_of, event_scope
+from nightdesk.schemas.records import Case
 
-# A stage that was away so long is back, and has asked what it was about to ask.
+# Time for a stage that was away to come back and ask its questions.
 AWAY_S = 600
+# The scope of `limits.agent`, beside the scopes of the budget.
+AGENT_RATE = "rate"
+# The day's money without the reserve for urgent cases.
+NOT_RESERVED = "cases that are not urgent"
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What a charter allows a step: money a day by task, money a day by action, and how many cases at what pace."""
+class BudgetPolicy:
+    """What a charter allows a step: money for each day, by scope and by action, and the rate of cases.
+    `reserve_microusd` of the day's money is not available to it. Days begin and end in `zone`.
+    """
 
     caps_microusd: Mapping[str, int]
     rate: Rate | None = None
+    reserve_microusd: int = 0
+    zone: tzinfo = UTC
     actions_microusd: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Granted:
-    """The money is held, and may be spent on any action but the closed ones."""
+    """The money is reserved, and may be spent on any action except the closed ones."""
 
     amount_microusd: int
     held_actions: tuple[str, ...] = ()
@@ -42,82 +51,93 @@ class Granted:
 
 @dataclass(frozen=True)
 class Withheld:
-    """Not now. `until` (epoch seconds) is when it is worth another try; `spent` says that only another day helps."""
+    """The step may not start now, and why. `scope` is exhausted: a budget scope, or the agent's rate. `opens_at` (epoch
+    seconds) is when there will be room; 0 if that depends on other steps.
+    """
 
+    gate: Literal["rate", "held", "spent"]
+    scope: str
     reason: str
-    until: float
-    spent: bool
+    opens_at: float = 0.0
 
 
 def caps_of(budget: Budget) -> dict[str, int]:
-    """What each purse of a day may hold."""
-    events = {event_task(name): capped.per_day_microusd for name, capped in budget.events.items()}
-    actions = {action_task(name): capped.per_day_microusd for name, capped in budget.actions.items()}
-    return {WHOLE: budget.per_day_microusd, **events, **actions}
+    """The cap of each scope of a day."""
+    events = {event_scope(name): capped.per_day_microusd for name, capped in budget.events.items()}
+    actions = {action_scope(name): capped.per_day_microusd for name, capped in budget.actions.items()}
+    return {AGENT_TOTAL: budget.per_day_microusd, **events, **actions}
 
 
-def policy_for(charter: Charter, case: Case) -> Policy:
-    """What the charter allows the next step of a case."""
+def policy_for(charter: Charter, event_type: str, *, begins: bool, is_urgent: bool = False) -> BudgetPolicy:
+    """What the charter allows a step of a case with this event. The rate limits how many cases begin."""
     caps = caps_of(charter.budget)
-    must_fit = {task: caps[task] for task in (WHOLE, event_task(case.event.type)) if task in caps}
-    actions = {name: caps[action_task(name)] for name in charter.budget.actions}
-    return Policy(must_fit, charter.limits.agent if case.step == 0 else None, actions)
+    must_fit = {task: caps[task] for task in (AGENT_TOTAL, event_scope(event_type)) if task in caps}
+    actions = {name: caps[action_scope(name)] for name in charter.budget.actions}
+    rate = charter.limits.agent if begins else None
+    reserve = 0 if is_urgent else charter.budget.reserve_microusd
+    return BudgetPolicy(must_fit, rate, reserve, charter.budget.zone, actions)
 
 
 def worst_price_microusd(compiled: CompiledCharter, case: Case, now: datetime) -> int:
-    """What the step may cost at most: every call that the bounds still allow the case at its worst price, and never
-    more than is left of the case's own cap. Raises `UnknownPrice`.
+    """The most that the step can cost, in micro-dollars: every call that the bounds still allow at its worst price, but
+    what it may have cost before it was given back, but never more than is left of the case's own cap. Raises
+    `UnknownPrice`.
     """
     charter = compiled.charter
     calls_left = max(charter.bounds.model_calls - case.spent.model_calls, 0)
     if not charter.decide.asked or not calls_left:
-        return 0
+        return case.returned_microusd
     once = prices.worst_ask_price_microusd(charter.decide.asked, prompts.build(compiled, case), now)
-    return min(max(charter.budget.per_case_microusd - case.spent.cost_microusd, 0), once * calls_left)
+    worst_microusd = case.returned_microusd + once * calls_left
+    return min(max(charter.budget.per_case_microusd - case.spent.cost_microusd, 0), worst_microusd)
 
 
 def held_for_s(charter: Charter) -> float:
-    """How long a reservation waits for its settlement: all that the charter lets the step do, one after another, and a
-    stage that was away. After that nobody can say what was spent, so it counts as spent.
+    """Seconds until a reservation expires: all that the charter lets the step do, in sequence, plus an outage of the
+    stage. After that nobody can tell the cost, so it counts as spent.
     """
     asking_s = charter.bounds.model_calls * len(charter.decide.asked) * charter.decide.timeout
     return float(charter.bounds.seconds + asking_s + AWAY_S)
 
 
-def reserve(account: Account, policy: Policy, amount_microusd: int, now: datetime) -> Granted | Withheld:
-    """Whether a step that may cost `amount_microusd` can begin now."""
-    seconds, day = now.timestamp(), day_of(now)
+def reserve(account: Account, policy: BudgetPolicy, amount_microusd: int, now: datetime) -> Granted | Withheld:
+    """Reserve money for a step that may cost `amount_microusd`, or withhold it."""
+    seconds, day = now.timestamp(), day_of(now, policy.zone)
     if policy.rate is not None:
         room_at = account.room_at(policy.rate, seconds)
         if room_at > seconds:
             limit = f"{policy.rate.count} in {policy.rate.per_seconds} s"
-            return Withheld(f"the agent's limit of {limit} is reached", room_at, spent=False)
+            return Withheld("rate", AGENT_RATE, f"the agent's limit of {limit} is reached", room_at)
     short = [
-        _short(account.balance(day, task), task, cap, amount_microusd, now, account.turn_s)
+        _short(account.balance(day, task), task, cap, amount_microusd, next_day(now, policy.zone))
         for task, cap in policy.caps_microusd.items()
         if amount_microusd > account.balance(day, task).left_microusd(cap)
     ]
+    whole, balance = policy.caps_microusd.get(AGENT_TOTAL, 0), account.balance(day)
+    common = whole - policy.reserve_microusd
+    if policy.reserve_microusd and not short and amount_microusd > balance.left_microusd(common):
+        short = [_short(balance, NOT_RESERVED, common, amount_microusd, next_day(now, policy.zone))]
     if short:
-        return max(short, key=lambda withheld: withheld.spent)
+        return max(short, key=lambda withheld: withheld.gate == "spent")
     closed = tuple(
         action
         for action, cap in policy.actions_microusd.items()
-        if amount_microusd and amount_microusd > account.balance(day, action_task(action)).left_microusd(cap)
+        if amount_microusd and amount_microusd > account.balance(day, action_scope(action)).left_microusd(cap)
     )
     held = tuple(action for action in policy.actions_microusd if amount_microusd and action not in closed)
     return Granted(amount_microusd, held, closed)
 
 
-def _short(balance: Balance, task: str, cap: int, amount: int, now: datetime, turn_s: float) -> Withheld:
+def _short(balance: Balance, task: str, cap: int, amount: int, tomorrow: datetime) -> Withheld:
     budget = f"{max(balance.left_microusd(cap), 0)} of the day's {cap} are left"
     reason = f"{amount} micro-dollars are needed and {budget}" + (f" for {task}" if task else "")
-    if balance.gone_microusd + amount > cap:
-        return Withheld(reason, _next_day(now).timestamp(), spent=True)
-    # Only held, not spent: steps that are open now give most of it back in a moment.
-    return Withheld(f"{reason}, the rest is held for open cases", now.timestamp() + turn_s, spent=False)
+    if balance.consumed_microusd + amount > cap:
+        return Withheld("spent", task, reason, tomorrow.timestamp())
+    # Only reserved, not spent: open steps release most of it.
+    return Withheld("held", task, f"{reason}, the rest is reserved for open steps")
 
 
-def _next_day(now: datetime) -> datetime:
-    """When the budget's window turns."""
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + timedelta(days=1)
+def next_day(now: datetime, zone: tzinfo) -> datetime:
+    """The start of the budget's next day. In the night of a clock change a day has 23 or 25 hours."""
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, zone).astimezone(UTC)

@@ -1,157 +1,186 @@
-"""What a decision comes to when its playbook has run: an end, the case's next step, or a timer.
+"""Computes what follows a playbook: the end of the case, its next step, or a timer.
 
-`conversation.py` calls `conclude` last. The bounds of a case are held here: one that has used them up goes to a person.
+The bounds of a case are checked here: a case that has used them up goes to a person.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import orjson
 
-from processors.charter.playbooks import RemindHandler
-from processors.charter.quantities import parse_duration
-from processors.ledger.lines import asking
-from processors.playbook.book import Book
-from processors.playbook.words import Ending, Timer
-from schemas import ids
-from schemas.records import Case, Event, PastStep, Spent, StepOutcome
-from schemas.topics import BUDGET, INGEST
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.ledger.entries import reservation
+from nightdesk.processors.playbook import failure
+from nightdesk.processors.playbook.follow_ups import TimerInvalid, follow_ups, seconds_of
+from nightdesk.processors.playbook.playbook_run import PlaybookRun, bounded
+from nightdesk.processors.playbook.staleness import stale_because
+from nightdesk.processors.playbook.types import Ending, Progress, TimerRequest
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import Case, Decision, Event, PastStep, Spent, StepOutcome
+from nightdesk.schemas.topics import BUDGET
 
-WAIT_SECONDS = 24 * 60 * 60  # where neither the decision nor the charter says how long
-
-
-class ReminderInvalid(ValueError):
-    """The values of a `remind` step are not what it needs; the message names the one at fault."""
+WAIT_SECONDS = 24 * 60 * 60  # used if neither the decision nor the charter sets a time
 
 
-def calls_bound(book: Book) -> str:
-    """Why no call may go outside any more, or nothing. Handing the case to a person is never bound."""
-    bound = book.compiled.charter.bounds.external_calls
-    if book.decision.kind == "escalate" or book.external_calls < bound:
+def calls_bound(state: PlaybookRun) -> str:
+    """Why no further call may be made; empty if it may. An escalation is never bounded."""
+    bound = state.compiled.charter.bounds.external_calls
+    if state.decision.kind == "escalate" or state.external_calls < bound:
         return ""
     return f"bounds.external_calls: the case has made its {bound}"
 
 
-def follow_up(book: Book, position: int, values: dict[str, Any], due_at: datetime | None = None) -> Timer:
-    """The timer of a `remind` step, due `after` now or at `due_at`. Raises `ReminderInvalid`."""
-    after, kind = values.get("after"), values.get("type")
-    if not isinstance(kind, str) or not kind:
-        raise ReminderInvalid("type: give the type of the event that is to come")
-    case, reminder_id = book.decision.case, ids.reminder_id("remind", book.step_id(position))
-    due_at = due_at or book.now + timedelta(seconds=_seconds(after))
-    event = Event(
-        id=reminder_id,
-        source=f"nightdesk/{case.agent}",
-        type=kind,
-        subject=case.subject,
-        time=due_at,
-        data=orjson.dumps(values.get("data", {})).decode(),
-    )
-    return Timer(reminder_id, case.subject, due_at, INGEST.name, event, f"reminder: {kind}", case.case_id)
-
-
-def _seconds(after: Any) -> int:
-    try:
-        return parse_duration(after if isinstance(after, str) else str(after))
-    except ValueError as error:
-        raise ReminderInvalid(f"after: {error}") from None
-
-
-def conclude(book: Book) -> Ending:
-    """The ending of a playbook that stopped or came to its end."""
-    stopped = next((outcome for outcome in book.outcomes if outcome.status in ("failed", "unknown", "skipped")), None)
-    outcomes, reminders = tuple(book.outcomes), _reminders(book)
+def conclude(state: PlaybookRun) -> Ending:
+    """The ending of a playbook that stopped or finished."""
+    stopped = next((outcome for outcome in state.outcomes if outcome.status in ("failed", "unknown", "skipped")), None)
+    outcomes, timers = tuple(state.outcomes), follow_ups(state)
     if stopped is not None and stopped.status != "skipped":
-        return Ending("failed", outcomes, None, reminders, _what_stopped(book, stopped))
+        return _failed(state, stopped, timers)
     if stopped is not None:
-        return _to_a_person(book, stopped.error or "")
-    if book.decision.kind in ("research", "wait"):
-        return _next_step(book, reminders)
-    return Ending("escalated" if book.decision.kind == "escalate" else "completed", outcomes, None, reminders)
+        return _to_a_person(state, stopped.error or "")
+    if state.decision.kind in ("research", "wait"):
+        return _next_step(state, timers)
+    return Ending("escalated" if state.decision.kind == "escalate" else "completed", outcomes, None, timers)
 
 
-def _reminders(book: Book) -> tuple[Timer, ...]:
-    """Timers of the `remind` steps that stand, due when their outcome says."""
-    timers = []
-    for position in book.positions("done"):
-        step = book.steps[position]
-        if isinstance(step.handler, RemindHandler):
-            due_at = datetime.fromisoformat(orjson.loads(book.outcomes[position].result)["due_at"])
-            timers.append(follow_up(book, position, step.render(book.scope(position)), due_at))
-    return tuple(timers)
+def unapproved(decision: Decision, compiled: CompiledCharter, expired_at: datetime) -> Ending:
+    """The ending of a decision that nobody answered in time, according to its action's `on_expiry`. If the charter has
+    no escalation left, the decision becomes a dead letter, whose replay asks again.
+    """
+    asked = f"nobody answered whether to {decision.action} {decision.parameters[:500]} before"
+    reason = f"{asked} {expired_at:%Y-%m-%d %H:%M} UTC"
+    action = compiled.charter.actions.get(decision.action)  # a charter that was promoted since may have removed it
+    if action is not None and action.on_expiry == "refuse":
+        return Ending("refused", (), reason=reason)
+    state = PlaybookRun(decision, compiled, Progress(), expired_at)
+    if failure.escalation_after(state) is None:
+        return Ending("failed", (), reason=reason, dead_letter=failure.NOBODY_ANSWERED)
+    return Ending("running", (), _next_case(state).model_copy(update={"escalate_because": reason}), reason=reason)
 
 
-def _what_stopped(book: Book, stopped: StepOutcome) -> str:
-    reason = f"step {stopped.position} ({stopped.handler}) {stopped.status}: {stopped.error or 'no reason given'}"
-    failed = [outcome.handler for outcome in book.outcomes if outcome.status == "undo_failed"]
-    return f"{reason}; not taken back: {', '.join(failed)}" if failed else reason
+def conclude_rehearsal(state: PlaybookRun) -> Ending:
+    """The ending of a dry run. Research goes on with what it read; everything else ends here."""
+    outcomes, decision = tuple(state.outcomes), state.decision
+    stopped = next((outcome for outcome in outcomes if outcome.status not in ("done", "would_have")), None)
+    if stopped is not None:
+        return Ending("dry_run", outcomes, reason=f"in live mode: {failure.reason_of(state, stopped)}")
+    is_complete = len(outcomes) == len(state.positions("done"))
+    if not state.asks_a_person and (decision.kind == "wait" or (decision.kind == "research" and is_complete)):
+        return _next_step(state, ())
+    return Ending("dry_run", outcomes, reason=f"nothing was changed: {decision.disposition_reason}")
 
 
-def _next_step(book: Book, reminders: tuple[Timer, ...]) -> Ending:
-    decision = book.decision
-    case = _next_case(book)
-    reached = _bound_reached(book, case.spent)
+def reconsidered(decision: Decision, compiled: CompiledCharter, event: Event, at: datetime) -> Ending:
+    """The ending of a decision that a newer event took back at `at`: the case is decided again with the event. The time
+    that it waited does not count toward its bounds.
+    """
+    case = decision.case.model_copy(update={"received_at": at})
+    state = PlaybookRun(decision.model_copy(update={"case": case}), compiled, Progress(), at)
+    following = _next_case(state)
+    if reached := _bound_reached(state, following.spent):
+        return _to_a_person(state, f"{event.type} {event.id} came, and {reached}")
+    event = event.model_copy(update={"data": bounded(event.data)})
+    *before, last = following.history
+    history = (*before, last.model_copy(update={"interrupted_by": event}))
+    reason = f"{event.type} {event.id} came before anybody approved {decision.action}"
+    return Ending("running", (), following.model_copy(update={"history": history}), reason=reason)
+
+
+def escalated(decision: Decision, compiled: CompiledCharter, reason: str, now: datetime) -> Ending:
+    """The ending of a decision that may not be executed any more: a person gets the case."""
+    return _to_a_person(PlaybookRun(decision, compiled, Progress(), now), reason)
+
+
+def _failed(state: PlaybookRun, stopped: StepOutcome, timers: tuple[TimerRequest, ...]) -> Ending:
+    """The ending of a failed action. If an undo failed it is a dead letter, whoever gets the case."""
+    outcomes, reason = tuple(state.outcomes), failure.reason_of(state, stopped)
+    letter = failure.UNDO_FAILED if state.positions("undo_failed") else ""
+    match failure.after(state, stopped):
+        case failure.RetryAction(after_s):
+            return Ending("failed", outcomes, reason=reason, retry_after_s=after_s)
+        case failure.Escalate(for_a_person):
+            case = _next_case(state).model_copy(update={"escalate_because": for_a_person})
+            return Ending("running", outcomes, case, timers, reason, letter)
+        case failure.GiveUp(error):
+            return Ending("failed", outcomes, None, timers, reason, letter or error)
+
+
+def _next_step(state: PlaybookRun, timers: tuple[TimerRequest, ...]) -> Ending:
+    decision = state.decision
+    case = _next_case(state)
+    reached = _bound_reached(state, case.spent)
     if reached:
-        return _to_a_person(book, reached)
+        return _to_a_person(state, reached)
+    stale = stale_because(state.compiled.charter.bounds, decision.case.received_at, state.now)
+    if stale and state.compiled.charter.bounds.when_stale == "drop":
+        return Ending("refused", tuple(state.outcomes), None, timers, stale)
+    if stale:
+        return _to_a_person(state, stale)
     if decision.kind == "research":
-        return Ending("running", tuple(book.outcomes), case, reminders)
-    due_at = book.now + timedelta(seconds=_wait_seconds(book))
-    # The bound on seconds is for what a case does, and waiting is not doing: its clock starts again when it is due.
+        return Ending("running", tuple(state.outcomes), case, timers)
+    due_at = state.now + timedelta(seconds=_wait_seconds(state))
+    # The agent chose to wait, so the case is as fresh then as a new one.
     case = case.model_copy(update={"received_at": due_at})
-    timer = Timer(
-        reminder_id=ids.reminder_id("wait", decision.decision_id),
+    timer = TimerRequest(
+        timer_id=ids.timer_id("wait", decision.decision_id),
         subject=decision.subject,
         due_at=due_at,
         topic=BUDGET.name,
-        record=asking(case, due_at),
+        record=reservation(case, due_at),
         reason=f"wait: {decision.action}",
         case_id=case.case_id,
     )
-    return Ending("waiting", tuple(book.outcomes), None, (*reminders, timer))
+    return Ending("waiting", tuple(state.outcomes), None, (*timers, timer))
 
 
-def _wait_seconds(book: Book) -> int:
-    action = book.compiled.charter.actions[book.decision.action]
+def _wait_seconds(state: PlaybookRun) -> int:
+    action = state.compiled.charter.actions[state.decision.action]
     try:
-        asked = _seconds(orjson.loads(book.decision.parameters).get("after"))
-    except ReminderInvalid:
+        asked = seconds_of(orjson.loads(state.decision.parameters).get("after"))
+    except TimerInvalid:
         asked = action.at_most or WAIT_SECONDS
     return min(asked, action.longest_wait_s)
 
 
-def _next_case(book: Book) -> Case:
-    decision, case = book.decision, book.decision.case
+def _next_case(state: PlaybookRun) -> Case:
+    decision, case = state.decision, state.decision.case
     past = PastStep(
         step=case.step,
         action=decision.action,
         kind=decision.kind,
         parameters=decision.parameters,
         reasoning=decision.reasoning,
-        outcomes=tuple(book.outcomes),
+        outcomes=tuple(state.outcomes),
     )
-    spent = case.spent.model_copy(update={"actions": case.spent.actions + 1, "external_calls": book.external_calls})
-    # What was held was for this step alone: while a case waits, or has research done, its money is others' to use.
+    used = {
+        "actions": case.spent.actions + 1,
+        "external_calls": state.external_calls,
+        "worked_ms": state.worked_ms,
+    }
+    spent = case.spent.model_copy(update=used)
+    # The reservation was for this step only: while a case waits or researches, other cases can use the money.
     update = {"step": case.step + 1, "spent": spent, "history": (*case.history, past), "reserved_microusd": 0}
-    return case.model_copy(update=update)
+    of_step = {"returns": 0, "returned_microusd": 0, "waits_since": None, "rules_because": ""}
+    return case.model_copy(update={**update, **of_step})
 
 
-def _bound_reached(book: Book, spent: Spent) -> str:
-    """Which bound the case would break with another step, or nothing."""
-    bounds = book.compiled.charter.bounds
-    seconds = int((book.now - book.decision.case.received_at).total_seconds())
+def _bound_reached(state: PlaybookRun, spent: Spent) -> str:
+    """The bound that another step would exceed; empty if none."""
+    bounds = state.compiled.charter.bounds
     used = {
         "actions": (spent.actions, bounds.actions),
         "external_calls": (spent.external_calls, bounds.external_calls),
         "model_calls": (spent.model_calls, bounds.model_calls),
-        "seconds": (seconds, bounds.seconds),
+        "seconds": (spent.worked_ms // 1000, bounds.seconds),
     }
     return "; ".join(f"bounds.{name}: {has} of {most} used" for name, (has, most) in used.items() if has >= most)
 
 
-def _to_a_person(book: Book, reason: str) -> Ending:
-    """The case's next step is to escalate, so that the charter's playbook tells a person; without one it ends here."""
-    outcomes = tuple(book.outcomes)
-    if book.decision.kind == "escalate" or book.decision.case.escalate_because or not book.compiled.escalation:
-        return Ending("escalated", outcomes, None, _reminders(book), reason)
-    case = _next_case(book).model_copy(update={"escalate_because": reason})
-    return Ending("running", outcomes, case, _reminders(book), reason)
+def _to_a_person(state: PlaybookRun, reason: str) -> Ending:
+    """The case's next step escalates, so that the charter's playbook informs a person. If there is no such action, or
+    this was it, nobody would hear of the case, so it becomes a dead letter.
+    """
+    outcomes = tuple(state.outcomes)
+    if state.decision.kind == "escalate" or failure.escalation_after(state) is None:
+        return Ending("failed", outcomes, None, follow_ups(state), reason, failure.NO_ESCALATION)
+    case = _next_case(state).model_copy(update={"escalate_because": reason})
+    return Ending("running", outcomes, case, follow_ups(state), reason)

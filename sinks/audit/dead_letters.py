@@ -1,41 +1,50 @@
-"""An audit record that cannot be read: its bytes go to `<topic>.dlq`, and a row in the audit says so.
+"""Handles an audit record that cannot be decoded: its bytes go to `<topic>.dlq`, and a row in the audit reports it.
 
-Called by `sinks.audit.landing`. The same headers as the stages write (Kafka Connect's, and `nightdesk.dead_letter`), so
-that one tool reads and sends again what either has parked.
+The headers are those that the stages write (Kafka Connect's, and `nightdesk.dead_letter`), so that one tool reads and
+replays the letters of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Message as Consumed
 
-from schemas import ids
-from schemas.codec import Codec, Undecodable
-from schemas.dead_letters import Headers, buried, headers, replay_of
-from schemas.records import AuditRecord, DeadLetter
-from schemas.topics import AUDIT
+from nightdesk.messaging.blocking_producer import BlockingProducer
+from nightdesk.messaging.clients import ClientConfig
+from nightdesk.messaging.consumed import original_of
+from nightdesk.messaging.failures import Failure
+from nightdesk.messaging.producer import Message
+from nightdesk.schemas import audit_records, ids
+from nightdesk.schemas.bounds import DEAD_LETTER_BYTES_AT_MOST, NAME_CHARACTERS_AT_MOST
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.dead_letters import (
+    MESSAGE_CHARACTERS,
+    Original,
+    as_text,
+    headers,
+    lost,
+    replay_of,
+)
+from nightdesk.schemas.records import AuditRecord, DeadLetter
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.schemas.truncation import fit
 
 STAGE = "sink"
-MESSAGE_CHARACTERS = 2000
-DELIVERED_WITHIN_S = 30.0
 
 
 class DeadLetterNotDelivered(Exception):
-    """The broker did not take a dead letter: the process has to stop before the offset is committed."""
+    """The broker did not accept a dead letter: the process has to stop before the offset is committed."""
 
 
-def describe(message: Message, error: Undecodable, now: datetime) -> DeadLetter:
-    """Why the message could not be done."""
+def describe(message: Consumed, original: Original, error: ValueError, now: datetime) -> DeadLetter:
+    """The letter with the reason why the message could not be processed."""
     partition, offset = message.partition() or 0, message.offset() or 0
-    key, came_with = message.key(), _headers(message)
-    replay = replay_of(came_with)
+    replay = replay_of(original.headers)
     return DeadLetter(
-        dead_letter_id=ids.next_dead_letter_id(replay.letter_id)
+        dead_letter_id=ids.next_dead_letter_id(replay.letter_id, message.value())
         if replay
         else ids.dead_letter_id(AUDIT.name, partition, offset),
         stage=STAGE,
@@ -44,51 +53,79 @@ def describe(message: Message, error: Undecodable, now: datetime) -> DeadLetter:
         offset=offset,
         timestamp_ms=message.timestamp()[1],
         error=type(error).__name__,
-        message=str(error)[:MESSAGE_CHARACTERS],
+        message=as_text(str(error), MESSAGE_CHARACTERS),
         traceback="",
         attempts=1 + (replay.attempts if replay else 0),
-        subject=(key if isinstance(key, bytes) else str(key or "").encode()).decode(errors="replace"),
+        subject=as_text(original.key or b"", NAME_CHARACTERS_AT_MOST),
         program_version=version("nightdesk"),
         time=now,
         attempted=f"read as {AuditRecord.__name__}",
         replay_of=replay.letter_id if replay else None,
-        original_headers=len(came_with),
+        original_headers=len(original.headers),
+    )
+
+
+def unreadable(topic: str, partition: int, offset: int, reason: str, now: datetime) -> DeadLetter:
+    """The letter for an offset at which nothing can be read."""
+    return DeadLetter(
+        dead_letter_id=ids.dead_letter_id(topic, partition, offset),
+        stage=STAGE,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp_ms=0,
+        error="Unreadable",
+        message=as_text(reason, MESSAGE_CHARACTERS),
+        traceback="",
+        program_version=version("nightdesk"),
+        time=now,
+        attempted=f"read as {AuditRecord.__name__}",
+        original_headers=0,
+        truncated=True,
     )
 
 
 class DeadLetters:
-    """Parks messages on `<topic>.dlq` of one cluster."""
+    """Sends messages to `<topic>.dlq` of one cluster."""
 
-    def __init__(self, kafka: Mapping[str, Any], codec: Codec) -> None:
+    def __init__(self, kafka: ClientConfig, codec: Codec) -> None:
         self._kafka = kafka
         self._codec = codec
 
     @cached_property
-    def _producer(self) -> Producer:
-        # Only when it is needed, which is hardly ever. Room for the headers around a record that was itself as large as
-        # a broker takes.
-        return Producer({**self._kafka, "enable.idempotence": True, "message.max.bytes": 8_000_000})
+    def _producer(self) -> BlockingProducer:
+        # Only when it is needed, which is hardly ever.
+        return BlockingProducer(self._kafka)
 
-    def park(self, message: Message, error: Undecodable) -> AuditRecord:
-        """Deliver the dead letter and give the audit's line about it. Raises `DeadLetterNotDelivered`."""
-        letter = describe(message, error, datetime.now(UTC))
-        failures: list[KafkaError] = []
+    def park(self, message: Consumed, error: ValueError) -> AuditRecord:
+        """Deliver the dead letter and return its audit record. Raises `DeadLetterNotDelivered`."""
+        original = original_of(message)
+        letter = describe(message, original, error, datetime.now(UTC))
+        letter, carried = fit(letter, original, DEAD_LETTER_BYTES_AT_MOST)
+        found = (*carried.headers, *headers(letter, self._codec))
+        self._deliver(Message(f"{message.topic()}.dlq", carried.key, carried.value, found))
+        return audit_records.dead_lettered(letter, None)
+
+    def lost(self, topic: str, partition: int, offsets: tuple[int, int]) -> None:
+        """Report lost records on `<topic>.dlq` and in the audit. Raises `DeadLetterNotDelivered`."""
+        letter = lost(STAGE, AUDIT.name, partition, offsets, datetime.now(UTC))
+        self._deliver(
+            Message(f"{topic}.dlq", None, None, headers(letter, self._codec)),
+            Message(topic, b"", self._codec.encode(audit_records.lost(letter)), ()),
+        )
+
+    def unreadable(self, topic: str, partition: int, offset: int, reason: str) -> None:
+        """Report that nothing can be read at an offset, on `<topic>.dlq` and in the audit. Raises
+        `DeadLetterNotDelivered`.
+        """
+        letter = unreadable(AUDIT.name, partition, offset, reason, datetime.now(UTC))
+        self._deliver(
+            Message(f"{topic}.dlq", None, None, headers(letter, self._codec)),
+            Message(topic, b"", self._codec.encode(audit_records.dead_lettered(letter, None)), ()),
+        )
+
+    def _deliver(self, *messages: Message) -> None:
         try:
-            self._producer.produce(
-                f"{message.topic()}.dlq",
-                value=message.value(),
-                key=message.key(),
-                headers=[*_headers(message), *headers(letter, self._codec)],
-                on_delivery=lambda failure, _: failures.append(failure) if failure else None,
-            )
-        except (BufferError, KafkaException) as failure:
-            raise DeadLetterNotDelivered(f"{message.topic()}.dlq: {failure}") from failure
-        left = self._producer.flush(DELIVERED_WITHIN_S)
-        if failures or left:
-            reason = failures[0].str() if failures else f"no answer within {DELIVERED_WITHIN_S:.0f} s"
-            raise DeadLetterNotDelivered(f"{message.topic()}.dlq: {reason}")
-        return buried(letter, None)
-
-
-def _headers(message: Message) -> Headers:
-    return cast(Headers, tuple(message.headers() or ()))  # a consumed message's are pairs of text and bytes
+            self._producer.deliver(messages)
+        except Failure as failure:
+            raise DeadLetterNotDelivered(f"{messages[0].topic}: {failure.message}") from failure

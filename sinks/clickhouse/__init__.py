@@ -1,1 +1,1 @@
-"""ClickHouse's tables and views, and how they come to be."""
+"""ClickHouse's tables and views, and how they are created."""

@@ -1,6 +1,6 @@
-"""A ClickHouse client as all of us want it. Called by the writer and by every command that asks.
+"""A ClickHouse client with our settings.
 
-What the driver raises is told apart here once: `UNREACHABLE` is an outage, any other `ClickHouseError` an answer.
+The driver's errors are classified here once: `UNREACHABLE` is an outage, any other `ClickHouseError` is a response.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ANSWER_TIMEOUT_S = 60
 def connect(arguments: Mapping[str, Any], **more: Any) -> Client:
     """A client for `clickhouse_connect.get_client`'s arguments (host, port, username, password, database, secure).
 
-    Raises one of `ANY_FAILURE` when nobody answers or the database does not exist.
+    Raises one of `ANY_FAILURE` if nobody answers or the database does not exist.
     """
     return clickhouse_connect.get_client(
         **{
             "connect_timeout": CONNECT_TIMEOUT_S,
             "send_receive_timeout": ANSWER_TIMEOUT_S,
-            # A session would let one statement at a time through, and keeps nothing that we need.
+            # A session would allow one statement at a time, and has nothing that we need.
             "autogenerate_session_id": False,
             "dedicated_pool": True,  # `close` then closes the connections
             "tz_mode": "aware",
@@ -40,7 +40,7 @@ def connect(arguments: Mapping[str, Any], **more: Any) -> Client:
 
 
 def one_line(error: Exception) -> str:
-    """What ClickHouse said, without the driver's wrapping and the server's version."""
+    """ClickHouse's message, without the driver's wrapping and the server's version."""
     text = " ".join(str(error).split())
     text = text.rpartition("DB::Exception: ")[2] if "DB::Exception: " in text else text
     return text.partition(" (version ")[0].partition(" (for url ")[0].rstrip(". ")

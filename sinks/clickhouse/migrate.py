@@ -1,7 +1,10 @@
-"""Brings a ClickHouse database up to this version's tables and views. Called by `nightdesk migrate`.
+"""Brings a ClickHouse database up to this version's tables and views.
 
-Forward only: a file that has been applied never changes (its hash is kept), a change is a new file. Every statement can
-run twice, because ClickHouse has no transactions: what was begun and not recorded is begun again.
+Tables change by migrations, forward only: an applied file never changes (its digest is recorded), a change is a new
+file. ClickHouse has no transactions, so each statement must be harmless when it runs twice: a migration that was
+started and not recorded is started again. A statement with `${slice}` runs once for each of `${slices}` slices, from 0,
+so that one which sorts a large table needs the memory for a part of it. Views have no history: `views.py` replaces
+those that changed.
 """
 
 from __future__ import annotations
@@ -10,14 +13,21 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from string import Template
 from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
+from nightdesk.sinks.clickhouse import views
+from nightdesk.sinks.clickhouse.script import statements_of
+
 Engines = Literal["single", "replicated"]
 
 ENGINE_PREFIX: dict[Engines, str] = {"single": "", "replicated": "Replicated"}
+
+# Each slice reads the whole table and sorts its part, so more of them need less memory and more time.
+ROWS_OF_A_SLICE = 200_000
+SLICES_AT_MOST = 64
+STORED_ROWS = "SELECT sum(total_rows) FROM system.tables WHERE database = currentDatabase()"
 
 LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC'))
@@ -31,7 +41,7 @@ class MigrationChanged(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: `0001_audit_records.sql` is version 1."""
+    """One file: `0001_tables.sql` is version 1."""
 
     version: int
     name: str
@@ -41,51 +51,86 @@ class Migration:
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, engines: Engines) -> list[str]:
+    def statements(self, engines: Engines, slices: int = 1) -> list[str]:
         """The SQL statements in order, for this family of engines."""
-        text = Template(self.text).substitute(replicated=ENGINE_PREFIX[engines])
-        code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-        return [statement.strip() for statement in code.split(";") if statement.strip()]
+        texts = [_for(engines, statement) for statement in statements_of(self.text)]
+        return [one for text in texts for one in _sliced(text, slices)]
 
 
 def migrations() -> list[Migration]:
     """All files, in order."""
-    entries = files("sinks.clickhouse").joinpath("migrations").iterdir()
-    texts = {entry.name.removesuffix(".sql"): entry.read_text() for entry in entries if entry.name.endswith(".sql")}
+    entries = [
+        one for one in files("nightdesk.sinks.clickhouse").joinpath("migrations").iterdir() if one.name.endswith(".sql")
+    ]
+    texts = {entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8") for entry in entries}
     return [Migration(int(name.partition("_")[0]), name, text) for name, text in sorted(texts.items())]
 
 
 def create_database(client: Client, name: str) -> None:
-    """Create the database where it is missing; `client` must not be bound to it yet."""
+    """Create the database if it is missing; `client` must not be bound to it yet."""
     client.command(f"CREATE DATABASE IF NOT EXISTS `{name.replace('`', '')}`")
 
 
-def migrate(client: Client, engines: Engines = "single", wanted: Sequence[Migration] | None = None) -> list[Migration]:
-    """Apply what is missing in the client's database; gives what was applied. Raises `MigrationChanged`."""
-    client.command(Template(LEDGER).substitute(replicated=ENGINE_PREFIX[engines]))
-    rows = client.query("SELECT version, sha256 FROM migrations FINAL").result_rows
-    done = {row[0]: row[1] for row in rows}
-    applied = []
-    for migration in migrations() if wanted is None else wanted:
-        if migration.version in done:
-            _check_unchanged(migration, done[migration.version])
-            continue
-        for statement in migration.statements(engines):
+def migrate(client: Client, engines: Engines = "single", wanted: Sequence[Migration] | None = None) -> list[str]:
+    """Bring the client's database up to date: missing migrations (of `wanted`, if given), then views.
+
+    Returns the names of the migrations that were applied and of the views that were replaced or dropped. Raises
+    `MigrationChanged`.
+    """
+    client.command(_for(engines, LEDGER))
+    files_of_tables = migrations() if wanted is None else wanted
+    lacking = _lacking(client, files_of_tables)
+    for migration in lacking:
+        for statement in migration.statements(engines, _slices(client)):
             client.command(statement)
         client.command(
             "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, {sha256:String}, now64(3)",
             parameters={"version": migration.version, "name": migration.name, "sha256": migration.sha256},
         )
-        applied.append(migration)
-    return applied
+    changed = views.changes(client, _digest(files_of_tables))
+    views.update(client, changed)
+    return [*(migration.name for migration in lacking), *changed.names]
 
 
-def missing(client: Client) -> list[Migration]:
-    """What `migrate` would apply; everything where the database has never been migrated."""
-    if not client.command("EXISTS TABLE migrations"):
-        return migrations()
-    done = {row[0] for row in client.query("SELECT version FROM migrations FINAL").result_rows}
-    return [migration for migration in migrations() if migration.version not in done]
+def outdated(client: Client) -> list[str]:
+    """The names that `migrate` would return: what the database lacks, or has in another version's form."""
+    found = migrations()
+    lacking = _lacking(client, found) if client.command("EXISTS TABLE migrations") else found
+    return [*(migration.name for migration in lacking), *views.changes(client, _digest(found)).names]
+
+
+def _lacking(client: Client, wanted: Sequence[Migration]) -> list[Migration]:
+    """Migrations that were not applied yet. Raises `MigrationChanged` for an applied one that has changed since."""
+    rows = client.query("SELECT version, sha256 FROM migrations FINAL").result_rows
+    done = {row[0]: row[1] for row in rows}
+    for migration in wanted:
+        if migration.version in done:
+            _check_unchanged(migration, done[migration.version])
+    return [migration for migration in wanted if migration.version not in done]
+
+
+def _for(engines: Engines, statement: str) -> str:
+    """Only this placeholder and those of slices have a meaning: any other `$` is SQL, such as a heredoc or a regular
+    expression's end.
+    """
+    return statement.replace("${replicated}", ENGINE_PREFIX[engines])
+
+
+def _sliced(statement: str, slices: int) -> list[str]:
+    if "${slice}" not in statement:
+        return [statement]
+    counted = statement.replace("${slices}", str(slices))
+    return [counted.replace("${slice}", str(number)) for number in range(slices)]
+
+
+def _slices(client: Client) -> int:
+    """How many slices this database's rows need; any number gives the same result."""
+    rows = int(client.query(STORED_ROWS).result_rows[0][0] or 0)
+    return min(SLICES_AT_MOST, 1 + rows // ROWS_OF_A_SLICE)
+
+
+def _digest(wanted: Sequence[Migration]) -> str:
+    return hashlib.sha256("".join(migration.sha256 for migration in wanted).encode()).hexdigest()
 
 
 def _check_unchanged(migration: Migration, applied_sha256: str) -> None:

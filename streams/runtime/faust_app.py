@@ -1,8 +1,9 @@
-"""A Faust app with the settings that the safety layer needs. Called by the stage.
+"""A Faust app with the settings that the safety layer needs.
 
-Each setting that is not Faust's default has its reason in docs/decisions/0002-faust-settings.md.
+docs/decisions/0002-faust-settings.md has the reason of each setting that is not Faust's default.
 """
 
+import importlib.metadata
 import ssl
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,18 +14,38 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import AuthProtocol, SASLMechanism
 
-from streams.runtime.batches import travel_together
-from streams.runtime.policy import WorkerPolicy
-from streams.runtime.sensor import QuietMonitor
+from nightdesk.streams.runtime.consuming.batches import enable_batching
+from nightdesk.streams.runtime.consuming.sensor import QuietMonitor
+from nightdesk.streams.runtime.membership.coordinator import Membership
+from nightdesk.streams.runtime.membership.lease import Lease
+from nightdesk.streams.runtime.policy import WorkerPolicy
 
+# The safety layer relies on the internals of this version; pyproject.toml pins it.
+FAUST_VERSION = "0.15.3"
 DAY_S = 86_400.0
 # Of up to 200 records each; a partition is paused above it.
 BATCHES_BUFFERED = 32
 
 
+class WrongFaust(Exception):
+    """The installed Faust is not the version that the safety layer was written and tested for."""
+
+
+def check_version() -> None:
+    """Raises `WrongFaust` if another version is installed, or if Faust's compiled stream iterator is missing.
+
+    The iterator in pure Python acknowledges records that it skips (docs/decisions/0002-faust-settings.md).
+    """
+    installed = importlib.metadata.version("faust-streaming")
+    if installed != FAUST_VERSION:
+        raise WrongFaust(f"faust-streaming {installed} is installed, and the safety layer needs {FAUST_VERSION}")
+    if faust.streams._CStreamIterator is None:  # type: ignore[attr-defined]  # private, and the only sign of it
+        raise WrongFaust(f"faust-streaming {FAUST_VERSION} is installed without its compiled modules")
+
+
 class App(faust.App):
-    """A Faust app with tasks that begin with the loop. Those of `task` wait until the tables are recovered, which is
-    too late for whoever has to end a recovery that takes for ever, or to tell it from a process that stands still.
+    """A Faust app with tasks that start with the loop. Those of `task` wait until the tables are recovered, which is
+    too late for a watchdog of the recovery itself.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -41,8 +62,8 @@ class App(faust.App):
             self.add_future(task())
 
 
-def build(app_id: str, policy: WorkerPolicy) -> App:
-    """The app; nothing connects before it starts."""
+def build(app_id: str, policy: WorkerPolicy, lease: Lease) -> App:
+    """The app; nothing connects before it starts. Its consumer renews `lease`."""
     app = App(
         app_id,
         broker=_broker_urls(policy.client_config),
@@ -55,14 +76,15 @@ def build(app_id: str, policy: WorkerPolicy) -> App:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=8 * 1024 * 1024,
         broker_session_timeout=policy.session_timeout_s,
-        broker_heartbeat_interval=min(3.0, policy.session_timeout_s / 5),
+        broker_heartbeat_interval=policy.heartbeat_interval_s,
         broker_max_poll_interval=DAY_S,
-        broker_rebalance_timeout=max(60.0, policy.session_timeout_s),
+        broker_rebalance_timeout=policy.rebalance_timeout_s,
         broker_request_timeout=max(90.0, policy.session_timeout_s),
         stream_wait_empty=False,
         stream_buffer_maxsize=BATCHES_BUFFERED,
         stream_processing_timeout=DAY_S,
-        stream_recovery_delay=0.0,
+        # Before the first recovery; the stage removes the delay after that.
+        stream_recovery_delay=policy.settle_s,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -70,10 +92,10 @@ def build(app_id: str, policy: WorkerPolicy) -> App:
         broker_commit_livelock_soft_timeout=DAY_S,
         web_enabled=False,
         Monitor=QuietMonitor,
-        # Nothing is kept there with memory://, but Faust makes the folder, and containers are read-only.
+        # Nothing is stored there with memory://, but Faust creates the folder, and containers are read-only.
         datadir=str(Path(tempfile.gettempdir()) / app_id),
     )
-    travel_together(app)
+    enable_batching(app, policy.client_config, Membership(lease, policy.instance_id))
     return app
 
 

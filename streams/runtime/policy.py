@@ -1,27 +1,25 @@
-"""What the safety layer is allowed: the limits of one worker process, given once by the bootstrap."""
+"""The limits of one worker process, which the bootstrap sets once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from streams.runtime.ratio import RatioPolicy
-
-Clock = Callable[[], datetime]
-
-
-def system_clock() -> datetime:
-    """The one clock of a worker."""
-    return datetime.now(UTC)
+from nightdesk.schemas.bounds import DEAD_LETTER_BYTES_AT_MOST
+from nightdesk.streams.api.clock import Clock, system_clock
+from nightdesk.streams.runtime.membership.lease import SHARE
+from nightdesk.streams.runtime.process.ratio import RatioPolicy
 
 
 @dataclass(frozen=True)
 class WorkerPolicy:
-    """Where the broker is and how long anything may take. Durations in seconds.
+    """The broker's address and how long anything may take. Durations in seconds.
 
-    `session_timeout_s`: a process silent for so long has lost its partitions. `in_flight`: records accepted and not yet
-    done; above it the consumer is paused. `no_progress_s`: with work there and nothing moving for so long, it ends;
-    `no_recovery_s` while tables are read: Faust's recovery may stand still for ever after the broker was away.
+    `session_timeout_s`: a process that is silent for so long has lost its partitions. `in_flight`: records accepted and
+    not yet done, and `in_flight_bytes` their size; above either the consumer is paused. `no_progress_s`: if there is
+    work and no progress for so long, the process exits; `no_recovery_s` is for recovery, because Faust's may stand
+    still forever after a broker outage. `dead_letter_bytes`: how much of the original record a `.dlq` topic accepts; a
+    larger record is cut there, and stored completely in `oversized_dir` if that is set.
     """
 
     client_config: Mapping[str, Any]
@@ -30,19 +28,45 @@ class WorkerPolicy:
     instance_id: str
     session_timeout_s: float = 30.0
     in_flight: int = 2000
+    in_flight_bytes: int = 64_000_000
     drain_s: float = 25.0
     commit_interval_s: float = 1.0
     tick_interval_s: float = 0.25
     no_progress_s: float = 120.0
     no_recovery_s: float = 25.0
     metrics_port: int = 0
+    metrics_host: str = ""
+    dead_letter_bytes: int = DEAD_LETTER_BYTES_AT_MOST
+    oversized_dir: Path | None = None
     dead_letters: RatioPolicy = field(default=RatioPolicy())
     clock: Clock = field(default=system_clock)
 
     @property
-    def frozen_after_s(self) -> float:
-        """A pause this long means that another process may have our partitions."""
-        return self.session_timeout_s * 0.75
+    def heartbeat_interval_s(self) -> float:
+        """Often, because a replaced process learns of it from its next heartbeat."""
+        return min(1.0, self.session_timeout_s / 5)
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """A member that does not join again within this time is removed."""
+        return max(60.0, self.session_timeout_s)
+
+    @property
+    def settle_s(self) -> float:
+        """How long a process waits after its first assignment before it recovers its tables: by then a predecessor with
+        the same instance id knows that it was replaced, and its last writes are in the changelog.
+        """
+        return 2 * self.heartbeat_interval_s + 0.5
+
+    @property
+    def lease_s(self) -> float:
+        """For this long after an acknowledged heartbeat nobody else can own our partitions."""
+        return self.session_timeout_s * SHARE
+
+    @property
+    def commit_timeout_s(self) -> float:
+        """A commit that takes longer counts as failed."""
+        return self.session_timeout_s / 4
 
     @property
     def delivery_timeout_s(self) -> float:

@@ -1,206 +1,208 @@
-"""Act: a decision's playbook is run, each step once, each outcome kept.
+"""Act: executes a decision's playbook, each step once, and stores each outcome.
 
-Trusts nobody: the charter's allowlist, parameters, rules and gates are asked again here, and the kill switch before
-every call. `progress` keeps what was begun and what came of it; `calls.py` makes the calls.
+The transition table in `processors/execution` decides; this stage performs its commands. It trusts no input: the
+charter's allowlist, parameters, rules and gates are checked again, and orders before every call. `progress` stores what
+was started and its outcomes; `calls.py` performs the commands of one step.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 from typing import Any
 
-import orjson
+from nightdesk.processors import playbook
+from nightdesk.processors.execution import RateGrant, begin, scope_of
+from nightdesk.processors.execution.commands import (
+    Command,
+    Conclude,
+    Continue,
+    Hold,
+    RequestGrant,
+    RunPlaybook,
+    Wait,
+    WaitForOrder,
+)
+from nightdesk.processors.execution.events import DecisionRead, Event, GrantRead, Known, PlaybookEnded, Reconsidered
+from nightdesk.processors.playbook import Progress
+from nightdesk.processors.provenance import Forged
+from nightdesk.schemas.records import ApprovalReply, Decision, RateRequest, SubjectEvent
+from nightdesk.schemas.topics import ACT, APPROVALS, RATE_GRANTS, RATE_REQUESTS, SUBJECT_EVENTS
+from nightdesk.streams.api import Clock, Commit, Delivery, Route, Stage, StagedWrites, SteadyClock, async_handler
+from nightdesk.streams.control import Control
+from nightdesk.streams.ports import ANYBODY, Actions, Persons
+from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stages import parking_keys
+from nightdesk.streams.stages.act_output import emit_again_later, emit_end
+from nightdesk.streams.stages.approvals import Approvals
+from nightdesk.streams.stages.calls import Calls
+from nightdesk.streams.stages.execution import ExecutionTask, ProgressTable
+from nightdesk.streams.stages.halted import Halted
+from nightdesk.streams.stages.held_decisions import APPROVAL_TABLES
+from nightdesk.streams.stages.paused_time import PausedTime
 
-from processors import gate, playbook
-from processors.charter.compiled import CompiledCharter
-from processors.ledger.lines import asking, ended
-from processors.playbook import Ending, Progress
-from processors.provenance import Forged, check_origin
-from processors.replies import AgentDecision
-from processors.verification import verify
-from schemas import ids
-from schemas.records import ApprovalReply, Case, Decision, Permit
-from schemas.topics import ACT, APPROVALS, BUDGET, DECIDE, LATER, PERMITS, PERMITTED
-from streams.charters import Control
-from streams.ports import Actions
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route, conversing
-from streams.runtime.policy import Clock
-from streams.runtime.stage import Commit
-from streams.runtime.tables import FactTable
-from streams.stages import audit, waiting
-from streams.stages.approvals import Approvals
-from streams.stages.calls import Calls
-from streams.stages.errands import Errand, Grant, ProgressTable, RetryLater
-from streams.stages.timers import as_reminder
-from streams.stages.turns import TurnNeeded
-from streams.stages.undos import bury_failed, of_a_replay
 
-
-class Act:
-    """Handlers of the act stage."""
+class Act(Stage):
+    """The act stage."""
 
     name = "act"
-    table_names = ("progress", "approvals", "circuits", "answers")
+    table_names = ("progress", *APPROVAL_TABLES, Halted.table_name, "paused", "circuits", "answers")
 
-    def __init__(self, control: Control, actions: Actions, clock: Clock) -> None:
+    def __init__(
+        self,
+        control: Control,
+        actions: Actions,
+        clock: Clock,
+        persons: Persons = ANYBODY,
+        steady: SteadyClock | None = None,
+    ) -> None:
+        super().__init__(clock)
         self._control = control
         self._actions = actions
-        self._clock = clock
-        self._approvals = Approvals(clock)
+        self.paused_time = PausedTime(control, clock)
+        self._approvals = Approvals(clock, self.paused_time, persons)
         self._progress = ProgressTable(clock)
-        self._calls = Calls(control, actions, clock, self._progress)
+        self._halted = Halted(control, clock)
+        self._calls = Calls(control, actions, clock, self._progress, self._halted, steady or SteadyClock())
+        self.tables = (
+            self._progress.table,
+            *self._approvals.tables,
+            self._halted.table,
+            self.paused_time.table,
+            *self._calls.tables,
+        )
 
     def routes(self) -> tuple[Route, ...]:
         return (
-            Route(ACT, conversing(self.act), waiting.of_cases(self._control)),
-            Route(APPROVALS, conversing(self.answered)),
-            Route(PERMITTED, conversing(self.permitted)),
+            Route(
+                ACT,
+                async_handler(self.act),
+                parking_keys.for_cases(self._control),
+                parking_keys.for_charter(self._control),
+            ),
+            Route(APPROVALS, async_handler(self.answered)),
+            Route(RATE_GRANTS, async_handler(self.granted)),
+            Route(SUBJECT_EVENTS, async_handler(self.event_came)),
         )
 
-    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
-        self._approvals.bind(tables)
-        self._progress.bind(tables["progress"], commit)
-        self._calls.bind(tables, commit)
+    def bind(self, commit: Commit) -> None:
+        self._progress.bind(commit)
+        self._calls.bind(commit)
 
-    def recovered(self) -> None:
+    def recovered(self) -> Iterator[None]:
         self._calls.recovered()
+        yield from self.paused_time.recovered()
+        yield from self._halted.recovered()
+        yield from self._approvals.recovered()
 
-    def tick(self, partition: int, changes: Changes) -> None:
-        self._progress.tick(partition, changes)
-        self._calls.tick(partition, changes)
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        self.paused_time.tick(partition, writes)
+        self._calls.tick(partition, writes)
+        self._halted.tick(partition, writes)
+        self._approvals.tick(partition, writes)
 
     async def close(self) -> None:
         await self._actions.close()
 
     # -- what comes in
 
-    async def act(self, delivery: Delivery[Decision], changes: Changes) -> None:
-        """One decision: done, held for a person, or refused. Raises `Forged` for one that none of ours made."""
-        errand = await self._errand(delivery.record, delivery, changes)
-        errand.kept = errand.kept.with_replay(errand.decision.decision_id, delivery.replay_of)
-        await self._take_up(errand)
+    async def act(self, delivery: Delivery[Decision], writes: StagedWrites) -> None:
+        """Handle a decision: execute it, hold it for a person, or refuse it. Raises `Forged` for one that no stage of
+        ours made.
+        """
+        task = await self._task(delivery.record, delivery, writes)
+        await self._execute(task, DecisionRead(self._known(task), delivery.replay_of))
 
-    async def permitted(self, delivery: Delivery[Permit], changes: Changes) -> None:
-        """Leave to go on with a decision whose turn has come."""
-        permit = delivery.record
-        if permit.slot_at is None:
-            raise Forged("a permit on this topic says when its slot is")
-        errand = await self._errand(permit.decision, delivery, changes)
-        grant = Grant(number=permit.number, slot_at=permit.slot_at)
-        errand.kept = errand.kept.with_grant(permit.purpose, grant)
-        await self._take_up(errand)
+    async def granted(self, delivery: Delivery[RateRequest], writes: StagedWrites) -> None:
+        """Handle a rate grant for a decision that waits for it."""
+        granted = delivery.record
+        if granted.slot_at is None:
+            raise Forged("a rate grant has a slot_at")
+        task = await self._task(granted.decision, delivery, writes)
+        grant = RateGrant(number=granted.number, slot_at=granted.slot_at)
+        await self._execute(task, GrantRead(self._known(task), granted.purpose, grant))
 
-    async def answered(self, delivery: Delivery[ApprovalReply], changes: Changes) -> None:
-        """A person's answer to a decision that is held here."""
-        decision = self._approvals.take(delivery, changes, self._clock())
-        if decision is not None:
-            errand = await self._errand(decision, delivery, changes)
-            errand.kept = errand.kept.model_copy(update={"approved_by": delivery.record.person})
-            await self._proceed(errand)
+    async def answered(self, delivery: Delivery[ApprovalReply], writes: StagedWrites) -> None:
+        """Handle the answer of a person to a decision that is held here, or its expiry."""
+        answered = self._approvals.take(delivery, writes, self._clock())
+        if answered is not None:
+            task = await self._task(answered.decision, delivery, writes)
+            await self._execute(task, answered.event)
 
-    async def _errand(self, decision: Decision, delivery: Delivery[Any], changes: Changes) -> Errand:
+    async def event_came(self, delivery: Delivery[SubjectEvent], writes: StagedWrites) -> None:
+        """Take back decisions that wait for a person, if their charter says that this event of their subject does so. A
+        decision that is still being made is compared with the event before it begins to wait.
+        """
+        self._approvals.newer_events.remember(delivery, writes)
+        for agent in sorted(self._control.agents()):
+            for decision in self._approvals.take_back(delivery, agent, writes):
+                task = await self._task(decision, delivery, writes)
+                await self._execute(task, Reconsidered(delivery.record.event))
+
+    async def _task(self, decision: Decision, delivery: Delivery[Any], writes: StagedWrites) -> ExecutionTask:
         compiled = await self._control.charter_soon(decision.case.agent, decision.case.charter_version)
         place = f"{delivery.topic.name}:{delivery.partition}:{delivery.offset}"
-        kept = self._progress.read(changes.partition, decision.decision_id)
-        return Errand(decision, compiled, delivery.traceparent, place, changes, kept)
+        state = self._progress.read(writes.partition, decision.decision_id)
+        scope = scope_of(decision)
+        paused_s = self.paused_time.seconds(writes.partition, scope)
+        return ExecutionTask(begin(decision, compiled, state, paused_s), scope, delivery.traceparent, place, writes)
 
-    async def _take_up(self, errand: Errand) -> None:
-        check_origin(errand.decision, errand.compiled)
-        self._progress.check_step_before(errand)
-        payload, done = errand.payload_sha256, errand.kept.payload_sha256
-        held = self._approvals.payload_held(errand.decision, errand.changes)
-        if (done or held) and payload not in (done, held):
-            raise Forged(f"decision {errand.decision.decision_id} is known with another payload")
-        approved = errand.kept.approved_by is not None and done in (None, payload)
-        if held == payload and not approved:
-            # Once it is held only an answer lets it go, whatever this copy of it says.
-            self._approvals.hold(errand.decision, errand.traceparent, errand.changes)
-        else:
-            await self._proceed(errand)
+    def _known(self, task: ExecutionTask) -> Known:
+        decision, compiled, writes = task.execution.decision, task.execution.compiled, task.writes
+        return Known(
+            held_sha256=self._approvals.payload_held(decision, writes),
+            step_before=self._progress.read_step_before(writes.partition, decision.case),
+            other_open=self._approvals.other_open(decision, compiled.charter.actions.get(decision.action), writes),
+        )
 
-    async def _proceed(self, errand: Errand) -> None:
-        decision = errand.decision
-        disposed = _checked_again(decision, errand.compiled, approved=errand.kept.approved_by is not None)
-        if disposed.disposition == "needs_approval":
-            self._approvals.hold(decision, errand.traceparent, errand.changes, disposed.reason)
-        elif disposed.disposition == "refused":
-            self._end(errand, Ending("refused", (), reason=disposed.reason))
-        else:
-            if decision.disposition != disposed.disposition:
-                errand.decision = decision.model_copy(update={"disposition": disposed.disposition})
-            await self._run(errand)
+    # -- performing commands
 
-    async def _run(self, errand: Errand) -> None:
-        known = Progress(errand.kept.outcomes, errand.kept.intents)
-        flow = playbook.run(errand.decision, errand.compiled, known, errand.kept.at)
+    async def _execute(self, task: ExecutionTask, event: Event) -> None:
+        command = self._calls.advance(task, event)
+        if isinstance(command, RunPlaybook):
+            command = await self._run_playbook(task)
+        match command:
+            case Hold(reason):
+                if task.execution.state is not task.execution.saved:
+                    self._progress.remember(task)
+                newer = self._approvals.hold(task, reason)
+                if newer is not None:
+                    left = task.execution
+                    task.execution = begin(left.decision, left.compiled, left.state, left.paused_s)
+                    await self._execute(task, Reconsidered(newer))
+            case Wait(after_s, reason):
+                is_new = task.is_new_wait()
+                self._progress.remember(task)
+                emit_again_later(task, after_s, reason, self._clock(), is_new=is_new)
+            case WaitForOrder(reason):
+                self._progress.remember_until_resumed(task)
+                self._halted.hold(task, reason)
+            case RequestGrant(request):
+                self._progress.remember(task)
+                task.writes.emit(RATE_REQUESTS, request)
+            case Conclude(ending):
+                self._progress.remember(task, until=max((timer.due_at for timer in ending.timers), default=None))
+                emit_end(task, ending, self._clock())
+
+    async def _run_playbook(self, task: ExecutionTask) -> Command:
+        """Perform steps until the playbook ends or a step has to wait."""
+        execution = task.execution
+        state = execution.state
+        known = Progress(state.outcomes, tuple(state.intents), state.runs, state.earlier, state.called_ms)
+        flow = playbook.run(execution.decision, execution.compiled, known, state.at)
         try:
             step = next(flow)
-            while True:
-                step = flow.send(await self._calls.make(errand, step))
+            while isinstance(command := await self._calls.run_step(task, step), Continue):
+                step = flow.send(command.outcome)
         except StopIteration as end:
-            self._end(errand, end.value)
-        except RetryLater as wait:
-            flow.close()
-            self._come_again(errand, wait)
-        except TurnNeeded as needed:
-            flow.close()
-            self._progress.remember(errand)
-            errand.changes.emit(PERMITS, needed.permit)
-
-    # -- what goes out
-
-    def _end(self, errand: Errand, ending: Ending) -> None:
-        decision, changes, now = errand.decision, errand.changes, self._clock()
-        self._progress.leave_off(errand, ending)
-        acted = audit.acted(decision, ending.outcomes, ending.status, ending.reason, errand.traceparent, now)
-        changes.audit(of_a_replay(acted, errand.kept.replays))
-        bury_failed(errand, ending, now)
-        for timer in ending.reminders:
-            changes.emit(LATER, as_reminder(timer, changes.codec, errand.traceparent))
-        if errand.compiled.charter.watches_errors and ending.status != "refused":
-            changes.emit(BUDGET, ended(decision, now, failed=ending.status == "failed"))
-        if ending.next_case is not None:
-            _go_on(ending.next_case, changes, now)
-
-    def _come_again(self, errand: Errand, wait: RetryLater) -> None:
-        """The same decision once more. A record waits once at most, so that read twice it sets one timer."""
-        decision, now = errand.decision, self._clock()
-        timer = playbook.Timer(
-            reminder_id=ids.reminder_id("retry", decision.decision_id, errand.place),
-            subject=decision.subject,
-            due_at=now + timedelta(seconds=wait.after_s),
-            topic=ACT.name,
-            record=errand.read,
-            reason=f"again: {wait}",
-            case_id=decision.case.case_id,
-        )
-        self._progress.remember(errand)
-        errand.changes.emit(LATER, as_reminder(timer, errand.changes.codec, errand.traceparent))
-        errand.changes.audit(audit.queued(decision, timer, errand.place, errand.traceparent, now))
+            return self._calls.advance(task, PlaybookEnded(end.value))
+        flow.close()
+        return command
 
 
-def _checked_again(decision: Decision, compiled: CompiledCharter, *, approved: bool) -> gate.Disposed:
-    """The gates' answer by the charter alone; a vote that went wrong in the decide stage still asks a person."""
-    answer = AgentDecision(
-        action=decision.action,
-        confidence=decision.confidence,
-        parameters=orjson.loads(decision.parameters),
-        reasoning=decision.reasoning,
-    )
-    rules = {rule.policy.name for rule in compiled.rules}
-    others = tuple(verdict for verdict in decision.verdicts if verdict.rule not in rules)
-    verdicts = (*verify(compiled, decision.case, answer), *others)
-    disposed = gate.dispose(compiled, decision.case, answer, verdicts, approved=approved)
-    if disposed.disposition == "execute" and decision.disposition == "needs_approval" and not approved:
-        return gate.Disposed("needs_approval", decision.disposition_reason)
-    if disposed.disposition != "refused" and decision.disposition == "dry_run":
-        return gate.Disposed("dry_run", decision.disposition_reason)
-    return disposed
-
-
-def _go_on(case: Case, changes: Changes, now: datetime) -> None:
-    """The next step of a case: it asks for money first, but for one that a person is to have."""
-    if case.escalate_because:
-        changes.emit(DECIDE, case)
-    else:
-        changes.emit(BUDGET, asking(case, now))
+SPEC = StageSpec(
+    name=Act.name,
+    summary="Checks a decision again, holds it for approval if a person must agree, and calls other systems.",
+    topics=(ACT, APPROVALS, RATE_GRANTS, SUBJECT_EVENTS),
+    tables=Act.table_names,
+    build=lambda context: Act(context.control, context.actions(), context.clock, context.persons()),
+    parks=True,
+    needs=("connections",),
+)

@@ -1,106 +1,174 @@
-"""Anomalies: an agent whose last cases leave the bounds of its charter is paused, once, and it is said why.
+"""Pauses an agent when its recent cases leave the bounds in its charter's `anomalies` section, and records the reason.
 
-Part of the budget stage, the one place that sees all cases of an agent in one order. `pauses` keeps the last order that
-was given for an agent and the record that it was given for: that record again says the same, and no other says it
-again until somebody has resumed the agent. What was seen before that counts no more.
+Bounds that only observe are reported in the audit, the log and a metric instead, at most once in a window.
+
+It is part of the budget stage, the one place that sees all cases of an agent in one order. `pauses` stores the last
+order that was given for an agent and the record that caused it. That record gives the same order again when it is
+redelivered, and no other record gives one before somebody has resumed the agent. Earlier observations no longer count.
 """
 
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
 
-from processors.anomalies import Watch
-from processors.charter.allowances import Anomalies
-from processors.ledger import Fact
-from schemas.records import BudgetEntry, ControlCommand
-from schemas.topics import CONTROL
-from streams.charters import Control
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.policy import Clock
-from streams.runtime.tables import FactTable
-from streams.stages import audit
-from streams.stages.facts import stored
+from nightdesk.processors.anomalies import Anomaly, AnomalyDetector, anomalies_text
+from nightdesk.processors.charter.allowances import Anomalies
+from nightdesk.processors.ledger import Fact
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.records import BudgetEntry, ControlCommand
+from nightdesk.schemas.topics import CONTROL
+from nightdesk.streams.api import Clock, Delivery, StagedWrites, Table
+from nightdesk.streams.control import Control
+from nightdesk.streams.metrics import ANOMALIES
 
-BREAKER = "nightdesk: the anomaly breaker"
+log = logging.getLogger(__name__)
+
+ANOMALY_BREAKER = "nightdesk: the anomaly breaker"
 
 
-class Paused(BaseModel):
-    """`place` is the record of the budget topic that was one too many."""
+class GivenOrder(BaseModel):
+    """An order that was given. `place` is the record of the budget topic that exceeded the bound."""
 
     place: str
     order: ControlCommand
 
 
 class Breaker:
-    """The watches over the agents of this process."""
+    """The anomaly detectors for the agents of this process."""
 
-    def __init__(self, control: Control, clock: Clock) -> None:
+    def __init__(self, control: Control, clock: Clock, ledger: Table[Fact]) -> None:
         self._control = control
         self._clock = clock
-        self._watches: dict[str, Watch] = {}
-        self._ledger: FactTable
-        self._pauses: FactTable
-
-    def bind(self, tables: dict[str, FactTable]) -> None:
-        self._ledger, self._pauses = tables["ledger"], tables["pauses"]
+        self._watches: dict[str, AnomalyDetector] = {}
+        # For a resume order with a future time: that time, and when it was first seen.
+        self._early: dict[str, tuple[float, float]] = {}
+        self._ledger = ledger
+        self.table = Table("pauses", GivenOrder)
 
     def recovered(self) -> None:
-        """Watch anew: what was seen is in the ledger."""
+        """Prepare to observe the facts of the ledger again."""
         self._watches = {}
 
-    def see(self, fact: Fact, delivery: Delivery[BudgetEntry], changes: Changes) -> None:
-        """What a line came to. Pauses the agent where it was one too many."""
+    def remember(self, fact: Fact) -> None:
+        """Observe a fact of the ledger during recovery, if its agent is watched."""
+        charter = self._control.promoted(fact.agent)
+        policy = None if charter is None else charter.charter.anomalies
+        if policy is not None:
+            watch = self._watches.get(fact.agent)
+            if watch is None or watch.policy != policy:
+                watch = self._watches[fact.agent] = AnomalyDetector(policy)
+            watch.observe(fact)
+
+    def observe(self, fact: Fact, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        """Observe a ledger entry. Pauses the agent if a bound is exceeded."""
         charter = self._control.promoted(fact.agent)
         policy = None if charter is None else charter.charter.anomalies
         if policy is None:
             self._watches.pop(fact.agent, None)
             return
         watch = self._watch(fact.agent, policy, delivery.partition)
-        watch.see(fact)
-        now, resumed_at = self._clock(), self._control.resumed_at(fact.agent)
+        watch.observe(fact)
+        now = self._clock()
+        resumed_at = self._resumed_at(fact.agent, now.timestamp())
         watch.forget_before(max(now.timestamp() - policy.window, resumed_at))
-        anomaly = watch.anomaly()
-        if anomaly and not self._is_paused(fact.agent, delivery.partition, resumed_at):
-            self._pause(fact.agent, anomaly, delivery, changes, now)
+        found = watch.anomalies()
+        enforced = tuple(anomaly for anomaly in found if policy.enforces(anomaly.bound))
+        observed = tuple(anomaly for anomaly in found if not policy.enforces(anomaly.bound))
+        if enforced:
+            order = _order(fact.agent, enforced, now)
+            if not self._is_stopped(order, delivery.partition, resumed_at):
+                self._stop(order, delivery, writes)
+        if observed:
+            order = _order(fact.agent, observed, now)
+            if not self._is_observed(order, delivery.partition, max(now.timestamp() - policy.window, resumed_at)):
+                self._observe(order, delivery, writes)
 
-    def say_again(self, delivery: Delivery[BudgetEntry], changes: Changes) -> None:
-        """A record that was read before paused the agent, if it did."""
-        known = self._read(delivery.record.agent, delivery.partition)
+    def say_again(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        """Give the order of a redelivered record again, if it gave one."""
+        agent = delivery.record.agent
+        known = self.table.get(delivery.partition, agent)
         if known is not None and known.place == _place(delivery):
-            self._say(known.order, delivery, changes)
+            self._say(known.order, delivery, writes)
+        observed = self.table.get(delivery.partition, _observed(agent))
+        if observed is not None and observed.place == _place(delivery):
+            writes.audit(audit_records.would_order(observed.order, delivery.traceparent))
 
-    def _watch(self, agent: str, policy: Anomalies, partition: int) -> Watch:
+    def _watch(self, agent: str, policy: Anomalies, partition: int) -> AnomalyDetector:
         watch = self._watches.get(agent)
         if watch is None or watch.policy != policy:
-            watch = self._watches[agent] = Watch(policy)
-            for value in self._ledger.facts(partition).values():
-                fact = Fact.model_validate_json(value)
+            watch = self._watches[agent] = AnomalyDetector(policy)
+            for _, fact in self._ledger.items(partition):
                 if fact.agent == agent:
-                    watch.see(fact)
+                    watch.observe(fact)
         return watch
 
-    def _is_paused(self, agent: str, partition: int, resumed_at: float) -> bool:
-        """By anybody; or by us, and the order is on its way."""
-        known = self._read(agent, partition)
-        ordered = known is not None and known.order.time.timestamp() >= resumed_at
-        return ordered or self._control.halted(agent) is not None
+    def _resumed_at(self, agent: str, now: float) -> float:
+        """When the agent was last resumed. If the time of the order is in the future, because a clock was ahead, the
+        time when it was first seen counts.
+        """
+        told = self._control.resumed_at(agent)
+        if told <= now:
+            return told
+        order, seen_at = self._early.get(agent, (0.0, now))
+        seen_at = min(seen_at, now) if order == told else now
+        self._early[agent] = (told, seen_at)
+        return seen_at
 
-    def _pause(
-        self, agent: str, anomaly: str, delivery: Delivery[BudgetEntry], changes: Changes, now: datetime
-    ) -> None:
-        order = ControlCommand(key=agent, kind="pause", agent=agent, reason=anomaly, issued_by=BREAKER, time=now)
-        paused = Paused(place=_place(delivery), order=order)
-        changes.put(self._pauses, agent, stored(paused))
-        self._say(order, delivery, changes)
+    def _is_stopped(self, order: ControlCommand, partition: int, resumed_at: float) -> bool:
+        """Whether the agent is already stopped as strictly as by this order: by anyone, or by an order of ours that is
+        on its way. An order of ours from a clock that was ahead is ignored. A pause is not enough if the order is
+        `stop_all`, because a paused agent still spends.
+        """
+        known = self.table.get(partition, order.agent)
+        by_us = known is not None and resumed_at <= known.order.time.timestamp() <= order.time.timestamp()
+        if known is not None and by_us and _is_as_strict(known.order, order):
+            return True
+        halted = self._control.stopped if order.kind == "stop_all" else self._control.halted
+        return halted(order.agent) is not None
 
-    def _say(self, order: ControlCommand, delivery: Delivery[BudgetEntry], changes: Changes) -> None:
-        changes.emit(CONTROL, order)
-        changes.audit(audit.ordered(order, delivery.traceparent))
+    def _stop(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        self.table.put(writes, order.agent, GivenOrder(place=_place(delivery), order=order))
+        ANOMALIES.labels(agent=order.agent, mode="enforce").inc()
+        self._say(order, delivery, writes)
 
-    def _read(self, agent: str, partition: int) -> Paused | None:
-        value = self._pauses.read(partition, agent)
-        return None if value is None else Paused.model_validate_json(value)
+    def _is_observed(self, order: ControlCommand, partition: int, since: float) -> bool:
+        """Said within this window already."""
+        known = self.table.get(partition, _observed(order.agent))
+        return known is not None and since <= known.order.time.timestamp() <= order.time.timestamp()
+
+    def _observe(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        self.table.put(writes, _observed(order.agent), GivenOrder(place=_place(delivery), order=order))
+        writes.audit(audit_records.would_order(order, delivery.traceparent))
+        ANOMALIES.labels(agent=order.agent, mode="observe").inc()
+        log.warning("%s would have been stopped (%s): %s", order.agent, order.kind, order.reason)
+
+    def _say(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        writes.emit(CONTROL, order)
+        writes.audit(audit_records.ordered(order, delivery.traceparent))
+
+
+def _order(agent: str, anomalies: Sequence[Anomaly], now: datetime) -> ControlCommand:
+    """The order to give: an agent that spends too much must not ask models either; any other one only stops acting."""
+    spends = any(anomaly.bound == "spend_usd" for anomaly in anomalies)
+    return ControlCommand(
+        key=agent,
+        kind="stop_all" if spends else "pause",
+        agent=agent,
+        reason=anomalies_text(anomalies),
+        issued_by=ANOMALY_BREAKER,
+        time=now,
+    )
+
+
+def _is_as_strict(known: ControlCommand, order: ControlCommand) -> bool:
+    return known.kind == "stop_all" or order.kind == "pause"
+
+
+def _observed(agent: str) -> str:
+    """The key of an observed anomaly; no agent's name has a slash."""
+    return f"{agent}/observed"
 
 
 def _place(delivery: Delivery[BudgetEntry]) -> str:

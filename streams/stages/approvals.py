@@ -1,149 +1,222 @@
-"""Approvals: a decision that needs a person waits in a table, and everything else goes on.
+"""Approvals: a decision that needs a person waits in a table, and everything else continues.
 
-Part of the act stage (the same partition holds the decision and its answer). What a person saw is bound by hash: an
-answer to anything else changes nothing. The first answer wins, an expiry is an answer that `later` sends.
+It is part of the act stage (the same partition has the decision, its answer and the other decisions about its subject).
+A hash binds an answer to what the person saw: an answer with another hash changes nothing. The first answer counts.
+
+When a decision is due for a reminder or has expired, `tick` emits an answer of kind `expire` to the topic of the
+answers, so that it is handled in order with them. An answer that is read after the expiry does not count, with or
+without that record.
+
+`subject_decisions` has, by agent and subject, the decisions that wait and the last approved ones. An approval changes
+what the others show: people are asked again about each, and answers to the earlier text do not count. So nobody
+approves the second refund of a ticket without having seen the first.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
 
 import orjson
-from pydantic import BaseModel
 
-from processors.playbook import Ending
-from processors.provenance import payload_sha256
-from schemas import ids
-from schemas.records import ApprovalReply, AuditRecord, Decision, Reminder
-from schemas.topics import APPROVALS, LATER
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.policy import Clock
-from streams.runtime.tables import FactTable
-from streams.stages import audit
-from streams.stages.facts import stored
+from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.execution.events import ApprovalExpired, ApprovalRead
+from nightdesk.processors.provenance import payload_sha256
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.records import ApprovalReply, Decision, Event, SubjectEvent
+from nightdesk.schemas.topics import APPROVALS
+from nightdesk.streams.api import Clock, Delivery, StagedWrites
+from nightdesk.streams.ports import ANYBODY, Persons
+from nightdesk.streams.stages import approval_records
+from nightdesk.streams.stages.approval_checks import NEWER_EVENT, answered_by, is_late, problem_with
+from nightdesk.streams.stages.execution import ExecutionTask
+from nightdesk.streams.stages.held_decisions import Held, SubjectDecisions, hold
+from nightdesk.streams.stages.held_table import HeldTable
+from nightdesk.streams.stages.paused_time import PausedTime
+from nightdesk.streams.stages.subject_events import SubjectEvents
+from nightdesk.streams.stages.subject_table import SubjectTable
 
-EXPIRES_AFTER = timedelta(hours=72)
-KEPT_S = 30 * 86_400
-EXPIRY = "nightdesk: nobody answered in time"
+# At most this many are emitted in a tick, so that a thousand that are due at once do not block the partition.
+EMITTED_A_TICK = 500
 
 
-class Held(BaseModel):
-    """A decision that waits, or how it was answered."""
+class Answered(NamedTuple):
+    """A decision that continues after an answer, and how."""
 
     decision: Decision
-    payload_sha256: str
-    expires_at: datetime
-    reason: str = ""
-    answered_by: str | None = None
-    verdict: str | None = None
+    event: ApprovalRead | ApprovalExpired
 
 
 class Approvals:
     """The waiting decisions of the act stage."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, paused_time: PausedTime, persons: Persons = ANYBODY) -> None:
         self._clock = clock
-        self._held: FactTable
+        self._persons = persons
+        self._held = HeldTable(paused_time)
+        self._subjects = SubjectTable(clock)
+        self.newer_events = SubjectEvents(clock)
+        self.tables = (self._held.table, self._subjects.table, self.newer_events.table)
 
-    def bind(self, tables: dict[str, FactTable]) -> None:
-        self._held = tables["approvals"]
+    def recovered(self) -> Iterator[None]:
+        """Derive the due time of each decision again."""
+        return self._held.recovered()
 
-    def payload_held(self, decision: Decision, changes: Changes) -> str | None:
-        """What is held under this decision's id, answered or not. The hash that was shown may be an older program's."""
-        held = self._read(changes.partition, decision.decision_id)
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        """Emit a record for each decision that is due. Nothing is stored about it, because a second record changes
+        nothing.
+        """
+        for held in self._held.due(partition, self._clock(), EMITTED_A_TICK):
+            writes.continue_trace(held.traceparent)
+            writes.emit(APPROVALS, approval_records.expiry_reply(held))
+
+    def payload_held(self, decision: Decision, writes: StagedWrites) -> str | None:
+        """The payload hash of the decision that is held under this id, answered or not."""
+        held = self._held.table.get(writes.partition, decision.decision_id)
         return None if held is None else payload_sha256(held.decision)
 
-    def hold(self, decision: Decision, traceparent: str, changes: Changes, reason: str = "") -> None:
-        """Put the decision aside; one that is held already says the same and changes nothing."""
-        now = self._clock()
-        held = self._read(changes.partition, decision.decision_id)
-        if held is None:
-            shown, until = payload_sha256(decision), now + EXPIRES_AFTER
-            held = Held(decision=decision, payload_sha256=shown, expires_at=until, reason=reason)
-            changes.put(self._held, decision.decision_id, stored(held))
-        changes.audit(_asked(held, traceparent, now))
-        changes.emit(LATER, _expiry(held, traceparent, changes))
+    def other_open(self, decision: Decision, policy: Action | None, writes: StagedWrites) -> str | None:
+        """Another waiting decision for the same action and subject whose approver has to see this one, too."""
+        if policy is None or policy.one_open_per != "subject":
+            return None
+        others = self._subjects.of(decision, writes).others_open(decision)
+        return others[0].decision_id if others else None
 
-    def take(self, delivery: Delivery[ApprovalReply], changes: Changes, now: datetime) -> Decision | None:
-        """The decision to go on with, as it was approved; None when it ends here or the answer counts for nothing."""
-        reply = delivery.record
-        held = self._read(delivery.partition, reply.decision_id)
-        place = f"{delivery.partition}:{delivery.offset}"
-        if held is None or (held.verdict is not None and held.answered_by != f"{reply.person}@{place}"):
-            reason = "no decision waits under this id" if held is None else f"it was answered before: {held.verdict}"
-            changes.audit(audit.void_approval(reply, reason, place, delivery.traceparent, now))
+    def hold(self, task: ExecutionTask, reason: str) -> Event | None:
+        """Hold the decision, unless it is held already; a replay asks again. Returns an earlier event that takes it
+        back, if there is one.
+        """
+        execution, writes, traceparent = task.execution, task.writes, task.traceparent
+        decision, replays = execution.decision, execution.state.replays
+        now, others = self._clock(), self._subjects.of(decision, writes)
+        held = self._held.read(writes.partition, decision.decision_id)
+        # A charter that was promoted may have removed it.
+        policy = execution.compiled.charter.actions.get(decision.action)
+        if policy is not None and (held is None or held.is_asked_again(replays)):
+            times = {"replays": replays, "changes": held.changes + 1} if held else {}
+            held = hold(decision, policy, others, reason or (held.reason if held else ""), traceparent, now)
+            held = held.model_copy(update=times).model_copy(update={"paused_s": task.execution.paused_s})
+            newer = self.newer_events.one_that_takes_back(held, writes.partition)
+            held = held if newer is None else held.taken_back(newer, f"{NEWER_EVENT}@{task.place}")
+            self._held.put(held, writes, None if newer is None else now)
+            self._subjects.put(decision, others, others if newer else others.with_open(decision), writes)
+        if held is not None and held.taken_back_by and held.answered_by == f"{NEWER_EVENT}@{task.place}":
+            about = (held.decision, held.taken_back_by, NEWER_EVENT, traceparent, now)
+            writes.audit(audit_records.approval_reconsidered(*about))
+            return held.taken_back_by
+        if held is not None:
+            writes.audit(approval_records.asked(held, others, traceparent, now))
+        return None
+
+    def take(self, delivery: Delivery[ApprovalReply], writes: StagedWrites, now: datetime) -> Answered | None:
+        """The decision that continues after an answer; None if none does or the answer does not count."""
+        reply, place, trace = delivery.record, f"{delivery.partition}:{delivery.offset}", delivery.traceparent
+        held = self._held.read(delivery.partition, reply.decision_id)
+        if held is None:
+            approval_records.void(reply, "no decision with this id waits", place, trace, writes, now)
             return None
-        if (wrong := _problem_with(reply, held)) is not None:
-            changes.audit(audit.void_approval(reply, wrong, place, delivery.traceparent, now))
+        if reply.verdict == "expire" and held.is_open:
+            return self._take_due(held, place, trace, writes, now)
+        if is_late(reply, held, place, now):
+            late = f"it came after {held.expires_at:%Y-%m-%d %H:%M} UTC, when the decision had expired"
+            approval_records.void(reply, late, place, trace, writes, now)
+            return self._expire(held, place, trace, writes, now)
+        held = self._show_anew(held, self._subjects.of(held.decision, writes), writes, now)
+        if wrong := problem_with(reply, held, place, self._persons):
+            approval_records.void(reply, wrong, place, trace, writes, now)
             return None
-        answered = held.model_copy(update={"answered_by": f"{reply.person}@{place}", "verdict": reply.verdict})
-        kept_until = now.timestamp() + KEPT_S
-        changes.put(self._held, reply.decision_id, stored(answered), kept_until)
-        decision = held.decision
-        changes.audit(_answered(reply, decision, place, delivery.traceparent, now))
+        if reply.verdict == "expire":  # the one that ended it, redelivered
+            return self._expire(held, place, trace, writes, now)
+        return self._answer(held, reply, place, trace, writes, now)
+
+    def take_back(self, delivery: Delivery[SubjectEvent], agent: str, writes: StagedWrites) -> list[Decision]:
+        """The agent's decisions about the subject that an event takes back. A redelivered record gives the same
+        decisions.
+        """
+        event, at, place = delivery.record.event, delivery.record.received_at, f"{delivery.partition}:{delivery.offset}"
+        before = self._subjects.about(agent, event.subject, writes)
+        found, after = [], before
+        for decision_id in before.may_be_taken_back(place):
+            held = self._held.read(writes.partition, decision_id)
+            if held is not None and held.is_taken_back_by(event, at):
+                after = after.with_taken_back(decision_id, place)
+                held = held.model_copy(update={"answered_by": f"{NEWER_EVENT}@{place}", "verdict": "reconsider"})
+                self._held.put(held, writes, self._clock())
+            if held is not None and held.answered_by == f"{NEWER_EVENT}@{place}":
+                about = (held.decision, event, NEWER_EVENT, delivery.traceparent, self._clock())
+                writes.audit(audit_records.approval_reconsidered(*about))
+                found.append(held.decision)
+        if found:
+            self._subjects.put(found[0], before, after, writes)
+        return found
+
+    # -- answers
+
+    def _answer(
+        self, held: Held, reply: ApprovalReply, place: str, trace: str, writes: StagedWrites, now: datetime
+    ) -> Answered | None:
+        identity, decision = self._persons.identity(reply), held.decision
+        self._held.put(answered_by(reply, held, place), writes, now)
+        writes.audit(approval_records.answered(reply, identity, decision, place, trace, now))
+        before = self._subjects.of(decision, writes)
+        others = before.without(decision.decision_id)
         if reply.verdict == "reject":
-            self._end(decision, reply, delivery.traceparent, changes, now)
+            self._subjects.put(decision, before, others, writes)
+            reason = f"rejected by {approval_records.shown(reply, identity)}: {reply.reason}"
+            writes.audit(audit_records.acted(decision, (), "refused", reason, trace, now))
             return None
         if reply.parameters is not None:
-            return decision.model_copy(update={"parameters": orjson.dumps(orjson.loads(reply.parameters)).decode()})
-        return decision
+            parameters = orjson.dumps(orjson.loads(reply.parameters)).decode()
+            decision = decision.model_copy(update={"parameters": parameters})
+        others = others.with_approved(decision, now)
+        self._subjects.put(decision, before, others, writes)
+        self._show_others_anew(decision, others, writes, now)
+        return Answered(decision, ApprovalRead(reply.person))
 
-    def _end(self, decision: Decision, reply: ApprovalReply, traceparent: str, changes: Changes, now: datetime) -> None:
-        reason = f"rejected by {reply.person}: {reply.reason}"
-        ending = Ending("refused", (), None, (), reason)
-        changes.audit(audit.acted(decision, (), ending.status, reason, traceparent, now))
+    def _take_due(
+        self, held: Held, place: str, traceparent: str, writes: StagedWrites, now: datetime
+    ) -> Answered | None:
+        """Handle a record of kind `expire`. Our own clock and the table decide what is due, because the record may be
+        early or forged.
+        """
+        if now >= held.expires_at:
+            return self._expire(held, place, traceparent, writes, now)
+        if held.remind_at and held.remind_at[0] <= now:
+            held = held.reminded(place, now)
+            self._held.put(held, writes)
+        if held.reminded_at == place:  # now, or before this record was redelivered
+            writes.audit(
+                audit_records.approval_reminded(held.decision, held.reminders, held.expires_at, traceparent, now)
+            )
+        self._held.look_again(held, writes.partition)
+        return None
 
-    def _read(self, partition: int, decision_id: str) -> Held | None:
-        value = self._held.read(partition, decision_id)
-        return None if value is None else Held.model_validate_json(value)
+    def _expire(self, held: Held, place: str, traceparent: str, writes: StagedWrites, now: datetime) -> Answered:
+        """End a decision that nobody answered in time, as its charter says."""
+        decision, reply = held.decision, approval_records.expiry_reply(held)
+        self._held.put(answered_by(reply, held, place), writes, now)
+        others = self._subjects.of(decision, writes)
+        self._subjects.put(decision, others, others.without(decision.decision_id), writes)
+        cause = f"expired:{held.replays}" if held.replays else "expired"
+        writes.audit(approval_records.answered(reply, "claimed", decision, cause, traceparent, now))
+        return Answered(decision, ApprovalExpired(held.expires_at))
 
+    # -- the other decisions about the subject
 
-def _problem_with(reply: ApprovalReply, held: Held) -> str | None:
-    """Why an answer counts for nothing."""
-    if reply.payload_sha256 != held.payload_sha256:
-        return "the answer is to something else than what waits here (payload_sha256 differs)"
-    if not reply.person.strip():
-        return "nobody gave the answer (person is empty)"
-    if (reply.verdict == "edit") != (reply.parameters is not None):
-        return "parameters come with an edit, and with nothing else"
-    return None
+    def _show_others_anew(
+        self, decision: Decision, others: SubjectDecisions, writes: StagedWrites, now: datetime
+    ) -> None:
+        """Ask again about each waiting decision. A redelivered answer emits the same records."""
+        for other in others.others_open(decision):
+            held = self._held.read(writes.partition, other.decision_id)
+            if held is not None and held.is_open and held.one_open:
+                shown = self._show_anew(held, others, writes, now)
+                if shown is held:
+                    writes.audit(approval_records.asked(held, others, held.traceparent, now))
 
-
-def _expiry(held: Held, traceparent: str, changes: Changes) -> Reminder:
-    decision = held.decision
-    reply = ApprovalReply(
-        decision_id=decision.decision_id,
-        subject=decision.subject,
-        verdict="reject",
-        payload_sha256=held.payload_sha256,
-        person=EXPIRY,
-        reason="expired",
-        time=held.expires_at,
-    )
-    return Reminder(
-        reminder_id=ids.reminder_id("expiry", decision.decision_id),
-        subject=decision.subject,
-        due_at=held.expires_at,
-        topic=APPROVALS.name,
-        key=decision.subject,
-        value=changes.codec.encode(reply),
-        traceparent=traceparent,
-        reason="approval expires",
-        case_id=decision.case.case_id,
-    )
-
-
-def _asked(held: Held, traceparent: str, now: datetime) -> AuditRecord:
-    """What is shown comes from what is held: the card and the hash are of one thing."""
-    detail = {
-        "payload_sha256": held.payload_sha256,
-        "expires_at": held.expires_at.isoformat(),
-        "verdict": "asked",
-        "parameters": orjson.loads(held.decision.parameters),
-        "reasoning": held.decision.reasoning,
-    }
-    return audit.approval(held.decision, "needs_approval", held.reason, "asked", detail, traceparent, now)
-
-
-def _answered(reply: ApprovalReply, decision: Decision, place: str, traceparent: str, now: datetime) -> AuditRecord:
-    detail = {"verdict": reply.verdict, "person": reply.person, "parameters": reply.parameters}
-    return audit.approval(decision, "running", reply.reason, place, detail, traceparent, now)
+    def _show_anew(self, held: Held, others: SubjectDecisions, writes: StagedWrites, now: datetime) -> Held:
+        """Ask again if the shown text has changed. Answers to the earlier text then do not count."""
+        shown = held.showing(others) if held.is_open else held
+        if shown is not held:
+            self._held.put(shown, writes)
+            writes.audit(approval_records.asked(shown, others, shown.traceparent, now))
+        return shown

@@ -1,164 +1,114 @@
-"""Budget: no step of a case begins before its worst price is held; what it really cost is settled here.
+"""Budget: reserves the worst price of a step of a case before it starts, and settles its real cost.
 
-One writer per agent. `ledger` holds one fact for each step of a case (`processors/ledger/`); the totals of each agent
-are derived from them in memory and rebuilt on recovery. A step that finds no money or no room is deferred through
-`later`, escalated or refused, as its charter says. One that is never settled expires: what was held for it counts as
-spent, until somebody says what it was. The limits of actions and connections have their one writer here too
-(`permits.py`).
+There is one writer for each agent. `ledger` has one fact for each step of a case (`processors/ledger/`); the totals of
+each agent are derived from them in memory and rebuilt in recovery (`accounts.py`). A step without money or room waits
+in its agent's queue, or goes to a person, or is refused, as its charter says (`admission.py`). A reservation that is
+never settled expires: it counts as spent until somebody corrects it. The rate limits of actions and connections have
+their single writer here too (`rate_limits.py`).
 """
 
-from datetime import UTC, datetime, timedelta
+import logging
+from collections.abc import Iterator
 
-from processors import ledger
-from processors.ledger import Account, Fact, lines
-from processors.ledger.judging import judge
-from schemas import ids
-from schemas.records import BudgetEntry, Case, Reminder
-from schemas.topics import BUDGET, DECIDE, LATER, PERMITS
-from streams.charters import Control
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
-from streams.runtime.policy import Clock
-from streams.runtime.stage import Commit
-from streams.runtime.tables import FactTable
-from streams.stages import audit
-from streams.stages.anomalies import Breaker
-from streams.stages.facts import stored
-from streams.stages.permits import Permits
+from nightdesk.processors import ledger
+from nightdesk.processors.ledger import Fact
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.records import BudgetEntry
+from nightdesk.schemas.topics import BUDGET, RATE_REQUESTS
+from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites
+from nightdesk.streams.control import Control
+from nightdesk.streams.metrics import COSTS_BEYOND_HELD
+from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stages import parking_keys
+from nightdesk.streams.stages.accounts import Accounts
+from nightdesk.streams.stages.admission import Admission
+from nightdesk.streams.stages.anomalies import Breaker
+from nightdesk.streams.stages.rate_limits import RateLimits
+
+log = logging.getLogger(__name__)
 
 
-class Budget:
-    """Handlers of the budget stage."""
+class Budget(Stage):
+    """The budget stage."""
 
     name = "budget"
-    table_names = ("ledger", "permits", "pauses")
+    table_names = ("ledger", "waiting", "agent_clocks", "slots", "pauses")
 
     def __init__(self, control: Control, clock: Clock) -> None:
+        super().__init__(clock)
         self._control = control
-        self._clock = clock
-        self._accounts: dict[str, Account] = {}
-        self._permits = Permits(clock)
-        self._breaker = Breaker(control, clock)
-        self._ledger: FactTable
+        self._rate_limits = RateLimits(clock)
+        self._accounts = Accounts()
+        self._admission = Admission(control, clock, self._accounts)
+        self._breaker = Breaker(control, clock, self._accounts.table)
+        self.tables = (
+            self._accounts.table,
+            *self._admission.tables,
+            self._rate_limits.table,
+            self._breaker.table,
+        )
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(BUDGET, self.enter), Route(PERMITS, self._permits.ask))
+        return (
+            Route(BUDGET, self.enter, waits_for=parking_keys.for_charter(self._control)),
+            Route(RATE_REQUESTS, self._rate_limits.ask),
+        )
 
-    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
-        self._ledger = tables["ledger"]
-        self._permits.bind(tables["permits"])
-        self._breaker.bind(tables)
-
-    def recovered(self) -> None:
-        """Derive every account again, and every limit's slots."""
-        self._permits.recovered()
-        self._accounts = {}
+    def recovered(self) -> Iterator[None]:
+        """Derive all accounts, queues and rate slots again."""
         self._breaker.recovered()
-        for partition in self._ledger.partitions_held():
-            for value in self._ledger.facts(partition).values():
-                fact = Fact.model_validate_json(value)
-                self._account(fact.agent).replace(None, fact)
+        yield from self._rate_limits.recovered()
+        for facts in self._accounts.recovered():
+            for fact in facts:
+                self._breaker.remember(fact)
+            yield
+        yield from self._admission.recovered()
 
-    def tick(self, partition: int, changes: Changes) -> None:
-        """Say which reservations have waited too long; drop facts of days that are over."""
-        for key in self._ledger.expired(partition, self._clock().timestamp()):
-            fact = self._read(partition, key.decode())
-            if fact is not None and fact.state == "open":
-                changes.emit(BUDGET, lines.expiring(fact))
-            else:
-                changes.forget(self._ledger, key.decode())
-                if fact is not None:
-                    self._account(fact.agent).replace(fact, None)
-        self._permits.tick(partition, changes)
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        """Start waiting steps that may go on, and measure."""
+        self._accounts.measure(self._control.current(), self._clock())
+        self._admission.tick(partition, writes)
 
-    async def close(self) -> None:
-        """Nothing is held."""
-
-    def enter(self, delivery: Delivery[BudgetEntry], changes: Changes) -> None:
-        """One line of the ledger."""
+    def enter(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+        """Handle one entry of the ledger."""
         entry = delivery.record
-        known = self._read(delivery.partition, _key(entry.agent, entry.case_id, entry.step))
         if entry.kind == "reserve":
-            self._reserve(delivery, known, changes)
+            self._admission.ask(delivery, writes)
             return
+        known = self._accounts.fact(delivery.partition, entry.agent, entry.case_id, entry.step)
         fact = ledger.after(known, entry)
+        self._report(entry, fact or known, delivery.traceparent, writes)
         if fact is not None:
-            self._remember(fact, known, changes)
-            self._breaker.see(fact, delivery, changes)
+            self._accounts.remember(fact, known, writes)
+            self._admission.after_entry(entry, known, delivery.partition, writes)
+            self._breaker.observe(fact, delivery, writes)
         else:
-            self._breaker.say_again(delivery, changes)
+            self._breaker.say_again(delivery, writes)
+        if entry.kind == "returned":
+            if fact is None:
+                self._admission.give_back_again(known, delivery, writes)
+            else:
+                self._admission.give_back(fact, delivery, writes)
 
-    # -- reserve
-
-    def _reserve(self, delivery: Delivery[BudgetEntry], known: Fact | None, changes: Changes) -> None:
-        entry, now = delivery.record, self._clock()
-        if entry.case is None:
-            raise ValueError("a reserve entry carries the case that it is for")
-        if known is not None and not (known.state == "deferred" and known.until <= now.timestamp()):
-            self._say(known, delivery, changes, now)  # read before: the same fact, the same words
+    def _report(self, entry: BudgetEntry, fact: Fact | None, traceparent: str, writes: StagedWrites) -> None:
+        """Report to the audit what a person has to know. A redelivery emits it again, and readers drop the second
+        record.
+        """
+        if fact is None:
             return
-        compiled = self._control.charter(entry.agent, entry.case.charter_version)
-        fact = judge(self._account(entry.agent), compiled, entry.case, known, now)
-        self._say(fact, delivery, changes, now)
-        self._remember(fact, known, changes)
-
-    def _say(self, fact: Fact, delivery: Delivery[BudgetEntry], changes: Changes, now: datetime) -> None:
-        entry, trace = delivery.record, delivery.traceparent
-        case = entry.case
-        assert case is not None
-        if fact.state == "refused":
-            changes.audit(audit.refused(case, fact.reason, trace, now))
-        elif fact.state == "deferred":
-            until = datetime.fromtimestamp(fact.until, UTC)
-            changes.emit(LATER, _wake(entry, case, until, changes, trace))
-            changes.audit(audit.deferred(entry, case, fact.reason, until, trace, now))
-        else:
-            changes.emit(DECIDE, case.model_copy(update=_told(fact, case)))
-
-    # -- facts
-
-    def _read(self, partition: int, key: str) -> Fact | None:
-        value = self._ledger.read(partition, key)
-        return None if value is None else Fact.model_validate_json(value)
-
-    # The account changes last: what fails before it leaves nothing behind.
-    def _remember(self, fact: Fact, before: Fact | None, changes: Changes) -> None:
-        key = _key(fact.agent, fact.case_id, fact.step)
-        changes.put(self._ledger, key, stored(fact), fact.kept_until)
-        self._account(fact.agent).replace(before, fact)
-
-    def _account(self, agent: str) -> Account:
-        return self._accounts.setdefault(agent, Account())
+        held, claimed = fact.reserved_microusd, fact.spent_microusd
+        if entry.kind == "correct" and fact.corrected_microusd is not None:
+            writes.audit(audit_records.corrected(entry, held, claimed, traceparent))
+        elif entry.kind == "settle" and fact.not_counted_microusd:
+            writes.audit(audit_records.beyond_held(entry, held, claimed, traceparent))
+            log.error("case %s of %s: %s", fact.case_id, fact.agent, audit_records.claim(held, claimed))
+            COSTS_BEYOND_HELD.labels(agent=fact.agent).inc()
 
 
-def _key(agent: str, case_id: str, step: int) -> str:
-    # The first step's has no number: so it was when a case had one reservation.
-    return f"{agent}|{case_id}|{step}" if step else f"{agent}|{case_id}"
-
-
-def _told(fact: Fact, case: Case) -> dict[str, object]:
-    """What the case knows of its money; why a person has it, where there is none."""
-    if fact.state == "escalated":
-        return {"reserved_microusd": 0, "escalate_because": fact.reason}
-    held = fact.reserved_microusd
-    return {
-        "reserved_microusd": case.spent.cost_microusd + held if held else 0,
-        "budget_day": fact.day,
-        "closed_actions": fact.closed_actions,
-    }
-
-
-def _wake(entry: BudgetEntry, case: Case, until: datetime, changes: Changes, traceparent: str) -> Reminder:
-    """The same entry again, when there may be room."""
-    return Reminder(
-        reminder_id=ids.reminder_id(entry.entry_id, until.isoformat()),
-        subject=case.subject,
-        due_at=until + timedelta(milliseconds=1),
-        topic=BUDGET.name,
-        key=entry.agent,
-        value=changes.codec.encode(entry),
-        traceparent=traceparent,
-        reason="deferred",
-        case_id=case.case_id,
-    )
+SPEC = StageSpec(
+    name=Budget.name,
+    summary="Writes each agent's ledger: admits steps, settles their cost, grants rate requests, pauses agents.",
+    topics=(BUDGET, RATE_REQUESTS),
+    tables=Budget.table_names,
+    build=lambda context: Budget(context.control, context.clock),
+)

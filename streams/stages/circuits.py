@@ -1,89 +1,100 @@
-"""The circuit breakers of a stage, one for each system outside, kept in a table.
+"""The circuit breakers of a stage, one for each other system, stored in a table.
 
 Decide has one for each model provider, act one for each connection. A worker has its own view of what it can reach, and
-all its partitions share it. What changes is written under one of its partitions a moment later, so a process that takes
-over after a kill, or is given a partition, knows which circuits were open.
+all its partitions share it. A change is written under one of its partitions a moment later, so a process that takes
+over after a kill, or is assigned a partition, knows which circuits were open.
 """
 
 import logging
 from collections.abc import Iterator
 
-import orjson
+from pydantic import BaseModel
 
-from processors.breaker import Policy, Report, State, Status, admit, record
-from streams.runtime.changes import Changes
-from streams.runtime.metrics import CIRCUIT_OPEN
-from streams.runtime.policy import Clock
-from streams.runtime.tables import FactTable
+from nightdesk.processors.breaker import BreakerPolicy, CallReport, CircuitStatus, State, admit, record, shut_for_s
+from nightdesk.streams.api import Clock, StagedWrites, Table
+from nightdesk.streams.metrics import CIRCUIT_OPEN
 
 log = logging.getLogger(__name__)
 
 KEPT_S = 86_400
 
 
-class Circuits:
-    """States by name. A circuit that nobody has heard of is closed."""
+class WrittenCircuit(BaseModel):
+    """The stored state of a circuit: when it last changed, until when it is open (0: closed), in epoch seconds, and the
+    kind of failure that opened it.
+    """
 
-    def __init__(self, stage: str, policy: Policy, clock: Clock) -> None:
+    at: float
+    open_until: float
+    cause: str = ""
+
+
+class Circuits:
+    """States by name. An unknown circuit is closed."""
+
+    def __init__(self, stage: str, policy: BreakerPolicy, clock: Clock) -> None:
         self._stage = stage
         self._policy = policy
         self._clock = clock
         self._states: dict[str, State] = {}
         self._changed_at: dict[str, float] = {}
         self._unwritten: set[str] = set()
-        self._table: FactTable
-
-    def bind(self, table: FactTable) -> None:
-        self._table = table
+        self.table = Table("circuits", WrittenCircuit)
 
     def recovered(self) -> None:
-        """Believe what was written last, by whichever process."""
-        for name, at, open_until in self._written():
-            if at > self._changed_at.get(name, 0.0):
+        """Use the state that was written last, by any process."""
+        now = self._now()
+        for name, written in self._written():
+            at, open_until = written.at, written.open_until
+            # What was written by a clock that is ahead of ours is not believed, and would hide what came after it.
+            if min(self._changed_at.get(name, 0.0), now) < at <= now:
                 generation = self._states.get(name, State()).generation + 1
-                status = Status.OPEN if open_until else Status.CLOSED
-                self._states[name] = State(status, generation, open_until=open_until)
+                status = CircuitStatus.OPEN if open_until else CircuitStatus.CLOSED
+                open_seconds = max(0.0, open_until - at)
+                self._states[name] = State(
+                    status, generation, open_until=open_until, open_seconds=open_seconds, cause=written.cause
+                )
                 self._changed_at[name] = at
                 self._show(name)
 
-    def tick(self, partition: int, changes: Changes) -> None:
-        """Write what changed; forget what was written long ago."""
-        for key in self._table.expired(partition, self._now()):
-            changes.forget(self._table, key.decode())
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        """Write the circuits that changed."""
         while self._unwritten:
             name = self._unwritten.pop()
-            fact = {"at": self._changed_at[name], "open_until": self._states[name].open_until}
-            changes.put(self._table, name, orjson.dumps(fact), self._now() + KEPT_S)
+            state = self._states[name]
+            written = WrittenCircuit(at=self._changed_at[name], open_until=state.open_until, cause=state.cause)
+            self.table.put(writes, name, written, self._now() + KEPT_S)
 
     def admit(self, name: str) -> int | None:
-        """Whether a call may go out: the generation to report back with, or None. Each one admitted is reported."""
+        """Whether a call may be made: the generation to report back with, or None. Each admitted call is reported."""
         self._states[name], generation = admit(self._policy, self._states.get(name, State()), self._now())
         return generation
 
-    def record(self, name: str, report: Report) -> None:
+    def record(self, name: str, report: CallReport) -> None:
         """How an admitted call ended."""
-        before = self._states[name]
-        after = self._states[name] = record(self._policy, before, report, self._now())
+        before, now = self._states[name], self._now()
+        after = self._states[name] = record(self._policy, before, report, now)
         if after.status is not before.status:
-            self._changed_at[name] = self._now()
+            self._changed_at[name] = now
             self._unwritten.add(name)
-            if before.status is not Status.HALF_OPEN or after.status is Status.CLOSED:
+            if before.status is not CircuitStatus.HALF_OPEN or after.status is CircuitStatus.CLOSED:
                 self._show(name)
 
     def is_open(self, name: str) -> bool:
-        """Whether the system counts as away: not to be asked, or asked only to find out."""
-        return self._states.get(name, State()).status is not Status.CLOSED
+        """Whether the system counts as away: not called, or only probed."""
+        return self._states.get(name, State()).status is not CircuitStatus.CLOSED
+
+    def cause(self, name: str) -> str:
+        """The kind of failure that opened the circuit; empty if it is closed."""
+        return self._states.get(name, State()).cause
 
     def shut_for_s(self, name: str) -> float:
-        """How long no call will be admitted; 0 when one may be."""
-        state = self._states.get(name, State())
-        return max(0.0, state.open_until - self._now()) if state.status is Status.OPEN else 0.0
+        """Seconds until a call will be admitted; 0 if one is admitted now."""
+        return shut_for_s(self._policy, self._states.get(name, State()), self._now())
 
-    def _written(self) -> Iterator[tuple[str, float, float]]:
-        for partition in self._table.partitions_held():
-            for key, value in self._table.facts(partition).items():
-                fact = orjson.loads(value)
-                yield key.decode(), fact["at"], fact["open_until"]
+    def _written(self) -> Iterator[tuple[str, WrittenCircuit]]:
+        for partition in self.table.partitions():
+            yield from self.table.items(partition)
 
     def _show(self, name: str) -> None:
         is_open = self.is_open(name)

@@ -1,171 +1,136 @@
-"""Decide: a case becomes a decision that the charter's rules have checked.
+"""Decide: a case becomes a decision that the charter's rules have checked, or is given back to wait.
 
-The conversation is `processors/deciding.py`; here its questions are asked, each recorded before it is asked and its
-answer before it is used (`replies`): an answer that was recorded is never bought again, and a question without an
-answer was perhaps paid, so it stays charged at its worst price.
+The flow is in `processors/deciding.py`; this stage asks its questions (`questions.py`). Nothing waits here: a step for
+which no model may or can be asked now goes back to the budget stage (`returned_steps.py`).
 """
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Literal
 
-from pydantic import BaseModel
+from nightdesk.processors import breaker
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.deciding import AskModel, DecisionFlow, decide
+from nightdesk.processors.escalation import lacks_escalation
+from nightdesk.processors.ledger.entries import settlement
+from nightdesk.processors.measures import measures
+from nightdesk.processors.provenance import check_case
+from nightdesk.processors.unanswered import GivenBack
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.records import Case, CaseStatus, Decision
+from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
+from nightdesk.streams.api import AsyncHandler, Clock, Commit, Delivery, Route, Stage, StagedWrites
+from nightdesk.streams.control import Control
+from nightdesk.streams.ports import Models
+from nightdesk.streams.stage_spec import StageContext, StageSpec
+from nightdesk.streams.stages import parking_keys
+from nightdesk.streams.stages.circuits import Circuits
+from nightdesk.streams.stages.failures import send_case_to_dlq
+from nightdesk.streams.stages.questions import Questions
+from nightdesk.streams.stages.returned_steps import ReturnedSteps
 
-from processors import breaker, prices
-from processors.anomalies import is_doubtful
-from processors.charter.compiled import CompiledCharter
-from processors.deciding import AskModel, ModelUnavailable, decide
-from processors.deciding import Conversation as Flow
-from processors.ledger.lines import settling
-from processors.model import ModelReply
-from processors.provenance import check_case
-from schemas.records import Case, CaseStatus, Decision, Fallback
-from schemas.topics import ACT, BUDGET, DECIDE
-from streams.charters import Control
-from streams.ports import Models
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Conversation, Route
-from streams.runtime.policy import Clock
-from streams.runtime.stage import Commit
-from streams.runtime.tables import FactTable
-from streams.stages import audit, waiting
-from streams.stages.circuits import Circuits
-from streams.stages.facts import stored
-
-BREAKER = breaker.Policy()
-REPLIES_KEPT_S = 2 * 86_400
-# A question that was begun and never answered so often is not asked again: each may have been paid.
-LOST_ANSWERS_AT_MOST = 3
+BREAKER = breaker.BreakerPolicy()
 
 
-class Attempt(BaseModel):
-    """What is recorded of one question: `asked`, then `replied` or `failed`."""
-
-    state: Literal["asked", "replied", "failed"]
-    worst_microusd: int = 0
-    reply: ModelReply | None = None
-    unavailable: ModelUnavailable | None = None
-
-
-class Decide:
-    """Handlers of the decide stage."""
+class Decide(Stage):
+    """The decide stage."""
 
     name = "decide"
-    table_names = ("replies", "circuits")
+    table_names = ("replies", "circuits", "returned")
 
     def __init__(self, control: Control, models: Models, clock: Clock, circuits: Circuits | None = None) -> None:
         """`circuits` are those that `models` asks before each call."""
+        super().__init__(clock)
         self._control = control
         self._models = models
-        self._clock = clock
         self._circuits = circuits or Circuits(self.name, BREAKER, clock)
-        self._replies: FactTable
-        self._commit: Commit
+        self._questions = Questions(control, models, clock)
+        self._returned = ReturnedSteps(clock, self._circuits)
+        self.tables = (self._questions.table, self._circuits.table, self._returned.table)
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(DECIDE, self.decide, waiting.of_cases(self._control)),)
+        return (
+            Route(DECIDE, self.decide, parking_keys.for_cases(self._control), parking_keys.for_charter(self._control)),
+        )
 
-    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
-        self._replies, self._commit = tables["replies"], commit
-        self._circuits.bind(tables["circuits"])
+    def bind(self, commit: Commit) -> None:
+        self._questions.bind(commit)
 
-    def recovered(self) -> None:
+    def recovered(self) -> Iterator[None]:
         self._circuits.recovered()
+        yield
 
-    def tick(self, partition: int, changes: Changes) -> None:
-        """Drop replies that nobody can ask for again."""
-        self._circuits.tick(partition, changes)
-        for key in self._replies.expired(partition, self._clock().timestamp()):
-            changes.forget(self._replies, key.decode())
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        """Delete replies that cannot be needed again."""
+        self._circuits.tick(partition, writes)
 
     async def close(self) -> None:
         await self._models.close()
 
-    def decide(self, delivery: Delivery[Case], changes: Changes) -> Conversation | None:
-        """One step of a case. There is nothing to wait for where rules decide."""
+    def decide(self, delivery: Delivery[Case], writes: StagedWrites) -> AsyncHandler | None:
+        """Decide one step of a case. If the rules decide, nothing is awaited."""
         case = delivery.record
         compiled = self._control.known(case.agent, case.charter_version)
         if compiled is None:
-            return partial(self._decide_soon, delivery, changes)
-        return self._decide_by(compiled, delivery, changes)
+            return partial(self._decide_soon, delivery, writes)
+        return self._decide_by(compiled, delivery, writes)
 
-    async def _decide_soon(self, delivery: Delivery[Case], changes: Changes) -> None:
+    async def _decide_soon(self, delivery: Delivery[Case], writes: StagedWrites) -> None:
         case = delivery.record
         compiled = await self._control.charter_soon(case.agent, case.charter_version)
-        conversation = self._decide_by(compiled, delivery, changes)
-        if conversation is not None:
-            await conversation()
+        async_handler = self._decide_by(compiled, delivery, writes)
+        if async_handler is not None:
+            await async_handler()
 
-    def _decide_by(self, compiled: CompiledCharter, delivery: Delivery[Case], changes: Changes) -> Conversation | None:
+    def _decide_by(
+        self, compiled: CompiledCharter, delivery: Delivery[Case], writes: StagedWrites
+    ) -> AsyncHandler | None:
         check_case(delivery.record, compiled)
+        behind = self._returned.in_front(delivery)
+        if behind is not None:
+            self._conclude(behind, compiled, delivery, writes)
+            return None
         flow = decide(delivery.record, compiled, self._clock())
         try:
             question = next(flow)
         except StopIteration as end:
-            self._conclude(end.value, compiled, delivery.traceparent, changes)
+            self._conclude(end.value, compiled, delivery, writes)
             return None
-        return partial(self._converse, flow, question, compiled, delivery, changes)
+        return partial(self._run_async, flow, question, compiled, delivery, writes)
 
-    async def _converse(
+    async def _run_async(
         self,
-        flow: Flow,
+        flow: DecisionFlow,
         question: AskModel,
         compiled: CompiledCharter,
         delivery: Delivery[Case],
-        changes: Changes,
+        writes: StagedWrites,
     ) -> None:
         try:
             while True:
-                question = flow.send(await self._ask(question, compiled, delivery, changes))
+                question = flow.send(await self._questions.ask(question, delivery, writes))
         except StopIteration as end:
-            self._conclude(end.value, compiled, delivery.traceparent, changes)
+            self._conclude(end.value, compiled, delivery, writes)
 
-    def _conclude(self, decision: Decision, compiled: CompiledCharter, traceparent: str, changes: Changes) -> None:
-        if decision.disposition in ("execute", "dry_run", "needs_approval"):
-            changes.emit(ACT, decision)
-        changes.audit(audit.decided(decision, _status(decision), traceparent))
-        if decision.case.reserved_microusd or compiled.charter.anomalies is not None:
-            changes.emit(BUDGET, settling(decision, low_confidence=is_doubtful(decision, compiled)))
-
-    # -- asking
-
-    async def _ask(
-        self, question: AskModel, compiled: CompiledCharter, delivery: Delivery[Case], changes: Changes
-    ) -> ModelReply | ModelUnavailable:
-        """The recorded answer, or a new one. Answers that were lost are charged to the one that counts."""
-        now, lost_microusd = self._clock(), 0
-        worst_microusd = prices.worst_ask_price_microusd(question.providers, question.request, now)
-        for number in range(LOST_ANSWERS_AT_MOST):
-            key = f"{delivery.record.case_id}|{delivery.record.step}|{question.attempt}|{number}"
-            known = self._replies.read(delivery.partition, key)
-            if known is None and lost_microusd + worst_microusd > question.left_microusd:
-                break
-            if known is None:
-                return _charged(await self._ask_anew(question, worst_microusd, key, changes), lost_microusd)
-            attempt = Attempt.model_validate_json(known)
-            answer = attempt.reply or attempt.unavailable
-            if answer is not None:
-                return _charged(answer, lost_microusd)
-            lost_microusd += attempt.worst_microusd
-        lost = Fallback(provider=question.providers[0], reason="unknown", detail="the answers were lost in crashes")
-        return ModelUnavailable(reasons=(lost,), maybe_paid_microusd=lost_microusd)
-
-    async def _ask_anew(
-        self, question: AskModel, worst_microusd: int, key: str, changes: Changes
-    ) -> ModelReply | ModelUnavailable:
-        await self._record(Attempt(state="asked", worst_microusd=worst_microusd), key, changes)
-        self._commit.alive()
-        answer = await self._models.ask(question.providers, question.request)
-        if isinstance(answer, ModelReply):
-            await self._record(Attempt(state="replied", reply=answer), key, changes)
-        else:
-            await self._record(Attempt(state="failed", unavailable=answer), key, changes)
-        return answer
-
-    async def _record(self, attempt: Attempt, key: str, changes: Changes) -> None:
-        step = changes.empty()
-        step.put(self._replies, key, stored(attempt), self._clock().timestamp() + REPLIES_KEPT_S)
-        await self._commit(step)
+    def _conclude(
+        self, end: Decision | GivenBack, compiled: CompiledCharter, delivery: Delivery[Case], writes: StagedWrites
+    ) -> None:
+        charter = compiled.charter
+        if isinstance(end, GivenBack):
+            self._questions.keep(delivery.record, charter.bounds.model_calls, delivery.partition, writes)
+            self._returned.give_back(end, charter.decide.asked, delivery, writes)
+            return
+        self._returned.decided(delivery, writes)
+        is_lost = lacks_escalation(end, compiled)
+        if end.disposition in ("execute", "dry_run", "needs_approval"):
+            writes.emit(ACT, end)
+        status: CaseStatus = "failed" if is_lost else _status(end)
+        writes.audit(audit_records.decided(end, status, delivery.traceparent, measures(compiled, end)))
+        # A model that costs nothing is settled as well, because the budget stage has to know that it answered.
+        asked = bool(charter.decide.asked) and not delivery.record.escalate_because
+        if end.case.reserved_microusd or asked or charter.anomalies is not None:
+            writes.emit(BUDGET, settlement(end))
+        if is_lost:
+            send_case_to_dlq(end, delivery, writes, self._clock())
 
 
 def _status(decision: Decision) -> CaseStatus:
@@ -174,9 +139,17 @@ def _status(decision: Decision) -> CaseStatus:
     return "running"
 
 
-def _charged(answer: ModelReply | ModelUnavailable, lost_microusd: int) -> ModelReply | ModelUnavailable:
-    if not lost_microusd:
-        return answer
-    if isinstance(answer, ModelUnavailable):
-        return answer.model_copy(update={"maybe_paid_microusd": answer.maybe_paid_microusd + lost_microusd})
-    return answer.model_copy(update={"passed_over_microusd": answer.passed_over_microusd + lost_microusd})
+def _build(context: StageContext) -> Decide:
+    circuits = Circuits(Decide.name, BREAKER, context.clock)
+    return Decide(context.control, context.models(circuits), context.clock, circuits)
+
+
+SPEC = StageSpec(
+    name=Decide.name,
+    summary="Asks models, or the charter's rules, for a decision about each case, and settles its cost.",
+    topics=(DECIDE,),
+    tables=Decide.table_names,
+    build=_build,
+    parks=True,
+    needs=("model",),
+)

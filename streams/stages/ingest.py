@@ -1,181 +1,199 @@
-"""Ingest: an event becomes a case for every agent whose charter takes it, or an audited reason why not.
+"""Ingest: an event becomes a case for every agent whose charter accepts it, or an audit record that says why not.
 
-`seen` remembers where and when an event was first read and what came of it, so that the same record again (a
-redelivery, perhaps hours later) comes to the same and the same event at another place (a duplicate) to nothing.
-`subject_rates` remembers which cases of a subject were let through.
+`seen` stores for each event (a source, an id and a subject) its place, the agents that it was offered to, and the
+results. So a redelivery, perhaps hours later, has the same result. An agent that took an event never takes it again, so
+another record of the same event is a duplicate. To an agent that could not take it, the event is offered again.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
-import orjson
-from pydantic import BaseModel, Field
-
-from processors import rates, routing
-from processors.charter.compiled import CompiledCharter
-from processors.ledger.lines import asking
-from processors.scopes import DataInvalid, Scope, event_scope
-from schemas.records import Case, Event
-from schemas.topics import BUDGET, INGEST
-from streams.charters import Control
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import Delivery
-from streams.runtime.guard import Route
-from streams.runtime.policy import Clock
-from streams.runtime.stage import Commit
-from streams.runtime.tables import FactTable
-from streams.stages import audit, waiting
-from streams.stages.facts import stored
+from nightdesk.processors import routing
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.event_checks import problem_with
+from nightdesk.processors.scopes import DataInvalid, Scope, event_scope
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.ids import composite_key
+from nightdesk.schemas.records import Case, Event
+from nightdesk.schemas.reoffers import EVERY_AGENT
+from nightdesk.schemas.topics import INGEST
+from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites, Table
+from nightdesk.streams.control import Control, Wait
+from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stages import parking_keys
+from nightdesk.streams.stages.arrivals import Arrival, Offer, Result
+from nightdesk.streams.stages.ingest_output import Reading, go_on, ignore, tell, tell_others
+from nightdesk.streams.stages.subject_queues import SubjectQueues, WaitingCase
 
 SEEN_FOR_S = 7 * 86_400
-EVENT_BYTES_AT_MOST = 1_000_000
 
 
 class EventRefused(ValueError):
-    """The event cannot be carried through the pipeline; it ends as a dead letter."""
+    """The pipeline cannot process the event; it becomes a dead letter."""
 
 
-class Arrival(BaseModel):
-    """An event's first reading. `versions` are the charters that it concerned, by agent; `refused` the agents whose
-    limit kept the case from beginning.
-    """
-
-    place: str
-    at: datetime
-    versions: dict[str, str] = Field(default_factory=dict)
-    refused: tuple[str, ...] = ()
-
-
-class Ingest:
-    """Handlers of the ingest stage."""
+class Ingest(Stage):
+    """The ingest stage."""
 
     name = "ingest"
-    table_names = ("seen", "subject_rates")
+    table_names = ("seen", "subject_rates", "waiting")
 
     def __init__(self, control: Control, clock: Clock) -> None:
+        super().__init__(clock)
         self._control = control
-        self._clock = clock
-        self._seen: FactTable
-        self._rates: FactTable
+        self._seen = Table("seen", Arrival)
+        self._queues = SubjectQueues()
+        self.tables = (self._seen, *self._queues.tables)
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(INGEST, self.take, waiting.of_events(self._control)),)
+        return (Route(INGEST, self.take, parking_keys.for_events(self._control), self._waits_for),)
 
-    def bind(self, tables: dict[str, FactTable], commit: Commit) -> None:
-        self._seen, self._rates = tables["seen"], tables["subject_rates"]
+    def recovered(self) -> Iterator[None]:
+        """Derive the queues again."""
+        yield from self._queues.recovered()
 
-    def recovered(self) -> None:
-        """Nothing is derived from the tables."""
+    # -- one event
 
-    def tick(self, partition: int, changes: Changes) -> None:
-        """Forget what is too old to matter."""
-        now = self._clock().timestamp()
-        for table in (self._seen, self._rates):
-            for key in table.expired(partition, now):
-                changes.forget(table, key.decode())
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-    def take(self, delivery: Delivery[Event], changes: Changes) -> None:
+    def take(self, delivery: Delivery[Event], writes: StagedWrites) -> None:
         """One event."""
-        event, now, trace = delivery.record, self._clock(), delivery.traceparent
-        _check(event)
-        key, place = f"{event.source}\x00{event.id}", f"{delivery.partition}:{delivery.offset}"
-        known = self._seen.read(delivery.partition, key)
-        if known is not None and _place(known) != place:
-            reason = "an event with this source and id came before"
-            changes.audit(audit.no_case(event, "duplicate", reason, place, trace, now))
+        event, now = delivery.record, self._clock()
+        _check(event, now)
+        key = composite_key(event.source, event.id, event.subject)
+        known, reading = self._seen.get(delivery.partition, key), Reading(delivery, writes, _scope(event))
+        if known is not None and known.is_redelivery(delivery.place):
+            self._repeat(reading, known)
             return
-        earlier = _arrival(known)
-        arrival, scope = earlier or Arrival(place=place, at=now), _scope(event)
-        for compiled in self._concerned(earlier):
-            self._offer(compiled, scope, delivery, changes, arrival)
-        if not arrival.versions:
-            reason = f"no charter takes {event.type}"
-            changes.audit(audit.no_case(event, "ignored", reason, "", trace, arrival.at))
-        if earlier is None:
-            changes.put(self._seen, key, stored(arrival), now.timestamp() + SEEN_FOR_S)
-
-    def _concerned(self, earlier: Arrival | None) -> tuple[CompiledCharter, ...]:
-        """The promoted charters; for a record that comes again those of its first reading."""
-        if earlier is None:
-            return self._control.current()
-        return tuple(self._control.charter(agent, version) for agent, version in earlier.versions.items())
-
-    def _offer(
-        self,
-        compiled: CompiledCharter,
-        scope: Scope | None,
-        delivery: Delivery[Event],
-        changes: Changes,
-        arrival: Arrival,
-    ) -> None:
-        event, trace = delivery.record, delivery.traceparent
-        match = routing.match(compiled, event, scope)
-        if match.problems:
-            reason = f"{compiled.agent}: " + "; ".join(match.problems)
-            changes.audit(audit.no_case(event, "rejected", reason, compiled.agent, trace, arrival.at))
-        elif match.routed is None:
+        took = frozenset[str]() if known is None else known.took()
+        offers = self._offer_to_all(self._candidates(known, delivery.offered_to), reading, known, now)
+        if took and not offers:
+            reason = "an event with this source, id and subject came before"
+            writes.audit(audit_records.no_case(event, "duplicate", reason, delivery, delivery.traceparent, now))
             return
-        else:
-            case = routing.open_case(compiled, event, arrival.at)
-            if compiled.agent not in arrival.versions:
-                self._admit(compiled, case, delivery.partition, changes, arrival)
-            if compiled.agent in arrival.refused:
-                changes.audit(audit.refused(case, _too_many(compiled), trace, arrival.at))
-            else:
-                changes.emit(BUDGET, asking(case, arrival.at))
-                changes.audit(audit.received(case, trace))
-        arrival.versions[compiled.agent] = compiled.version
+        if not offers:
+            ignore(reading, self._control, now)
+        tell_others(reading, self._control, now)
+        earlier = {} if known is None else known.offers
+        arrival = Arrival(place=delivery.place, at=now, offers={**earlier, **offers})
+        self._seen.put(writes, key, arrival, now.timestamp() + SEEN_FOR_S)
+        for waiting in reading.waiting:
+            self._queues.append(delivery.partition, waiting)
 
-    def _admit(self, compiled: CompiledCharter, case: Case, partition: int, changes: Changes, arrival: Arrival) -> None:
-        if not self._has_room(compiled, case, partition, changes, arrival.at):
-            arrival.refused = (*arrival.refused, compiled.agent)
+    def _waits_for(self, event: Event, partition: int) -> Wait | None:
+        """A record that comes again waits for the charters of its first reading: another may know them first."""
+        known = self._seen.get(partition, composite_key(event.source, event.id, event.subject))
+        if known is None:
+            return None
+        return self._control.wait_for(*((agent, offer.version) for agent, offer in known.offers.items()))
 
-    def _has_room(self, compiled: CompiledCharter, case: Case, partition: int, changes: Changes, now: datetime) -> bool:
-        rate = compiled.charter.limits.per_subject
-        if rate is None:
-            return True
-        key = f"{case.agent}|{case.subject}"
-        known = self._rates.read(partition, key)
-        window = tuple(rates.Admission(*admission) for admission in orjson.loads(known)) if known else ()
-        admitted = rates.admit(window, rate, case.case_id, now.timestamp())
-        if admitted.ok and admitted.window is not window:
-            changes.put(
-                self._rates,
-                key,
-                orjson.dumps([tuple(admission) for admission in admitted.window]),
-                now.timestamp() + rate.per_seconds,
-            )
-        return admitted.ok
+    def _candidates(self, known: Arrival | None, offered_to: str) -> list[CompiledCharter]:
+        """The promoted charters to offer the event to. If an agent already took the event, these are only charters of
+        agents that could not take it, unless a person offers it to others.
+        """
+        took = frozenset[str]() if known is None else known.took()
+        current = [compiled for compiled in self._control.current() if compiled.agent not in took]
+        if offered_to not in ("", EVERY_AGENT):
+            return [compiled for compiled in current if compiled.agent == offered_to]
+        if known is not None and took and not offered_to:
+            return [compiled for compiled in current if compiled.agent in known.offers]
+        return current
+
+    def _offer_to_all(
+        self, candidates: list[CompiledCharter], reading: Reading, known: Arrival | None, now: datetime
+    ) -> dict[str, Offer]:
+        """Offer the event to each charter. The first exclusive charter that accepts it excludes other
+        exclusive ones.
+        """
+        offers: dict[str, Offer] = {}
+        owner = "" if known is None else self._exclusive_owner(known)
+        for compiled in routing.in_order(candidates):
+            is_exclusive = compiled.charter.exclusive
+            if is_exclusive and owner not in ("", compiled.agent):
+                continue
+            earlier = None if known is None else known.offers.get(compiled.agent)
+            offer = self._offer(compiled, reading, earlier, now)
+            if offer is not None:
+                offers[compiled.agent] = offer
+                owner = compiled.agent if is_exclusive and offer.result != "rejected" else owner
+        return offers
+
+    def _exclusive_owner(self, known: Arrival) -> str:
+        """The exclusive agent that accepted the event before, even if its limit refused the case; empty for none."""
+        for agent, offer in known.offers.items():
+            compiled = self._control.known(agent, offer.version)
+            if offer.result != "rejected" and compiled is not None and compiled.charter.exclusive:
+                return agent
+        return ""
+
+    def _repeat(self, reading: Reading, known: Arrival) -> None:
+        """Repeat the result of a record that was handled before."""
+        offers = known.offers_at(reading.delivery.place)
+        for agent, offer in offers.items():
+            compiled = self._control.charter(agent, offer.version)
+            match = routing.match(compiled, reading.event, reading.scope)
+            tell(compiled, match, offer, reading)
+        if not offers:
+            ignore(reading, self._control, known.at)
+        tell_others(reading, self._control, known.at)
+
+    def _offer(self, compiled: CompiledCharter, reading: Reading, earlier: Offer | None, now: datetime) -> Offer | None:
+        """The result of offering the event to a charter; None if that does not listen to it."""
+        match = routing.match(compiled, reading.event, reading.scope)
+        if match.routed is None and not match.problems:
+            return None
+        result: Result = "rejected"
+        first_at = None if earlier is None else earlier.case_at
+        if not match.problems:
+            result = self._admit(compiled, routing.open_case(compiled, reading.event, now, first_at), reading, now)
+        offer = Offer(version=compiled.version, place=reading.delivery.place, at=now, result=result, first_at=first_at)
+        tell(compiled, match, offer, reading)
+        return offer
+
+    def _admit(self, compiled: CompiledCharter, case: Case, reading: Reading, now: datetime) -> Result:
+        limits, writes = compiled.charter.limits, reading.writes
+        if self._queues.admits(case, limits, writes, now.timestamp()):
+            return "admitted"
+        if limits.over_limit == "refuse":
+            return "refused"
+        if self._queues.is_full(case, writes.partition):
+            return "full"
+        waiting = WaitingCase(
+            case=case,
+            rate=limits.per_subject,
+            number=reading.delivery.offset,
+            until=now.timestamp() + limits.wait_at_most,
+            traceparent=reading.delivery.traceparent,
+        )
+        self._queues.put(waiting, writes)
+        reading.waiting.append(waiting)
+        return "waits"
+
+    # -- time
+
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        """Start the cases that may go on or that have waited for too long."""
+        now = self._clock()
+        for released in self._queues.release(writes, now.timestamp()):
+            go_on(released, writes, now)
 
 
-def _place(known: bytes) -> str:
-    """Where it was first read. Older programs remembered nothing else."""
-    arrival = _arrival(known)
-    return known.decode() if arrival is None else arrival.place
-
-
-def _arrival(known: bytes | None) -> Arrival | None:
-    return Arrival.model_validate_json(known) if known is not None and known.startswith(b"{") else None
-
-
-def _check(event: Event) -> None:
-    size = len(event.data.encode())
-    if size > EVENT_BYTES_AT_MOST:
-        raise EventRefused(f"data has {size} bytes: {EVENT_BYTES_AT_MOST} are the most an event may carry")
-    for name in ("id", "source", "type", "subject"):
-        if not getattr(event, name).strip():
-            raise EventRefused(f"{name} is empty: every event needs id, source, type and subject")
+def _check(event: Event, now: datetime) -> None:
+    problem = problem_with(event, now)
+    if problem is not None:
+        raise EventRefused(problem)
 
 
 def _scope(event: Event) -> Scope | None:
     try:
         return event_scope(event)
     except DataInvalid:
-        return None  # routing says so for the charters that would have taken it
+        return None  # routing reports it for the charters that would have accepted it
 
 
-def _too_many(compiled: CompiledCharter) -> str:
-    rate = compiled.charter.limits.per_subject
-    return f"more than {rate.count} in {rate.per_seconds} s for this subject" if rate else ""
+SPEC = StageSpec(
+    name=Ingest.name,
+    summary="Decodes events, drops duplicates, offers each event to every promoted charter, queues cases over a limit.",
+    topics=(INGEST,),
+    tables=Ingest.table_names,
+    build=lambda context: Ingest(context.control, context.clock),
+    parks=True,
+)

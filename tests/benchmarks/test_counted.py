@@ -13,6 +13,7 @@ from benchmarks.counted import Arrivals, CountedActions
 from benchmarks.counting_server import CountingServer
 from benchmarks.measurements import Faults, InFlight, Latency, Throughput, percentile
 from benchmarks.report import Report
+from nightdesk.schemas import ids
 
 EXPECTED = Counter({"a": 2, "b": 1})
 
@@ -41,8 +42,8 @@ def test_a_percentile_is_a_value_that_was_measured(share: float, found: float) -
 async def test_the_server_counts_each_key_once_and_begins_anew() -> None:
     async with CountingServer() as server:
         actions = CountedActions(server.url)
-        for key, subject in (("k1", "a"), ("k1", "a"), ("k2", "a"), ("k3", "b")):
-            await asyncio.to_thread(_post, server.url, key, subject)
+        for step, subject in ((1, "a"), (1, "a"), (2, "a"), (3, "b")):
+            await asyncio.to_thread(_post, server.url, ids.step_id("decision", step), subject)
         arrivals = await asyncio.to_thread(actions.arrivals)
         assert {subject: len(times) for subject, times in arrivals.at.items()} == {"a": 2, "b": 1}
         assert arrivals.repeated == 1
@@ -70,6 +71,7 @@ def _report(at_once: Faults, by_model: Faults) -> Report:
 
 
 def _post(url: str, key: str, subject: str) -> None:
-    request = urllib.request.Request(f"{url}/actions", orjson.dumps({"subject": subject}), {"Idempotency-Key": key})
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/actions", orjson.dumps({"subject": subject}), headers)
     with urllib.request.urlopen(request) as response:
         response.read()

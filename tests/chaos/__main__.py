@@ -1,7 +1,8 @@
-"""`python -m tests.chaos [SCENARIO ...]`, which is `make chaos`: break the running pipeline and look what is left.
+"""`python -m tests.chaos [SCENARIO ...]`, which `make chaos` calls: breaks the running pipeline and checks the result.
 
-Short, all scenarios share one pipeline; with a size over the short one each has its own. Exit status 1 when anything
-was violated, with the command that repeats it.
+In the short form all scenarios share one pipeline, except those that cut connections, which share a second one behind a
+proxy. With a size over the short one each scenario has a pipeline of its own. The exit status is 1 if anything was
+violated; the output then has the command that repeats the run.
 """
 
 import argparse
@@ -11,9 +12,9 @@ from pathlib import Path
 
 from nightdesk.local.stack import LocalStack
 from tests.chaos.catalog import SCENARIOS
-from tests.chaos.run import NOTHING, Outcome, run
-from tests.chaos.scenario import LONG, SHORT, Scenario
-from tests.chaos.world import tell
+from tests.chaos.run import NOTHING, Outcome, in_groups, run
+from tests.chaos.scenario import LONG, SHORT
+from tests.chaos.world import CALM_WITHIN_S, tell
 
 
 def main() -> int:
@@ -23,9 +24,11 @@ def main() -> int:
     tell(f"logs: {home}")
     total = NOTHING
     with LocalStack.on_free_ports(home) as stack:
-        for together in _in_groups(scenarios, arguments.size):
+        for together in in_groups(scenarios, arguments.size):
             names = " ".join(scenario.name for scenario in together)
-            outcome = run(stack, together, arguments.seed, arguments.size, home / together[0].name)
+            outcome = run(
+                stack, together, arguments.seed, arguments.size, home / together[0].name, arguments.calm_within_s
+            )
             total += outcome
             _report(outcome, f"python -m tests.chaos {names} --seed {arguments.seed} --size {arguments.size}")
     print(total.line())
@@ -37,15 +40,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=SHORT, help=f"kills of a storm: {SHORT} is short, {LONG} is long")
+    parser.add_argument(
+        "--calm-within-s",
+        type=float,
+        default=CALM_WITHIN_S,
+        help="how long the rest may take afterwards (busy machine)",
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.scenarios if name not in SCENARIOS]
     if unknown:
         parser.error(f"no scenario {', '.join(unknown)}: they are {', '.join(SCENARIOS)}")
     return arguments
-
-
-def _in_groups(scenarios: list[Scenario], size: int) -> list[list[Scenario]]:
-    return [scenarios] if size <= SHORT else [[scenario] for scenario in scenarios]
 
 
 def _report(outcome: Outcome, command: str) -> None:

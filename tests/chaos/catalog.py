@@ -1,4 +1,4 @@
-"""The scenarios by name, in the order in which they are played. Add one here, by hand, and nowhere else."""
+"""The scenarios by name, in the order in which they are played. New scenarios are added here by hand."""
 
 from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import (
@@ -6,15 +6,22 @@ from tests.chaos.scenarios import (
     backpressure,
     broker_away,
     budget_edge,
+    careless,
     clickhouse_away,
+    clock_steps,
+    disk_full,
     freeze_storm,
     kill_storm,
+    liar,
     outside_troubled,
+    partition,
     poison,
     rolling_restarts,
     slow_broker,
     slow_head,
+    stopped,
     timers,
+    twins,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -24,14 +31,21 @@ SCENARIOS: dict[str, Scenario] = {
         freeze_storm.SCENARIO,
         rolling_restarts.SCENARIO,
         budget_edge.SCENARIO,
+        careless.SCENARIO,
         poison.SCENARIO,
         broker_away.SCENARIO,
+        disk_full.SCENARIO,
+        clock_steps.SCENARIO,
         slow_head.SCENARIO,
         slow_broker.SCENARIO,
         backpressure.SCENARIO,
         clickhouse_away.SCENARIO,
         timers.SCENARIO,
         approvals.SCENARIO,
+        liar.SCENARIO,
         outside_troubled.SCENARIO,
+        stopped.SCENARIO,
+        partition.SCENARIO,
+        twins.SCENARIO,
     )
 }

@@ -1,30 +1,34 @@
-"""What must hold of the facts, whatever happened. Each check gives one line for each violation.
+"""The checks of the facts that must hold after every run. Each check returns one line for each violation.
 
-Called by `run.py`. `money.py` has the checks about the budget; `test_checker.py` shows each of them failing.
+`money.py` and `quarantine.py` have more of them; `test_checker.py` shows that each check can fail.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from hashlib import sha256
 
 import orjson
 
-from schemas.ids import dead_letter_id, next_dead_letter_id
-from schemas.records import AuditRecord, DeadLetter, Decision
+from nightdesk.processors.playbook.failure import ACTION_FAILED, ESCALATION_FAILED, NO_ESCALATION
+from nightdesk.schemas.audit import DecisionDetail
+from nightdesk.schemas.ids import dead_letter_id, decision_letter_id, forwarded_letter_id, next_dead_letter_id
+from nightdesk.schemas.records import AuditRecord, Decision, StepOutcome
 from tests.chaos import money
-from tests.chaos.facts import Cost, Facts, Name
-from tests.chaos.outside import WITHOUT_KEYS
+from tests.chaos.facts import Buried, Cost, Facts, Name
+from tests.chaos.outside import NEVER_DENIED
+from tests.chaos.quarantine import is_quarantined, quarantined_by_kills
+from tests.schemas.details import detail_as, outcomes_of
 
 Check = Callable[[Facts], Iterator[str]]
 
 
 def observed(facts: Facts) -> Iterator[str]:
-    """Nothing was seen to be wrong while it happened, and everything was read and committed in the end."""
+    """No scenario observed a violation, and in the end everything was read and committed."""
     yield from facts.observed
 
 
 def one_end(facts: Facts) -> Iterator[str]:
-    """Every event has exactly one end, and it is one that it may have."""
+    """Every event has exactly one end, and one that it may have."""
     ends: dict[Name, list[str]] = defaultdict(list)
     for name, status in facts.ends:
         ends[name].append(status)
@@ -37,7 +41,7 @@ def one_end(facts: Facts) -> Iterator[str]:
 
 
 def one_decision(facts: Facts) -> Iterator[str]:
-    """Each step of a case was decided once: whatever is said twice of it is the same."""
+    """Each step of a case was decided once: all records of a decision are equal."""
     on_topic = ((decision.decision_id, _decided(decision)) for decision in facts.decisions)
     in_audit = (
         (str(said.record.decision_id), _decided_in_audit(said.record))
@@ -58,7 +62,7 @@ def one_decision(facts: Facts) -> Iterator[str]:
 
 
 def same_words(facts: Facts) -> Iterator[str]:
-    """Audit records of one id say the same."""
+    """Audit records with the same id are equal."""
     words: dict[str, set[Hashable]] = defaultdict(set)
     for said in facts.said:
         words[said.record.record_id].add(_words(said.record))
@@ -68,7 +72,7 @@ def same_words(facts: Facts) -> Iterator[str]:
 
 
 def acted_once(facts: Facts) -> Iterator[str]:
-    """Each effect of an event was seen once where it must be, and never twice; no key was executed twice."""
+    """Each effect of an event happened once if it had to and never twice; no key was executed twice."""
     seen = Counter((effect.path, effect.name) for effect in facts.effects)
     statuses = dict(facts.ends)
     for (path, name), count in seen.items():
@@ -83,19 +87,21 @@ def acted_once(facts: Facts) -> Iterator[str]:
 
 
 def unknown_said(facts: Facts) -> Iterator[str]:
-    """What was done without a key is recorded as done, or as unknown: never as not done, and never left open."""
+    """What was done without a key, or by a bank with false answers, is recorded as done or unknown: never as not done,
+    and never without an end.
+    """
     outcomes: dict[Name, set[str]] = defaultdict(set)
     for said in facts.said:
         if said.record.kind == "acted":
-            outcomes[_event_of(said.record)] |= {outcome["status"] for outcome in _outcomes(said.record)}
+            outcomes[_event_of(said.record)] |= {outcome.status for outcome in _outcomes(said.record)}
     for effect in facts.effects:
-        if effect.path in WITHOUT_KEYS and not outcomes[effect.name] & {"done", "unknown"}:
+        if effect.path in NEVER_DENIED and not outcomes[effect.name] & {"done", "unknown"}:
             recorded = sorted(outcomes[effect.name])
             yield f"{_named(effect.name)} was done at {effect.path} and is recorded as {recorded}"
 
 
 def in_order(facts: Facts) -> Iterator[str]:
-    """Events of one subject were acted upon in the order in which they were sent, as the action server saw it."""
+    """The action server saw the events of one subject in the order in which they were sent."""
     ordered = {sent.name for sent in facts.sent if sent.kind.ordered}
     last: dict[tuple[str, str, str], int] = {}
     for effect in facts.effects:
@@ -121,19 +127,20 @@ def landed_once(facts: Facts) -> Iterator[str]:
 
 
 def roll_ups_equal(facts: Facts) -> Iterator[str]:
-    """The roll-up comes to what the topic comes to."""
-    wanted = _costs(_first_said(facts))
+    """The roll-up equals the sum over the topic, without who decided nothing: `*` has only orders."""
+    wanted = {agent: cost for agent, cost in _costs(_first_said(facts)).items() if cost != Cost(0, 0)}
     for agent in wanted.keys() | facts.costs.keys():
         if wanted.get(agent) != facts.costs.get(agent):
             yield f"roll-up of {agent}: {facts.costs.get(agent)}, by the topic {wanted.get(agent)}"
 
 
 def buried_are_poison(facts: Facts) -> Iterator[str]:
-    """The dead letters are what was injected, byte for byte, and nothing else."""
-    by_id = {buried.letter.dead_letter_id: buried for buried in facts.buried}
+    """The dead letters are the injected records, byte for byte, and nothing else but decisions and what was killed."""
+    others = (buried for buried in facts.buried if not (_of_a_decision(buried) or is_quarantined(buried)))
+    by_id = {buried.letter.dead_letter_id: buried for buried in others}
     for buried in by_id.values():
         letter = buried.letter
-        if letter.dead_letter_id != _letter_id(letter):
+        if letter.dead_letter_id != _letter_id(buried):
             yield f"dead letter {letter.dead_letter_id} is not named by its place, nor by the letter before it"
     found, wanted = Counter(buried.value for buried in by_id.values()), Counter(facts.poison)
     for value, count in (wanted - found).items():
@@ -141,6 +148,22 @@ def buried_are_poison(facts: Facts) -> Iterator[str]:
     for value, count in (found - wanted).items():
         letter = next(buried.letter for buried in by_id.values() if buried.value == value)
         yield f"{count} dead letters that nobody injected: {letter.stage}: {letter.error}: {letter.message}"
+
+
+def failed_are_buried(facts: Facts) -> Iterator[str]:
+    """Each decision that ended as failed is a dead letter, once, and no other decision is one."""
+    failed = {
+        decision_letter_id(said.decision_id, 0)
+        for said in _first_said(facts)
+        if said.kind in ("acted", "decided") and said.status == "failed" and said.decision_id is not None
+    }
+    found = {buried.letter.dead_letter_id for buried in facts.buried if _of_a_decision(buried)}
+    if failed != found:
+        yield f"{len(failed - found)} failed decisions have no dead letter, and {len(found - failed)} others have one"
+
+
+def _of_a_decision(buried: Buried) -> bool:
+    return buried.letter.error in (ACTION_FAILED, ESCALATION_FAILED, NO_ESCALATION)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -154,12 +177,14 @@ CHECKS: tuple[Check, ...] = (
     landed_once,
     roll_ups_equal,
     buried_are_poison,
+    failed_are_buried,
+    quarantined_by_kills,
     *money.CHECKS,
 )
 
 
 def violations(facts: Facts, more: Iterable[Check] = ()) -> list[str]:
-    """What is wrong, by every check and those of the scenarios."""
+    """Run every check, and those of the scenarios."""
     return [f"{check.__name__}: {line}" for check in (*CHECKS, *more) for line in check(facts)]
 
 
@@ -167,9 +192,12 @@ def _named(name: Name) -> str:
     return f"event {name[0]}/{name[1]}"
 
 
-def _letter_id(letter: DeadLetter) -> str:
+def _letter_id(buried: Buried) -> str:
+    letter = buried.letter
     if letter.replay_of is not None:
-        return next_dead_letter_id(letter.replay_of)
+        return next_dead_letter_id(letter.replay_of, buried.value)
+    if buried.origin:
+        return forwarded_letter_id(letter.topic, f"{buried.origin}#{sha256(buried.value).hexdigest()[:32]}")
     return dead_letter_id(letter.topic, letter.partition, letter.offset)
 
 
@@ -187,25 +215,22 @@ def _decided(decision: Decision) -> Hashable:
 
 
 def _decided_in_audit(record: AuditRecord) -> Hashable:
-    answer = orjson.dumps(orjson.loads(record.detail)["parameters"], option=orjson.OPT_SORT_KEYS)
+    answer = orjson.dumps(orjson.loads(detail_as(DecisionDetail, record).parameters), option=orjson.OPT_SORT_KEYS)
     return record.action, answer, record.confidence, record.disposition, record.cost_microusd
 
 
 def _words(record: AuditRecord) -> Hashable:
-    """What a record says, without the times of saying."""
-    outcomes = [(outcome["step_id"], outcome["status"]) for outcome in _outcomes(record)]
+    """A record's content without the times at which it was written."""
+    outcomes = [(outcome.step_id, outcome.status) for outcome in _outcomes(record)]
     return record.model_copy(update={"time": None, "latency_ms": 0, "detail": repr(outcomes)}).model_dump_json()
 
 
-def _outcomes(record: AuditRecord) -> Sequence[Mapping[str, Any]]:
-    if record.kind != "acted":
-        return ()
-    outcomes: list[dict[str, Any]] = orjson.loads(record.detail)["outcomes"]
-    return outcomes
+def _outcomes(record: AuditRecord) -> Sequence[StepOutcome]:
+    return outcomes_of(record) if record.kind == "acted" else ()
 
 
 def _first_said(facts: Facts) -> list[AuditRecord]:
-    """The first of each id, which is the one that counts."""
+    """The first record of each id, which is the one that counts."""
     first: dict[str, AuditRecord] = {}
     for said in facts.said:
         first.setdefault(said.record.record_id, said.record)

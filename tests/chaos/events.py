@@ -1,4 +1,4 @@
-"""What is sent, and what must come of it. Everything is drawn from the scenario's seed."""
+"""Draws the events of a run, each with the ends that it may have, from the scenario's seed."""
 
 import random
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import orjson
 
-from schemas.records import Event
+from nightdesk.schemas.records import Event
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of event. `effects` are the paths of the action server where it must be seen once when it is completed.
+    """A kind of event. `effects` are the paths of the action server that must be called once if it is completed.
 
-    `ends` are the statuses that it may come to; `ordered` says whether the order of its subject is kept.
+    `ends` are the statuses that it may end with; `ordered` says whether the order of its subject is kept.
     """
 
     type: str
@@ -31,6 +31,8 @@ APPEND = Kind("question.asked", "append", ("/appends",), frozenset({"completed",
 LOOK = Kind("question.asked", "look", ("/answers", "/notes"), ordered=False)
 NOTE = Kind("message.received", "note", ("/notes",))
 ASK = Kind("permission.needed", "note", ("/notes",), frozenset({"completed", "refused"}), ordered=False)
+# Its charter lets a few of each subject through.
+COUNTED = Kind("message.counted", "note", ("/notes",), frozenset({"completed", "refused"}), ordered=False)
 FRUGAL = Kind("question.asked.frugally", "answer", ("/answers",), frozenset({"completed", "refused"}), ordered=False)
 
 
@@ -60,7 +62,7 @@ class Sent:
 
 
 def draw(source: str, count: int, chance: random.Random, kinds: Iterable[Kind], subjects: int = 20) -> list[Sent]:
-    """`count` events about a few subjects."""
+    """Draw `count` events about a few subjects."""
     drawn = list(kinds)
     return [
         Sent(source, number, f"{source}-{chance.randrange(subjects)}", chance.choice(drawn)) for number in range(count)

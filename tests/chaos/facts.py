@@ -1,13 +1,13 @@
-"""What is there when it is calm again, as plain values: the checker looks at nothing else.
+"""The state after a run, as plain values: the checker reads nothing else.
 
-`gather.py` reads it; the tests of the checker write it by hand.
+`gather.py` reads them; the tests of the checker write them by hand.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from processors.ledger import Fact
-from schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
+from nightdesk.processors.ledger import Fact
+from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
 from tests.chaos.events import Sent
 from tests.chaos.outside import Asked, Effect
 
@@ -16,7 +16,7 @@ Name = tuple[str, int]
 
 @dataclass(frozen=True)
 class Landed:
-    """A row of the audit table, duplicates and all."""
+    """A row of the audit table, including duplicates."""
 
     partition: int
     offset: int
@@ -25,7 +25,7 @@ class Landed:
 
 @dataclass(frozen=True)
 class Said:
-    """An audit record, and where on the topic it lies."""
+    """An audit record and its place on the topic."""
 
     partition: int
     offset: int
@@ -42,7 +42,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class LedgerWrite:
-    """A write to the ledger's changelog, in the order of the log. `fact` None forgets the key."""
+    """A write to the ledger's changelog, in the order of the log. `fact` None deletes the key."""
 
     key: bytes
     term: int
@@ -51,20 +51,23 @@ class LedgerWrite:
 
 @dataclass(frozen=True)
 class Buried:
-    """A dead letter: what it says, and the bytes as they came."""
+    """A dead letter: its reason, and the original bytes. `origin`: the first place of a forwarded record."""
 
     letter: DeadLetter
     value: bytes
+    origin: str = ""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The truth (`sent`, `poison`, `limits_microusd`) and what was found. `observed` is what was
-    seen to be wrong while a scenario was played. Topics are in the order of each partition."""
+    """The input (`sent`, `poison`, `limits_microusd`, the number of `kills`) and the result. `observed` are the
+    violations that scenarios saw while they were played. Topics are in the order of each partition.
+    """
 
     sent: tuple[Sent, ...] = ()
     poison: tuple[bytes, ...] = ()
     limits_microusd: Mapping[str, int] = field(default_factory=dict)
+    kills: int = 0
     observed: tuple[str, ...] = ()
     # topics
     said: tuple[Said, ...] = ()

@@ -1,6 +1,6 @@
-"""The processes of the pipeline: what ends is started again under the same instance id, as Kubernetes would.
+"""The processes of the pipeline. A process that ends is restarted under the same instance id, as Kubernetes would.
 
-Has no thread: whoever waits calls `keep` again and again (`World.pause`, `World.until`).
+There is no thread here: whoever waits calls `keep` repeatedly (`World.pause`, `World.until`).
 """
 
 import os
@@ -13,40 +13,66 @@ from pathlib import Path
 
 from nightdesk.local.child import Child
 from nightdesk.local.parts import Part
+from nightdesk.local.ports import claim_port
 from nightdesk.local.stack import LocalStack
 from nightdesk.local.stages import stage_parts
+from tests.chaos.kafka_proxy import KafkaProxy
+from tests.own_clock import clock_environment, set_clock
 
 INSTANCES = 2
 START_WITHIN_S = 240.0
 
 
-def fleet_parts(stack: LocalStack, environment: dict[str, str]) -> list[Part]:
-    """Two processes for each stage and two sinks, named `decide-0`, `decide-1`, …"""
-    return [_instance(part, number, environment) for number in range(INSTANCES) for part in stage_parts(stack)]
+def fleet_parts(stack: LocalStack, environment: dict[str, str], proxy: KafkaProxy | None = None) -> list[Part]:
+    """Two processes for each stage and two sinks, named `decide-0`, `decide-1`, …; each behind its own listener of
+    `proxy`, if there is one. The second of each has a clock that can be set.
+    """
+    return [_instance(part, number, environment, proxy) for number in range(INSTANCES) for part in stage_parts(stack)]
 
 
-def _instance(part: Part, number: int, environment: dict[str, str]) -> Part:
+def _instance(part: Part, number: int, environment: dict[str, str], proxy: KafkaProxy | None) -> Part:
     name = f"{part.name}-{number}"
     told = {**part.environment, **environment, "NIGHTDESK_WORKER__INSTANCE_ID": name}
+    if proxy is not None:
+        told["NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS"] = proxy.address(name)
     return replace(part, name=name, environment=told)
 
 
+def has_own_clock(name: str) -> bool:
+    """Whether `Fleet.set_clock` accepts this name: the first instance of each stage has the machine's clock."""
+    return name.endswith("-1")
+
+
+def _with_own_clock(part: Part, logs: Path) -> Part:
+    file = _clock(logs, part.name)
+    set_clock(file, 0)
+    return replace(part, environment={**part.environment, **clock_environment(file)})
+
+
+def _clock(logs: Path, name: str) -> Path:
+    return logs / f"{name}.clock"
+
+
 class Fleet:
-    """`faults` counts what was done to the processes, `exits` with which status they ended (negative: a signal)."""
+    """`faults` counts the faults by kind, `exits` the exit statuses of processes (negative: a signal)."""
 
     def __init__(self, parts: Iterable[Part], logs: Path) -> None:
+        self._clocks = logs
+        parts = [_with_own_clock(part, logs) if has_own_clock(part.name) else part for part in parts]
         self._children = {part.name: Child(part, logs / f"{part.name}.log", dict(os.environ)) for part in parts}
+        self._logs = logs
         self._frozen: set[str] = set()
+        self._twins: list[Child] = []
         self.faults: Counter[str] = Counter()
         self.exits: Counter[int] = Counter()
 
     @property
     def names(self) -> list[str]:
-        """Every process."""
+        """The names of all processes."""
         return list(self._children)
 
     def start(self) -> None:
-        """Start all; returns when they are ready."""
+        """Start all processes; returns when they are ready."""
         for child in self._children.values():
             child.start()
         deadline = time.monotonic() + START_WITHIN_S
@@ -56,7 +82,7 @@ class Fleet:
             time.sleep(0.2)
 
     def unready(self) -> list[str]:
-        """Those that do not answer, have no partitions, or have not recovered their tables."""
+        """The processes that do not answer, have no partitions, or have not recovered their tables."""
         return [name for name, child in self._children.items() if not child.part.is_ready()]
 
     def are_ready(self) -> bool:
@@ -66,7 +92,7 @@ class Fleet:
         return self._children[name].part.is_ready()
 
     def keep(self) -> None:
-        """Start again what has ended."""
+        """Restart the processes that have ended."""
         for child in self._children.values():
             status = child.exit_status
             if status is not None:
@@ -78,11 +104,11 @@ class Fleet:
         self._strike("killed", name, signal.SIGKILL)
 
     def terminate(self, name: str) -> None:
-        """Ask it to stop, as a rolling restart does."""
+        """Send SIGTERM, as a rolling restart does."""
         self._strike("terminated", name, signal.SIGTERM)
 
     def freeze(self, name: str) -> None:
-        """It stands still until `thaw`."""
+        """Stop the process until `thaw`."""
         self._strike("frozen", name, signal.SIGSTOP)
         self._frozen.add(name)
 
@@ -90,14 +116,29 @@ class Fleet:
         self._signal(name, signal.SIGCONT)
         self._frozen.discard(name)
 
+    def set_clock(self, name: str, ahead_s: int) -> None:
+        """Within about a second, set its wall clock ahead of the machine's by so many seconds (behind, if negative)."""
+        self.faults["clock set"] += 1
+        set_clock(_clock(self._clocks, name), ahead_s)
+
+    def start_twin(self, name: str) -> Child:
+        """Start a second process under the instance id of `name`. It is not restarted when it ends."""
+        part = self._children[name].part
+        told = {**part.environment, "NIGHTDESK_WORKER__METRICS_PORT": str(claim_port(0, ""))}
+        twin = Child(replace(part, environment=told), self._logs / f"{name}-twin.log", dict(os.environ))
+        self.faults["doubled"] += 1
+        self._twins.append(twin)
+        twin.start()
+        return twin
+
     def ended(self, name: str) -> Callable[[], bool]:
-        """Whether the process that runs now under this name has ended."""
+        """Whether the current process of this name has ended."""
         process = self._children[name].process
         return lambda: process is None or process.poll() is not None
 
     def stop(self) -> None:
-        """End all, at once: what is checked is what was made durable."""
-        for child in self._children.values():
+        """Kill all processes at once, because the checks are about what was made durable."""
+        for child in (*self._children.values(), *self._twins):
             child.wait_or_kill(0.0)
 
     def _strike(self, what: str, name: str, number: signal.Signals) -> None:

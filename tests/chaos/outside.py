@@ -1,5 +1,5 @@
-"""The outside of the pipeline under test: a model server and an action server that count, in a thread of this process,
-so that a scenario changes their conduct by assignment and the checker reads what they saw.
+"""The outside of the pipeline under test: a model server and an action server that count. They run in a thread of this
+process, so that a scenario can change their behaviour by assignment and the checker can read what they saw.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import orjson
 
+from tests.chaos import bank
+from tests.chaos.bank import Bank
 from tests.fakes.action_server import ActionServer, Conduct, Request
 from tests.fakes.model_server import ModelServer, Seen, Step
 
@@ -20,7 +22,9 @@ from tests.fakes.model_server import ModelServer, Seen, Step
 MODEL_DELAY_S = 0.1
 ACTION_DELAY_S = 0.3
 # Where a second call acts again, whatever its key.
-WITHOUT_KEYS = frozenset({"/appends"})
+WITHOUT_KEYS = frozenset({"/appends", bank.NONE, bank.ASKED})
+# Where an effect and its record must agree, whatever was answered.
+NEVER_DENIED = WITHOUT_KEYS | {bank.KEY, bank.NATURAL}
 _NUMBER = re.compile(r'"number": (\d+)')
 _SOURCE = re.compile(r'"source": "([^"]*)"')
 _WANT = re.compile(r'"want": "(\w+)"')
@@ -29,7 +33,7 @@ _LOOKED = "Step 0: what you decided"
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that was done to the world. `at` is epoch seconds."""
+    """An executed action. `at` is epoch seconds."""
 
     path: str
     source: str
@@ -44,7 +48,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question to the model: about which event, and in which step of its case."""
+    """A question to the model: its event, and the step of its case."""
 
     source: str
     number: int
@@ -52,7 +56,9 @@ class Asked:
 
 
 def decide(prompt: str) -> Mapping[str, Any]:
-    """What the event wants; who has looked around answers. Never as sure as before, as models are."""
+    """The decision that the event wants; a case that has done its research is answered. The confidence differs from
+    call to call, as a model's does.
+    """
     want = _WANT.findall(prompt)[0]
     action = "answer" if want == "look" and _LOOKED in prompt else want
     confidence = round(random.uniform(0.8, 1.0), 6)
@@ -60,26 +66,31 @@ def decide(prompt: str) -> Mapping[str, Any]:
 
 
 def asked(prompt: str) -> Asked:
-    """Which question it is."""
+    """Which question the prompt is."""
     return Asked(_SOURCE.findall(prompt)[0], int(_NUMBER.findall(prompt)[0]), int(_LOOKED in prompt))
 
 
 class CountingActions(ActionServer):
-    """Notes every effect with its time; some paths know no keys."""
+    """Records every effect with its time; some paths take no keys."""
 
     def __init__(self) -> None:
         super().__init__(otherwise=Conduct(delay_seconds=ACTION_DELAY_S))
         self.seen: list[Effect] = []
+        self.bank = Bank(self._note)
+
+    def _note(self, path: str, body: Mapping[str, Any]) -> None:
+        self.seen.append(Effect(path, body["source"], int(body["number"]), body["subject"], at=time.time()))
 
     def handle(self, request: Request) -> Conduct:
+        if request.path.startswith(bank.PATH):
+            return self.bank.handle(request)
         if request.path in WITHOUT_KEYS:
             headers = {name: value for name, value in request.headers.items() if name != "idempotency-key"}
             request = request._replace(headers=headers)
         before = len(self.tally.effects)
         conduct = super().handle(request)
         if len(self.tally.effects) > before and request.method == "POST":
-            body = orjson.loads(request.body)
-            self.seen.append(Effect(request.path, body["source"], int(body["number"]), body["subject"], at=time.time()))
+            self._note(request.path, orjson.loads(request.body))
         return conduct
 
     def events_at(self, path: str, source: str) -> int:
@@ -88,7 +99,7 @@ class CountingActions(ActionServer):
 
 
 class CountingModel(ModelServer):
-    """`steps` says how questions about some events are treated, every time; the others as `usual` says."""
+    """`steps` sets how questions about some events are answered, every time; the others follow `usual`."""
 
     def __init__(self) -> None:
         super().__init__(decide, Step(delay_seconds=MODEL_DELAY_S), keep_requests=1_000_000)
@@ -100,7 +111,7 @@ class CountingModel(ModelServer):
 
 
 class Outside:
-    """Both servers. A context manager; the urls stay the same when a server is stopped and started again."""
+    """Both servers. A context manager; the URLs stay the same when a server is stopped and started again."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -122,9 +133,9 @@ class Outside:
         self._loop.close()
 
     def run(self, what: Coroutine[Any, Any, Any]) -> None:
-        """Do something on the servers' loop, for example `actions.stop()`, and wait for it."""
+        """Run a coroutine on the servers' loop, for example `actions.stop()`, and wait for its end."""
         asyncio.run_coroutine_threadsafe(what, self._loop).result(timeout=30)
 
     def questions(self) -> list[Asked]:
-        """Every question that came, in order."""
+        """Every question so far, in order."""
         return [asked(seen.prompt) for seen in list(self.model.requests)]

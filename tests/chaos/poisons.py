@@ -1,10 +1,10 @@
-"""Records that can only end as dead letters, one sort after the other. Sent by the scenario `poison`."""
+"""Records that can only end as dead letters, of several kinds. The scenario `poison` sends them."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from schemas.codec import HEADER
+from nightdesk.schemas.codec import HEADER
 from tests.chaos.events import NOTE, Sent
 from tests.chaos.sender import Raw
 from tests.chaos.world import World
@@ -13,13 +13,15 @@ TOO_LARGE_BYTES = 1_100_000
 
 
 def poison(world: World, number: int, chance: Random) -> Raw:
-    """The key is its own, so that a letter can be held against what was sent."""
+    """Make a record of each kind in turn. Each has its own key, so that a dead letter can be compared with what was
+    sent.
+    """
     sent = Sent("poisoned", number, f"poisoned-{number}", NOTE)
     return Raw(sent.subject, POISONS[number % len(POISONS)](world, sent, chance))
 
 
 def _noise(_world: World, _sent: Sent, chance: Random) -> bytes:
-    """Whatever."""
+    """Random bytes."""
     return chance.randbytes(chance.randrange(1, 400))
 
 
@@ -28,22 +30,22 @@ def _nothing(_world: World, _sent: Sent, _chance: Random) -> bytes:
 
 
 def _cut(world: World, sent: Sent, _chance: Random) -> bytes:
-    """The end is missing."""
+    """A record whose end is missing."""
     return world.codec.encode(sent.event())[:-3]
 
 
 def _longer(world: World, sent: Sent, chance: Random) -> bytes:
-    """Something follows."""
+    """A record followed by more bytes."""
     return world.codec.encode(sent.event()) + chance.randbytes(3)
 
 
 def _unknown_schema(world: World, sent: Sent, _chance: Random) -> bytes:
-    """By a schema that the registry does not know."""
+    """A record with a schema id that the registry does not know."""
     return HEADER.pack(0, 999_999) + world.codec.encode(sent.event())[HEADER.size :]
 
 
 def _too_large(world: World, sent: Sent, _chance: Random) -> bytes:
-    """A well-formed event that is too large to be carried."""
+    """A well-formed event that is too large."""
     return world.codec.encode(sent.event().model_copy(update={"data": f'"{"x" * TOO_LARGE_BYTES}"'}))
 
 

@@ -1,23 +1,28 @@
-"""Plays scenarios on a pipeline of their own and says what was found. Called by the command and by the short test."""
+"""Plays scenarios on a pipeline of their own and reports violations."""
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import monotonic
 
 from nightdesk.local.stack import LocalStack
+from tests.chaos import quarantine
 from tests.chaos.checker import violations
 from tests.chaos.gather import gather
+from tests.chaos.kafka_proxy import KafkaProxy
 from tests.chaos.outside import Outside
-from tests.chaos.scenario import Scenario
-from tests.chaos.world import running_world, tell
+from tests.chaos.scenario import SHORT, Scenario
+from tests.chaos.world import CALM_WITHIN_S, running_world, tell
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. `faults` are what was done to the processes, `exits` how they ended."""
+    """The result of a run. `faults` counts what was done to the processes and what the outside answered wrongly;
+    `exits` counts how the processes ended.
+    """
 
     faults: Counter[str]
     exits: Counter[int]
@@ -35,24 +40,49 @@ class Outcome:
         )
 
     def line(self) -> str:
-        """The last line of a run."""
-        kills, wrong = self.faults.total(), len(self.violations)
-        return f"kills: {kills}, events: {self.events}, actions: {self.actions}, violations: {wrong}"
+        """The last line of the output."""
+        wrong = len(self.violations)
+        return f"faults: {self.faults.total()}, events: {self.events}, actions: {self.actions}, violations: {wrong}"
+
+
+def in_groups(scenarios: Sequence[Scenario], size: int) -> list[list[Scenario]]:
+    """Which scenarios share a pipeline. Short: all of them, except that those behind a proxy have their own. Long:
+    none.
+    """
+    if size > SHORT:
+        return [[scenario] for scenario in scenarios]
+    groups = [[one for one in scenarios if one.proxied is proxied] for proxied in (False, True)]
+    return [group for group in groups if group]
 
 
 NOTHING = Outcome(Counter(), Counter(), 0, 0, ())
 
 
-def run(stack: LocalStack, scenarios: Sequence[Scenario], seed: int, size: int, logs: Path) -> Outcome:
-    """Play the scenarios one after the other on one pipeline; check when it is calm."""
-    with Outside() as outside, running_world(stack, outside, logs) as world:
+def run(
+    stack: LocalStack,
+    scenarios: Sequence[Scenario],
+    seed: int,
+    size: int,
+    logs: Path,
+    calm_within_s: float = CALM_WITHIN_S,
+) -> Outcome:
+    """Play the scenarios one after the other on one pipeline, and check the result when it is idle."""
+    with ExitStack() as opened:
+        outside = opened.enter_context(Outside())
+        proxied = any(scenario.proxied for scenario in scenarios)
+        broker = stack.settings.kafka.bootstrap_servers
+        proxy = opened.enter_context(KafkaProxy(broker)) if proxied else None
+        world = opened.enter_context(running_world(stack, outside, logs, proxy))
         for scenario in scenarios:
             began = monotonic()
             # By the name too, so that a scenario alone does what it does among others.
             scenario.play(world, size, Random(f"{seed} {scenario.name}"))
             tell(f"{scenario.name}: played in {monotonic() - began:.0f} s, faults so far: {dict(world.fleet.faults)}")
         began = monotonic()
-        world.calm()
+        world.calm(calm_within_s)
+        if replayed := quarantine.replay(world, calm_within_s):
+            tell(f"replayed {replayed} records that were in quarantine")
+            world.calm(calm_within_s)
         tell(f"calm after {monotonic() - began:.0f} s, exits: {dict(world.fleet.exits)}")
         world.fleet.stop()
         facts = gather(world)

@@ -1,4 +1,4 @@
-"""What a scenario is. `catalog.py` lists them."""
+"""The type of a scenario. `catalog.py` lists all scenarios."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +13,12 @@ SHORT, LONG = 6, 200
 
 @dataclass(frozen=True)
 class Scenario:
-    """`play(world, size, chance)` sends and breaks; it need not wait for the end. `checks` come beside those that must
-    always hold.
+    """`play(world, size, chance)` sends and breaks; it need not wait for the end. `checks` run in addition to those
+    that must always hold. `proxied` scenarios get a pipeline whose processes reach the broker only through
+    `world.proxy`.
     """
 
     name: str
     play: Callable[[World, int, Random], None]
     checks: tuple[Callable[[Facts], Iterator[str]], ...] = ()
+    proxied: bool = False

@@ -1,4 +1,4 @@
-"""Sends events as any team would, in a thread of its own, through whatever happens to the broker."""
+"""Sends events as any team would, in a thread of its own, whatever happens to the broker."""
 
 import threading
 import time
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from nightdesk.schemas.topics import INGEST
 from nightdesk.settings import Settings
-from schemas.topics import INGEST
 
 DELIVERED_WITHIN_S = 300
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A record of the ingest topic, good or bad."""
+    """A record of the ingest topic, valid or not."""
 
     key: str
     value: bytes
 
 
 class Sender:
-    """One producer, so that records of one key keep their order."""
+    """One producer, so that records with the same key stay in order."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.kafka.topic_prefix + INGEST.name
@@ -38,7 +38,7 @@ class Sender:
         self._failures: list[str] = []
 
     def send(self, records: Sequence[Raw], over_s: float = 0.0) -> None:
-        """Begin to send, evenly over `over_s` seconds; `finish` waits for it."""
+        """Begin to send, spread evenly over `over_s` seconds; `finish` waits for the end."""
         thread = threading.Thread(target=self._send, args=(records, over_s), daemon=True)
         thread.start()
         self._threads.append(thread)
@@ -48,7 +48,7 @@ class Sender:
         return any(thread.is_alive() for thread in self._threads)
 
     def finish(self) -> None:
-        """Wait until the broker has everything."""
+        """Wait until the broker has acknowledged everything."""
         for thread in self._threads:
             thread.join()
         left = self._producer.flush(DELIVERED_WITHIN_S)

@@ -1,15 +1,16 @@
-"""The checker can fail: facts of one good case, and each way to doctor them that must be found."""
+"""The checker can fail: the facts of one good case, and every change to them that a check must find."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import orjson
 import pytest
+from pydantic import BaseModel
 
-from processors.ledger import Fact
-from schemas import ids
-from schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
+from nightdesk.processors.ledger import Fact
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import ActionDetail, DecisionDetail
+from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision, StepOutcome
 from tests.chaos.checker import CHECKS, violations
 from tests.chaos.events import ANSWER, APPEND, Sent
 from tests.chaos.facts import Buried, Cost, Facts, Landed, LedgerWrite, Said
@@ -23,7 +24,7 @@ POISON = b"no avro"
 
 def case(sent: Sent) -> Case:
     event = sent.event()
-    case_id = ids.case_id(AGENT, event.source, event.id)
+    case_id = ids.case_id(AGENT, event.source, event.id, event.subject)
     return Case(case_id=case_id, agent=AGENT, charter_version="v", event=event, received_at=NOW, reserved_microusd=1000)
 
 
@@ -44,7 +45,7 @@ def decision(sent: Sent) -> Decision:
     )
 
 
-def audit(sent: Sent, kind: str, detail: object, **fields: object) -> AuditRecord:
+def audit(sent: Sent, kind: str, detail: BaseModel, **fields: object) -> AuditRecord:
     made = decision(sent)
     return AuditRecord.model_validate(
         {
@@ -58,23 +59,35 @@ def audit(sent: Sent, kind: str, detail: object, **fields: object) -> AuditRecor
             "agent": AGENT,
             "decision_id": made.decision_id,
             "action": made.action,
-            "detail": orjson.dumps(detail).decode(),
+            "detail": detail.model_dump_json(),
             **fields,
         }
     )
 
 
+def outcome(step_id: str, status: str) -> ActionDetail:
+    about = {"step_id": step_id, "position": 0, "handler": "reply.send", "status": status, "started_at": NOW}
+    return ActionDetail(outcomes=(StepOutcome.model_validate(about),))
+
+
 def said(sent: Sent, status: str = "done") -> list[AuditRecord]:
-    outcome = {"step_id": f"step-{sent.number}", "status": status}
+    made = decision(sent)
+    explained = DecisionDetail(kind=made.kind, parameters=made.parameters, reasoning=made.reasoning)
     decided = {"cost_microusd": 300, "confidence": 0.9, "disposition": "execute", "status": "running"}
     return [
-        audit(sent, "decided", {"parameters": {}}, **decided),
-        audit(sent, "acted", {"outcomes": [outcome]}, status="completed"),
+        audit(sent, "decided", explained, **decided),
+        audit(sent, "acted", outcome(f"step-{sent.number}", status), status="completed"),
     ]
 
 
 def at_their_place(records: list[AuditRecord]) -> tuple[Said, ...]:
     return tuple(Said(0, offset, record) for offset, record in enumerate(records))
+
+
+def failed(records: tuple[Said, ...]) -> tuple[Said, ...]:
+    """The same, but the last playbook failed."""
+    last = records[-1]
+    return (*records[:-1], replace(last, record=last.record.model_copy(update={"status": "failed"})))
 
 
 def fact(sent: Sent, state: str, reserved: int = 1000, spent: int = 0) -> Fact:
@@ -115,6 +128,12 @@ def letter(value: bytes, offset: int = 7) -> Buried:
     return Buried(described, value)
 
 
+def quarantined(sent: Sent, **fields: object) -> Buried:
+    """The letter of a decision at which the worker was killed repeatedly."""
+    about = {"kind": "quarantined", "topic": "act", "stage": "act", "case_id": case(sent).case_id, **fields}
+    return Buried(letter(b"").letter.model_copy(update=about), b"decision")
+
+
 def good() -> Facts:
     records = [record for sent in SENT for record in said(sent)]
     return Facts(
@@ -139,7 +158,7 @@ def good() -> Facts:
 
 
 def says_twice(facts: Facts, **fields: object) -> Facts:
-    """The last audit record again, with other words."""
+    """The last audit record again, with different content."""
     again = facts.said[-1].record.model_copy(update=fields)
     return replace(facts, said=(*facts.said, Said(0, len(facts.said), again)))
 
@@ -166,7 +185,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
     "an audit record says two things": ("same_words", lambda facts: says_twice(facts, status="failed")),
     "an audit record has two outcomes": (
         "same_words",
-        lambda facts: says_twice(facts, detail='{"outcomes": [{"step_id": "step-1", "status": "unknown"}]}'),
+        lambda facts: says_twice(facts, detail=outcome("step-1", "unknown").model_dump_json()),
     ),
     "an effect is seen twice": (
         "acted_once",
@@ -206,6 +225,19 @@ DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
             facts, buried=(replace(letter(POISON), letter=letter(POISON).letter.model_copy(update={"offset": 9})),)
         ),
     ),
+    "a record is in quarantine after fewer kills than it takes": (
+        "quarantined_by_kills",
+        lambda facts: replace(facts, kills=2, buried=(*facts.buried, quarantined(SENT[0]))),
+    ),
+    "the letter of a record in quarantine names no case": (
+        "quarantined_by_kills",
+        lambda facts: replace(facts, kills=9, buried=(*facts.buried, quarantined(SENT[0], case_id=None))),
+    ),
+    "a failed action has no dead letter": ("failed_are_buried", lambda facts: replace(facts, said=failed(facts.said))),
+    "a case that nobody can give to a person has no dead letter": (
+        "failed_are_buried",
+        lambda facts: replace(facts, said=failed(facts.said[:3])),
+    ),
     "the ledger forgot a settlement": (
         "balances_agree",
         lambda facts: replace(facts, ledger=(*facts.ledger[:3], write(fact(SENT[1], "settled", spent=299)))),
@@ -243,6 +275,12 @@ def test_doctored_facts_are_found(what: str) -> None:
 
 def test_every_check_is_shown_to_fail() -> None:
     assert {check for check, _ in DOCTORED.values()} == {check.__name__ for check in CHECKS}
+
+
+def test_a_record_in_quarantine_after_three_kills_is_no_violation() -> None:
+    """Once it was replayed, all other checks hold for its event too."""
+    facts = good()
+    assert violations(replace(facts, kills=3, buried=(*facts.buried, quarantined(SENT[0])))) == []
 
 
 def test_what_a_process_wrote_after_its_term_counts_for_nothing() -> None:

@@ -1,6 +1,7 @@
-"""The pipeline under test, with topics and tables of its own: started, fed, broken by a scenario, waited for.
+"""The pipeline under test, with topics and tables of its own. Scenarios start it, send events, break it and wait for
+it.
 
-Everything that waits here keeps the fleet running.
+Every function that waits also restarts processes that ended.
 """
 
 import subprocess
@@ -16,25 +17,26 @@ from uuid import uuid4
 
 from confluent_kafka import KafkaException
 
-from nightdesk.charters import charter_files, load_charter
-from nightdesk.clickhouse import clickhouse
-from nightdesk.commands.migrate import migrate_database
-from nightdesk.commands.schemas import register_schemas
-from nightdesk.commands.status import StageStatus, stage_status
-from nightdesk.commands.topics import apply_topics
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.exits import Failure
 from nightdesk.local.parts import python_module
 from nightdesk.local.stack import LocalStack
-from nightdesk.registered_codec import registered_codec
-from nightdesk.saying import say
+from nightdesk.messaging.blocking_producer import produce
+from nightdesk.messaging.failures import Failure
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.operations.charters import charter_files, load_charter
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.operations.migrations import migrate_database
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.stage_status import StageStatus, stage_status
+from nightdesk.operations.topics import apply_topics
+from nightdesk.processors.charter import Charter
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.topics import Topic
 from nightdesk.settings import Settings
-from processors.charter import Charter
-from schemas.codec import Codec
-from schemas.records import Record
-from schemas.topics import Topic
 from tests.chaos.events import Sent
 from tests.chaos.fleet import Fleet, fleet_parts
+from tests.chaos.kafka_proxy import KafkaProxy
 from tests.chaos.outside import Outside
 from tests.chaos.sender import Raw, Sender
 from tests.chaos.services import Service
@@ -49,14 +51,14 @@ CALM_WITHIN_S = 240.0
 
 
 def tell(line: str) -> None:
-    """Progress goes to stderr: stdout is the result's."""
+    """Print progress to stderr, because stdout is for the result."""
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
 @dataclass
 class World:
-    """A running pipeline. `sent` and `poison` are the truth that the checker holds against what is there; `observed`
-    is what a scenario saw to be wrong.
+    """A running pipeline. The checker compares `sent` and `poison` with the result; `observed` has the violations that
+    a scenario saw. `proxy` stands between processes and broker if the scenario is `proxied`.
     """
 
     stack: LocalStack
@@ -66,8 +68,9 @@ class World:
     outside: Outside
     fleet: Fleet
     sender: Sender
+    proxy: KafkaProxy | None = None
     sent: list[Sent] = field(default_factory=list)
-    poison: list[bytes] = field(default_factory=list)
+    poison: list[Raw] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
 
     def send(self, events: Sequence[Sent], over_s: float = 0.0, again: Iterable[Sent] = ()) -> None:
@@ -77,16 +80,16 @@ class World:
         self.sender.send([Raw(one.subject, self.codec.encode(one.event())) for one in everything], over_s)
 
     def expect(self, events: Sequence[Sent]) -> None:
-        """Events that come another way, and must have their end like all others."""
+        """Events that arrive another way, and must end like all others."""
         self.sent += events
 
-    def say(self, topic: Topic, records: Sequence[Record]) -> None:
-        """Produce to another topic than ingest; returns when the broker has all of them."""
-        say(self.settings.kafka, topic, [(str(getattr(one, topic.key)), self.codec.encode(one)) for one in records])
+    def produce(self, topic: Topic, records: Sequence[Record]) -> None:
+        """Produce to another topic than ingest; returns when the broker has acknowledged everything."""
+        produce(self.settings.kafka, topic, [(str(getattr(one, topic.key)), self.codec.encode(one)) for one in records])
 
     def send_poison(self, records: Sequence[Raw], over_s: float = 0.0) -> None:
         """Begin to send records that must end as dead letters."""
-        self.poison += [record.value for record in records]
+        self.poison += records
         self.sender.send(records, over_s)
 
     def pause(self, seconds: float) -> None:
@@ -94,7 +97,7 @@ class World:
         self.until(lambda: False, seconds)
 
     def until(self, holds: Callable[[], bool], within_s: float, poll_s: float = POLL_S) -> bool:
-        """Whether it came to hold in time."""
+        """Whether the condition became true in time."""
         deadline = time.monotonic() + within_s
         while not holds():
             left_s = deadline - time.monotonic()
@@ -105,19 +108,23 @@ class World:
         return True
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What ClickHouse answers."""
+        """The rows that ClickHouse returns."""
         with clickhouse(self.settings.clickhouse) as client:
             return [tuple(row) for row in client.query(query).result_rows]
 
     def nightdesk(self, *arguments: str) -> bytes:
-        """What the command prints."""
-        told = self.stack.environment() | _environment(self.settings, self.outside)
-        run = subprocess.run(python_module("nightdesk", *arguments), env=told, capture_output=True, check=False)
+        """The output of the command."""
+        run = self.run_nightdesk(*arguments)
         assert run.returncode == 0, f"nightdesk {arguments}: {run.stderr.decode()}"
         return run.stdout
 
+    def run_nightdesk(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """The result of the command, even if it fails."""
+        told = self.stack.environment() | _environment(self.settings, self.outside)
+        return subprocess.run(python_module("nightdesk", *arguments), env=told, capture_output=True, check=False)
+
     def ended(self, source: str, within_s: float) -> bool:
-        """Whether every event of the source came to its end in time."""
+        """Whether every event of the source ended in time."""
         wanted = sum(one.source == source for one in self.sent)
         return self.until(lambda: self._ended()[source] >= wanted, within_s, LOOK_S)
 
@@ -126,7 +133,7 @@ class World:
         return Service(self.stack, name)
 
     def calm(self, within_s: float = CALM_WITHIN_S) -> None:
-        """Wait until every event has its end and nobody is behind; observe who is, when that takes too long."""
+        """Wait until every event has ended and no stage has lag; if that takes too long, observe which stage has."""
         self.sender.finish()
         deadline = time.monotonic() + within_s
         wanted = Counter(one.source for one in self.sent)
@@ -137,7 +144,7 @@ class World:
             self.observed.append(f"not calm after {within_s:.0f} s: {self.behind()}")
 
     def behind(self) -> dict[str, StageStatus]:
-        """The stages that have something to do."""
+        """The stages that have lag."""
         try:
             return {name: found for name, found in stage_status(self.settings.kafka).items() if found.lag}
         except (Failure, KafkaException):
@@ -152,18 +159,18 @@ class World:
 
 
 @contextmanager
-def running_world(stack: LocalStack, outside: Outside, logs: Path) -> Iterator[World]:
-    """A pipeline on `stack`, ready; its processes are gone afterwards."""
+def running_world(stack: LocalStack, outside: Outside, logs: Path, proxy: KafkaProxy | None = None) -> Iterator[World]:
+    """Start a pipeline on `stack`; yield it when it is ready, and end its processes afterwards."""
     settings, charters = _settings(stack), _charters()
     apply_topics(settings.kafka)
     register_schemas(settings)
     migrate_database(settings.clickhouse)
     give_orders(settings, charter_orders(charters))
-    fleet = Fleet(fleet_parts(stack, _environment(settings, outside)), logs)
+    fleet = Fleet(fleet_parts(stack, _environment(settings, outside), proxy), logs)
     try:
         with registered_codec(settings) as codec:
             fleet.start()
-            yield World(stack, settings, charters, codec, outside, fleet, Sender(settings))
+            yield World(stack, settings, charters, codec, outside, fleet, Sender(settings), proxy)
     finally:
         fleet.stop()
 
@@ -186,6 +193,9 @@ def _environment(settings: Settings, outside: Outside) -> dict[str, str]:
         "NIGHTDESK_CLICKHOUSE__URL": settings.clickhouse.url,
         "NIGHTDESK_CONNECTIONS__ACTIONS__BASE_URL": outside.actions.url,
         "NIGHTDESK_CONNECTIONS__ACTIONS__ALLOW_PRIVATE": "true",
+        # Of its own, because its circuit opens when the bank lies.
+        "NIGHTDESK_CONNECTIONS__BANK__BASE_URL": outside.actions.url,
+        "NIGHTDESK_CONNECTIONS__BANK__ALLOW_PRIVATE": "true",
         "NIGHTDESK_OPENAI__BASE_URL": outside.model.openai_url,
         "NIGHTDESK_WORKER__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
         "NIGHTDESK_WORKER__IN_FLIGHT": str(IN_FLIGHT),

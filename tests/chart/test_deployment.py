@@ -19,8 +19,9 @@ from pydantic import BaseModel
 
 from nightdesk.cli import COMMANDS
 from nightdesk.commands.up import PREPARATION
+from nightdesk.effects.llm.providers import PROVIDERS
 from nightdesk.settings import Settings
-from streams.catalog import STAGES
+from nightdesk.streams.catalog import STAGES
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/helm/nightdesk"
@@ -96,7 +97,13 @@ def test_a_wrong_variable_is_seen(variable: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [COMPOSE, ROOT / "Dockerfile", CHART / "templates/_env.tpl", CHART / "templates/stages.yaml"],
+    [
+        COMPOSE,
+        ROOT / "Dockerfile",
+        CHART / "templates/_env.tpl",
+        CHART / "templates/_providers.tpl",
+        CHART / "templates/stages.yaml",
+    ],
     ids=lambda path: path.name,
 )
 def test_every_variable_is_one_that_the_program_reads(path: Path) -> None:
@@ -121,7 +128,7 @@ def compose_stages() -> dict[str, list[str]]:
 
 def test_every_command_exists() -> None:
     commands = chart_commands()
-    assert len(commands) == 10
+    assert set(commands) > {stage.name for stage in STAGES}
     assert {arguments[0] for arguments in commands.values()} <= set(COMMANDS)
 
 
@@ -134,6 +141,8 @@ def test_chart_and_compose_run_every_stage() -> None:
 
 def test_chart_and_compose_prepare_what_up_prepares() -> None:
     expected = [step.format(charters="/charters") for step in PREPARATION]
+    # The local ClickHouse has its users from the start; on a server they are created first.
+    expected.insert(expected.index("migrate"), "users apply")
     stages = read_yaml(CHART / "values.yaml")["stages"]
     assert [" ".join(line) for name, line in chart_commands().items() if name not in stages] == expected
     setup = read_yaml(COMPOSE)["services"]["setup"]["command"][0]
@@ -146,15 +155,35 @@ def test_compose_gives_each_key_to_one_stage_only() -> None:
         pattern: {
             name for name, service in services.items() if any(pattern in key for key in service.get("environment", {}))
         }
-        for pattern in ("ANTHROPIC", "OPENAI", "CONNECTIONS")
+        for pattern in (*(spec.section.upper() for spec in PROVIDERS), "CONNECTIONS")
     }
-    assert holders == {"ANTHROPIC": {"decide"}, "OPENAI": {"decide"}, "CONNECTIONS": {"act"}}
+    needing = {need: {stage.name for stage in STAGES if need in stage.needs} for need in ("model", "connections")}
+    models = dict.fromkeys((spec.section.upper() for spec in PROVIDERS), needing["model"])
+    assert holders == models | {"CONNECTIONS": needing["connections"]}
+    assert needing == {"model": {"decide"}, "connections": {"act"}}
 
 
 def test_the_image_holds_every_package() -> None:
     allowed = {
         line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
     }
-    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert set(packages) <= allowed
+    packages = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    rooms = {link.name for package in packages for link in (ROOT / package).iterdir() if link.is_symlink()}
+    assert rooms
+    assert allowed - {name for name in allowed if not (ROOT / name).is_dir()} == packages | rooms
     assert {"requirements/core.txt", "pyproject.toml", "README.md", "LICENSE"} <= allowed
+
+
+def test_compose_gives_grafana_the_dashboards_where_its_provisioning_looks_for_them() -> None:
+    grafana = read_yaml(COMPOSE)["services"]["grafana"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    provisioning, folder = ROOT / "deploy/grafana/provisioning", ROOT / "deploy/grafana/dashboards"
+    assert {ROOT / source: target for source, target in mounts.items() if source.startswith(".")} == {
+        provisioning: "/etc/grafana/provisioning",
+        folder: (target := read_yaml(provisioning / "dashboards/nightdesk.yml")["providers"][0]["options"]["path"]),
+    }
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (str(home.parent), (folder / home.name).is_file()) == (target, True)
+    used = re.findall(r"\$(\w+)", (provisioning / "datasources/nightdesk.yml").read_text())
+    assert used
+    assert set(used) <= grafana["environment"].keys()

@@ -1,26 +1,30 @@
 """An outside system on loopback that counts what is done to it, and honours `Idempotency-Key`, well or badly.
 
-The tests of `effects/actions`, the benchmarks and the chaos runs post to it. It speaks just enough HTTP/1.1, by hand,
-because it shares the processor with what it measures. By itself: `python -m tests.fakes.action_server --port 0` prints
-its address as the first line; `GET /count` there gives the totals and `GET /effects` every effect.
+The tests of `effects/handlers`, the benchmarks and the chaos runs call it. It implements only the needed part of
+HTTP/1.1 by hand, because it shares the CPU with what it measures. Run alone, `python -m tests.fakes.action_server
+--port 0` prints its address as the first line; `GET /count` there returns the totals and `GET /effects` every effect.
 """
 
 import argparse
 import asyncio
+import gzip
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import orjson
 import uvloop
 
 MAX_HEAD_BYTES = 65_536
+CHUNK_BYTES = 1_000
+_KEY = re.compile(r"[!-~]{1,255}")
 
 
 class Request(NamedTuple):
-    """What arrived. Names of headers are in lower case."""
+    """A received request. Names of headers are in lower case."""
 
     method: str
     path: str
@@ -32,11 +36,16 @@ class Request(NamedTuple):
         return self.headers.get("idempotency-key")
 
 
+Way = Literal["plain", "chunked", "gzip", "until_close", "cut"]
+
+
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What the server does with one request. `body` None is the effect as JSON; it acts when `acts`, then answers.
+    """How the server handles one request. `body` None is the effect as JSON; it acts if `acts`, then answers.
 
     `delay_seconds` passes between the two; `closes` cuts the connection instead of answering, `hangs` does nothing.
+    `way` is how the body is sent: `plain` with its length, `chunked`, `gzip`, `until_close` (neither length nor
+    chunks), `cut` (less than was promised, then the connection is closed).
     """
 
     status: int = 200
@@ -46,6 +55,7 @@ class Conduct:
     closes: bool = False
     hangs: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    way: Way = "plain"
 
 
 ANSWER = Conduct()
@@ -60,7 +70,7 @@ HANG = Conduct(hangs=True)
 
 @dataclass(slots=True)
 class Tally:
-    """`repeated` are requests with a key that was acted on before: answered again and not acted on."""
+    """`repeated` are requests with a key that was executed before: answered again and not executed."""
 
     requests: int = 0
     repeated: int = 0
@@ -69,7 +79,7 @@ class Tally:
 
     @property
     def executed_twice(self) -> int:
-        """Effects beyond the first of their key: what must never be."""
+        """Effects beyond the first of their key, of which there must be none."""
         return sum(count - 1 for key, count in Counter(effect["key"] for effect in self.effects).items() if key)
 
     def totals(self) -> dict[str, int]:
@@ -86,7 +96,7 @@ class ActionServer:
     """Serves inside `async with` on a port of its own (or `port`), at `url`.
 
     `script` holds the conduct of the next requests, first in first out; after it comes `otherwise`. With `honours_keys`
-    off every request acts.
+    off every request is executed.
     """
 
     def __init__(self, script: Iterable[Conduct] = (), otherwise: Conduct = ANSWER, honours_keys: bool = True) -> None:
@@ -95,6 +105,7 @@ class ActionServer:
         self.honours_keys = honours_keys
         self.tally = Tally()
         self.requests: list[Request] = []
+        self.refused: list[str] = []  # what was wrong with requests that no server would take
         self.connections = 0
         self.arrived = asyncio.Event()  # set by each request
         self.keeps_requests = True
@@ -124,10 +135,14 @@ class ActionServer:
         return [effect for effect in self.tally.effects if effect["path"] == path]
 
     def handle(self, request: Request) -> Conduct:
-        """Act, and say how to answer; `body` is set."""
+        """Execute the request, and return how to answer it, with its `body`."""
         if request.method == "GET" and request.path in ("/count", "/effects"):
             shown = self.tally.totals() if request.path == "/count" else self.tally.effects
             return Conduct(body=orjson.dumps(shown))
+        problem = problem_with(request)
+        if problem is not None:
+            self.refused.append(problem)
+            return Conduct(400, orjson.dumps({"error": problem}), acts=False)
         self.tally.requests += 1
         self.arrived.set()
         if self.keeps_requests:
@@ -169,13 +184,38 @@ class ActionServer:
 def _with_body(conduct: Conduct, body: bytes) -> Conduct:
     if conduct is ANSWER:  # the common case, without the price of `replace`
         return Conduct(body=body)
-    return Conduct(
-        conduct.status, body, conduct.acts, conduct.delay_seconds, conduct.closes, conduct.hangs, conduct.headers
-    )
+    return replace(conduct, body=body)
+
+
+def problem_with(request: Request) -> str | None:
+    """The reason for which a strict server answers 400."""
+    if "host" not in request.headers:
+        return "host is missing"
+    if request.key is not None and not _KEY.fullmatch(request.key):
+        return f"idempotency-key: 1 to 255 visible characters, not {request.key!r}"
+    if request.body and request.headers.get("content-type") != "application/json":
+        return "content-type: application/json is missing"
+    return None
+
+
+def _on_the_wire(conduct: Conduct) -> bytes:
+    """Head and body of a response."""
+    body, extra = conduct.body or b"", "".join(f"{name}: {value}\r\n" for name, value in conduct.headers)
+    if conduct.way == "gzip":
+        body, extra = gzip.compress(body), extra + "Content-Encoding: gzip\r\n"
+    head = f"HTTP/1.1 {conduct.status} Answer\r\nContent-Type: application/json\r\n{extra}"
+    if conduct.way == "chunked":
+        pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks + b"0\r\n\r\n"
+    if conduct.way == "until_close":
+        return f"{head}Connection: close\r\n\r\n".encode() + body
+    length = len(body) + (100 if conduct.way == "cut" else 0)
+    return f"{head}Content-Length: {length}\r\n\r\n".encode() + body
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: reads requests with a Content-Length, answers them in order."""
+    """One connection: reads requests with a Content-Length and answers them in order."""
 
     def __init__(self, server: ActionServer) -> None:
         self._server = server
@@ -219,16 +259,12 @@ class _Connection(asyncio.Protocol):
         if conduct.closes:
             self._transport.abort()
             return
-        body = conduct.body or b""
-        extra = "".join(f"{name}: {value}\r\n" for name, value in conduct.headers)
-        head = (
-            f"HTTP/1.1 {conduct.status} Answer\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{extra}\r\n"
-        )
-        self._transport.write(head.encode() + body)
+        self._transport.write(_on_the_wire(conduct))
+        if conduct.way in ("until_close", "cut"):
+            self._transport.close()
 
     def _take(self) -> Request | None:
-        """The next whole request of the buffer, if there is one."""
+        """The next complete request of the buffer, if there is one."""
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > MAX_HEAD_BYTES:

@@ -1,20 +1,24 @@
 """A model server on loopback that speaks Anthropic's Messages API and OpenAI's chat completions, well or badly.
 
-The tests of `effects/llm`, the benchmarks and the chaos runs ask it; only a real server is seen by every HTTP client.
-By itself: `python -m tests.fakes.model_server --port 0 --delay-ms 500` prints its address as the first line.
+The tests of `effects/llm`, the benchmarks and the chaos runs ask it; it is a real server because every HTTP client has
+to see it. Run alone, `python -m tests.fakes.model_server --port 0 --delay-ms 500` prints its address as the first line.
 """
 
 import argparse
 import asyncio
+import gzip
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, Literal, NamedTuple, Self
 
 import orjson
 from aiohttp import web
+
+from tests.fakes.model_requests import problem_with
 
 Api = Literal["anthropic", "openai"]
 # What is answered to a prompt: a decision, or any text whatever.
@@ -22,10 +26,11 @@ Decide = Callable[[str], Mapping[str, Any] | str]
 
 INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITTEN_TOKENS = 100, 40, 30, 20
 HANG_SECONDS = 3_600
+DRIP_SECONDS = 0.05
 
 
 class Conduct(StrEnum):
-    """What the server does with one request."""
+    """How the server handles one request."""
 
     ANSWER = "answer"
     RATE_LIMITED = "rate_limited"
@@ -46,6 +51,19 @@ class Conduct(StrEnum):
     HANG = "hang"  # never answers
     NO_USAGE = "no_usage"
     ECHO = "echo"  # refuses, and says what it was sent
+    CHUNKED = "chunked"  # the usual reply, without a Content-Length
+    PACKED = "packed"  # the usual reply as gzip, though nobody asked for it
+    BOMB = "bomb"  # gzip of a few kilobytes that unpacks to 60 MB
+    HUGE = "huge"  # 300 MB, in chunks
+    ENDLESS = "endless"  # chunks without an end
+    DRIP = "drip"  # a byte now and then
+    DENSE = "dense"  # a reply of five million empty parts
+    DENSE_ERROR = "dense_error"  # the same, as an error
+    DEEP_ERROR = "deep_error"  # an error that nests without end
+    STRANGE_PACKING = "strange_packing"  # a Content-Encoding that nobody knows
+
+
+STREAMED = frozenset({Conduct.CHUNKED, Conduct.BOMB, Conduct.HUGE, Conduct.ENDLESS, Conduct.DRIP})
 
 
 class Error(NamedTuple):
@@ -71,13 +89,14 @@ class Step:
 
     conduct: Conduct = Conduct.ANSWER
     delay_seconds: float = 0.0
-    retry_after_seconds: float | None = None
+    retry_after_seconds: float | str | None = None
+    usage: Mapping[str, Any] | None = None  # changes what the reply says about tokens
     stop_reason: str | None = None  # said in place of the usual one
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came."""
+    """A received request."""
 
     api: Api
     headers: Mapping[str, str]
@@ -90,7 +109,7 @@ class Seen:
 
 
 def respond_to_all(prompt: str) -> Mapping[str, Any]:
-    """The decision when none is given: every ticket gets an answer."""
+    """The default decision: every ticket gets an answer."""
     return {
         "action": "respond",
         "confidence": 0.9,
@@ -102,8 +121,9 @@ def respond_to_all(prompt: str) -> Mapping[str, Any]:
 class ModelServer:
     """`async with ModelServer() as server:` then ask `server.url`.
 
-    `script` holds a `Step` for each coming request; when it is empty `usual` holds. `requests` keeps the last
-    `keep_requests`; `count`, `in_flight` and `peak_in_flight` count all.
+    `script` holds a `Step` for each of the next requests; when it is empty, `usual` applies. `requests` has the last
+    `keep_requests`; `count`, `in_flight` and `peak_in_flight` count all that the API accepts; `refused` says why others
+    were answered with 400.
     """
 
     def __init__(
@@ -113,6 +133,7 @@ class ModelServer:
         self.usual = usual
         self.script: deque[Step] = deque()
         self.requests: deque[Seen] = deque(maxlen=keep_requests)
+        self.refused: list[str] = []
         self.count = 0
         self.in_flight = 0
         self.peak_in_flight = 0
@@ -150,7 +171,7 @@ class ModelServer:
             await self._runner.cleanup()
 
     async def wait_for(self, condition: Callable[["ModelServer"], bool]) -> None:
-        """Until `condition` holds after a request has come."""
+        """Wait until `condition` is true after a request has arrived."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: condition(self))
 
@@ -164,7 +185,7 @@ class ModelServer:
         )
 
     async def _bodies(self, request: web.Request) -> web.Response:
-        """What was asked, a JSON line each: for who looks for what should not be in it."""
+        """The requests as JSON lines, for a search for what should not be in them."""
         return web.Response(body=b"\n".join(orjson.dumps(seen.body) for seen in self.requests))
 
     async def _serve_anthropic(self, request: web.Request) -> web.StreamResponse:
@@ -176,6 +197,10 @@ class ModelServer:
     async def _serve(self, api: Api, request: web.Request) -> web.StreamResponse:
         seen = Seen(api, request.headers, orjson.loads(await request.read()))
         step = self.step_for(seen)
+        problem = problem_with(api, request.headers, seen.body)
+        if problem is not None:
+            self.refused.append(problem)
+            return _error(api, Error(400, "invalid_request_error", problem), step)
         self.requests.append(seen)
         self.count += 1
         self.in_flight += 1
@@ -185,6 +210,8 @@ class ModelServer:
         try:
             if step.conduct is Conduct.HANG or step.delay_seconds:
                 await asyncio.sleep(HANG_SECONDS if step.conduct is Conduct.HANG else step.delay_seconds)
+            if step.conduct in STREAMED:
+                return await self._stream(seen, step, request)
             return self._answer(seen, step, request)
         finally:
             self.in_flight -= 1
@@ -202,16 +229,48 @@ class ModelServer:
                 return web.Response(body=b'{"id": "msg_1", "content": [', content_type="application/json")
             case Conduct.WRONG_BODY:
                 return web.json_response({"hello": "world"})
+            case Conduct.DENSE | Conduct.DENSE_ERROR | Conduct.DEEP_ERROR:
+                return _without_measure(seen.api, step.conduct)
             case Conduct.DROP | Conduct.MALFORMED_HTTP:
                 _break_off(request, b"\x00\x01 nonsense\r\n\r\n" if step.conduct is Conduct.MALFORMED_HTTP else b"")
                 return web.Response()
         text = "I would rather talk." if step.conduct is Conduct.MALFORMED_TEXT else self._decision(seen)
         reply = _anthropic_reply if seen.api == "anthropic" else _openai_reply
-        return web.Response(
-            body=orjson.dumps(reply(seen.body["model"], text, step)),
-            content_type="application/json",
-            headers={"request-id": f"req_{self.count}", "x-request-id": f"req_{self.count}"},
-        )
+        body = orjson.dumps(reply(seen.body["model"], text, step))
+        headers = {"request-id": f"req_{self.count}", "x-request-id": f"req_{self.count}"}
+        if step.conduct is Conduct.PACKED:
+            body, headers = gzip.compress(body), {**headers, "content-encoding": "gzip"}
+        if step.conduct is Conduct.STRANGE_PACKING:
+            headers["content-encoding"] = "snappy"
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _stream(self, seen: Seen, step: Step, request: web.Request) -> web.StreamResponse:
+        """In chunks, without a length."""
+        response = web.StreamResponse(headers={"content-type": "application/json", "x-request-id": "req_1"})
+        if step.conduct is Conduct.BOMB:
+            response.headers["content-encoding"] = "gzip"
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for chunk in self._chunks(seen, step):
+                await response.write(chunk)
+                if step.conduct is Conduct.DRIP:
+                    await asyncio.sleep(DRIP_SECONDS)
+            await response.write_eof()
+        return response
+
+    def _chunks(self, seen: Seen, step: Step) -> Iterator[bytes]:
+        match step.conduct:
+            case Conduct.BOMB:
+                return iter([gzip.compress(b" " * 60_000_000)])
+            case Conduct.HUGE:
+                return repeat(b" " * 1_000_000, 300)
+            case Conduct.ENDLESS:
+                return repeat(b" " * 100_000)
+            case Conduct.DRIP:
+                return repeat(b" ")
+        reply = _anthropic_reply if seen.api == "anthropic" else _openai_reply
+        body = orjson.dumps(reply(seen.body["model"], self._decision(seen), step))
+        return (body[start : start + 7] for start in range(0, len(body), 7))
 
     def _decision(self, seen: Seen) -> str:
         answer = self.decide(seen.prompt)
@@ -222,6 +281,15 @@ def _break_off(request: web.Request, last_words: bytes) -> None:
     if request.transport is not None:
         request.transport.write(last_words)
         request.transport.close()
+
+
+def _without_measure(api: Api, conduct: Conduct) -> web.Response:
+    """JSON that is small on the network and large when it is parsed, or that no parser can follow."""
+    if conduct is Conduct.DEEP_ERROR:
+        return web.Response(status=500, body=b"[" * 10_000_000)
+    name = b"content" if api == "anthropic" else b"choices"
+    body = b'{"' + name + b'": [' + b"{}," * 5_000_000 + b"{}]}"
+    return web.Response(status=200 if conduct is Conduct.DENSE else 500, body=body)
 
 
 def _error(api: Api, error: Error, step: Step) -> web.Response:
@@ -249,7 +317,7 @@ def _anthropic_reply(model: str, text: str, step: Step) -> dict[str, Any]:
             "cache_creation_input_tokens": CACHE_WRITTEN_TOKENS,
         },
     }
-    return _without_usage(reply) if conduct is Conduct.NO_USAGE else reply
+    return _counted(reply, step)
 
 
 def _openai_reply(model: str, text: str, step: Step) -> dict[str, Any]:
@@ -272,11 +340,14 @@ def _openai_reply(model: str, text: str, step: Step) -> dict[str, Any]:
             "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS},
         },
     }
-    return _without_usage(reply) if conduct is Conduct.NO_USAGE else reply
+    return _counted(reply, step)
 
 
-def _without_usage(reply: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in reply.items() if key != "usage"}
+def _counted(reply: dict[str, Any], step: Step) -> dict[str, Any]:
+    """The reply with the step's token counts."""
+    if step.conduct is Conduct.NO_USAGE:
+        return {key: value for key, value in reply.items() if key != "usage"}
+    return reply if step.usage is None else {**reply, "usage": {**reply["usage"], **step.usage}}
 
 
 def _cut(text: str, conduct: Conduct) -> str:

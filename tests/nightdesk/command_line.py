@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nightdesk.cli import main
+from nightdesk.messaging.settings import plain
 from nightdesk.settings import Settings
 
 
@@ -36,6 +37,10 @@ class CommandLine:
             "KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
             "SCHEMA_REGISTRY__URL": settings.schema_registry.url,
             "CLICKHOUSE__URL": settings.clickhouse.url,
+            "CLICKHOUSE__MIGRATE_USERNAME": settings.clickhouse.migrate_username or "",
+            "CLICKHOUSE__MIGRATE_PASSWORD": plain(settings.clickhouse.migrate_password),
+            "CLICKHOUSE__READER_USERNAME": settings.clickhouse.reader_username or "",
+            "CLICKHOUSE__READER_PASSWORD": plain(settings.clickhouse.reader_password),
         }.items():
             monkeypatch.setenv(f"NIGHTDESK_{name}", value)
 

@@ -1,16 +1,17 @@
-"""The command line on the session's stack, with topics, schemas and a database that are this test's own."""
+"""The command line on the session's stack, with topics, schemas and a database of the test's own."""
 
 from __future__ import annotations
 
 import pytest
 
-from nightdesk.commands.schemas import register_schemas
-from nightdesk.commands.topics import apply_topics
-from nightdesk.settings import ClickHouseSettings, Settings
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.topics import apply_topics
+from nightdesk.settings import Settings
+from nightdesk.sinks.settings import ClickHouseSettings
 from tests.nightdesk.command_line import CommandLine
-from tests.sinks.conftest import client, database
+from tests.sinks.conftest import clickhouse, client, database
 
-__all__ = ["client", "database"]
+__all__ = ["clickhouse", "client", "database"]
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def nightdesk(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> CommandLine:
-    """`nightdesk` where a database is migrated."""
+    """`nightdesk` with a migrated database."""
     return CommandLine(stack_settings.model_copy(update={"clickhouse": database}), monkeypatch, capsys)
 
 

@@ -1,24 +1,26 @@
-"""`nightdesk budget`: three books that agree, and a drift of one micro-dollar that is found in whichever it is."""
+"""`nightdesk budget`: three ledgers that agree, and a drift of one micro-dollar that is found in any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
 
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.registered_codec import registered_codec
-from nightdesk.saying import say
+from nightdesk.messaging.blocking_producer import produce
+from nightdesk.messaging.changelog import ENVELOPE
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.processors.ledger import Fact, FactState
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import BudgetEntry
+from nightdesk.schemas.topics import BUDGET
 from nightdesk.settings import Settings
-from processors.ledger import Fact, FactState
-from schemas import ids
-from schemas.records import BudgetEntry
-from schemas.topics import BUDGET
-from streams.runtime.naming import group_id
-from streams.runtime.tables import ENVELOPE
 from tests.nightdesk.command_line import CommandLine
 from tests.processors.examples import compiled
 from tests.sinks.records import AGENT, decided, land, of_case
@@ -50,11 +52,11 @@ def fact(microusd: int, event_id: str = "evt-1", state: FactState = "settled") -
 
 @pytest.fixture
 def log(topics: Settings) -> Callable[..., None]:
-    """Writes lines of the ledger."""
+    """Writes entries of the ledger."""
 
     def write(*entries: BudgetEntry) -> None:
         with registered_codec(topics) as codec:
-            say(topics.kafka, BUDGET, [(entry.agent, codec.encode(entry)) for entry in entries])
+            produce(topics.kafka, BUDGET, [(entry.agent, codec.encode(entry)) for entry in entries])
 
     return write
 
@@ -142,17 +144,46 @@ def test_what_is_spent_held_and_left(nightdesk: CommandLine, topics: Settings, t
     rows = nightdesk("budget", "show", "desk", "--output", "json").json()
     nothing = {"spent_microusd": 0, "unknown_microusd": 0, "reserved_microusd": 0, "tokens": 0}
     whole = {"spent_microusd": 4_200, "unknown_microusd": 9_000, "reserved_microusd": 9_000, "tokens": 120, "steps": 3}
-    day = {"agent": "desk", "day": NOW.date().isoformat()}
+    day = {"agent": "desk", "day": NOW.date().isoformat(), "time_zone": "UTC"}
     assert rows == [
-        {**day, "task": "", **whole, "left_microusd": 25_000_000 - 22_200, "per_day_microusd": 25_000_000},
-        {**day, **nothing, "task": "action:refund", "reserved_microusd": 9_000, "steps": 1,
+        {**day, "scope": "", **whole, "left_microusd": 25_000_000 - 22_200, "per_day_microusd": 25_000_000},
+        {**day, **nothing, "scope": "action:refund", "reserved_microusd": 9_000, "steps": 1,
          "left_microusd": 1_991_000, "per_day_microusd": 2_000_000},
-        {**day, **nothing, "task": "action:respond", "spent_microusd": 4_200, "tokens": 120, "steps": 1,
+        {**day, **nothing, "scope": "action:respond", "spent_microusd": 4_200, "tokens": 120, "steps": 1,
          "left_microusd": None, "per_day_microusd": None},
-        {**day, "task": "event:ticket.created", **whole, "left_microusd": None, "per_day_microusd": None},
+        {**day, "scope": "event:ticket.created", **whole, "left_microusd": None, "per_day_microusd": None},
     ]  # fmt: skip
     text = nightdesk("budget", "show").out.splitlines()
+    assert text[0].split()[:2] == ["scope", "spent"]
     assert text[1].split() == ["all", "$0.0042", "$0.009", "$0.009", "$24.9778", "$25.00", "120"]
+
+
+def test_the_day_is_that_of_the_budgets_time_zone(nightdesk: CommandLine, topics: Settings) -> None:
+    zone = ZoneInfo("Pacific/Kiritimati")  # fourteen hours ahead
+    away = compiled(("budget: {", f"budget: {{time_zone: {zone.key}, "))
+    give_orders(topics, charter_orders([away.charter]))
+    before = datetime.now(zone).date()
+    [whole] = nightdesk("budget", "show", "desk", "--output", "json").json()
+    assert whole["time_zone"] == zone.key
+    assert before <= date.fromisoformat(whole["day"]) <= datetime.now(zone).date()
+    assert f"{whole['day']} {zone.key}" in nightdesk("budget", "show").out
+
+
+def test_a_person_corrects_what_a_step_is_counted_with(
+    nightdesk: CommandLine, topics: Settings, table: Write, client: Client
+) -> None:
+    table(fact(10**12), fact(0, "evt-2", state="open"))
+    given = ("budget", "correct", AGENT, CASE, "--person", "ada", "--reason", "the invoice")
+    assert nightdesk(*given, "--usd", "0.0042").out == f"{AGENT} {CASE}: counted $0.009, now $0.0042\n"
+    with registered_codec(topics) as codec:
+        [message] = read_topic(topics.kafka, topics.kafka.topic_prefix + BUDGET.name)
+        line = codec.decode(BudgetEntry, message.value())
+    assert (line.kind, line.amount_microusd, line.person, line.reason) == ("correct", 4_200, "ada", "the invoice")
+    for wrong in ("-1", "NaN", "Infinity", "0.00000001", "1e99", "a lot"):
+        assert nightdesk(*given, f"--usd={wrong}").code == 2
+    assert nightdesk("budget", "correct", AGENT, "nobody", "--usd", "1", "--reason", "r").code == 3
+    still_open = str(of_case("evt-2")["case_id"])
+    assert nightdesk("budget", "correct", AGENT, still_open, "--usd", "1", "--reason", "r").code == 1
 
 
 def test_what_cannot_be_shown(nightdesk: CommandLine, topics: Settings) -> None:

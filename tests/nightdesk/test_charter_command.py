@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nightdesk.charters import load_charter
 from nightdesk.commands.charter import app
-from nightdesk.exits import Failure
-from processors.charter import CharterInvalid
-from processors.charter.schema import charter_schema_text
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.charters import load_charter
+from nightdesk.processors.charter import CharterInvalid
+from nightdesk.processors.charter.schema import charter_schema_text
+from nightdesk.schemas.audit import ControlDetail
+from nightdesk.schemas.audit_kinds import read
+from nightdesk.schemas.audit_records import ordered
+from nightdesk.schemas.records import AuditRecord, ControlCommand
 from tests.processors.examples import CHARTER, FILES, changed
 
 RUN = CliRunner()
@@ -18,7 +22,7 @@ RUN = CliRunner()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of charters: one that is right, one that is not."""
+    """A folder of charters: a valid one and an invalid one."""
     for name, text in (("right", CHARTER), ("wrong", changed(("mode: live", "mood: live"), ("do: pay", "do: pey")))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "charter.yaml").write_text(text)
@@ -51,6 +55,75 @@ def test_check_as_json(folder: Path) -> None:
     assert (right["ok"], right["agent"], right["problems"]) == (True, "desk", [])
     assert (wrong["ok"], wrong["agent"], len(wrong["problems"])) == (False, None, 2)
     assert set(wrong["problems"][0]) == {"line", "column", "path", "reason"}
+
+
+def _with_agent(folder: Path, name: str, agent: str) -> Path:
+    (folder / name).mkdir()
+    for beside, content in FILES.items():
+        (folder / name / beside).write_text(content)
+    file = folder / name / "charter.yaml"
+    file.write_text(changed(("agent: desk", f"agent: {agent}")))
+    return file
+
+
+def test_two_charters_of_one_agent_are_an_error_that_names_both(tmp_path: Path) -> None:
+    """In a folder, and as files; the same file named twice is one charter."""
+    one, other, _ = (_with_agent(tmp_path, name, agent) for name, agent in (("a", "desk"), ("b", "desk"), ("c", "c")))
+    for arguments in ([str(tmp_path)], [str(one), str(other)], [str(one.parent), str(other)]):
+        result = RUN.invoke(app, ["check", "--output", "json", *arguments])
+        assert result.exit_code == 1
+        rows = {row["file"]: row for row in json.loads(result.stdout)}
+        for file, twin in ((one, other), (other, one)):
+            [problem] = rows[str(file)]["problems"]
+            assert str(twin) in problem["reason"]
+            assert not rows[str(file)]["ok"]
+    applied = RUN.invoke(app, ["apply", str(tmp_path)])
+    assert isinstance(applied.exception, Failure)
+    assert all(str(file) in str(applied.exception) for file in (one, other))
+    assert RUN.invoke(app, ["check", str(one), str(one.parent)]).exit_code == 0
+
+
+def test_a_connection_that_is_not_set_here_is_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = RUN.invoke(app, ["check", str(folder / "right")])
+    assert result.exit_code == 0
+    assert "warning: handlers.send: connection desk" in result.stdout
+    assert "NIGHTDESK_CONNECTIONS__DESK__BASE_URL" in result.stdout
+    monkeypatch.setenv("NIGHTDESK_CONNECTIONS__DESK__BASE_URL", "http://127.0.0.1:1")
+    assert "connection desk" not in RUN.invoke(app, ["check", str(folder / "right")]).stdout
+
+
+def test_apply_says_which_connections_are_missing_and_strict_refuses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr("nightdesk.operations.orders.give_orders", lambda _settings, orders: given.append(orders))
+    monkeypatch.setattr("nightdesk.operations.orders.record_order", lambda *_: None)
+    strict = RUN.invoke(app, ["apply", "--strict", str(folder / "right")])
+    assert isinstance(strict.exception, Failure)
+    assert given == []
+    result = RUN.invoke(app, ["apply", str(folder / "right"), "--output", "json"])
+    assert (result.exit_code, len(given)) == (0, 1)
+    assert "desk" in json.loads(result.stdout)[0]["missing_connections"]
+    assert "warning: desk: connection desk" in result.stderr
+
+
+@pytest.mark.parametrize("applies_to", ["new", "waiting"])
+def test_a_charter_can_be_applied_to_what_waits_and_the_audit_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, applies_to: str
+) -> None:
+    given: list[ControlCommand] = []
+    audited: list[AuditRecord] = []
+    monkeypatch.setattr("nightdesk.operations.orders.give_orders", lambda _settings, orders: given.extend(orders))
+    monkeypatch.setattr(
+        "nightdesk.operations.orders.record_order", lambda _settings, order: audited.append(ordered(order, None))
+    )
+    arguments = [] if applies_to == "new" else ["--applies-to", applies_to]
+    assert RUN.invoke(app, ["apply", str(folder / "right"), *arguments]).exit_code == 0
+    assert [(order.kind, order.applies_to) for order in given] == [("charter", "new"), ("promote", applies_to)]
+    [record] = audited
+    detail = read(ControlDetail, record.detail)
+    assert detail is not None
+    assert (record.kind, detail.order, detail.applies_to) == ("control", "promote", applies_to)
 
 
 def test_list_names_every_charter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +163,44 @@ def test_a_charter_takes_only_what_lies_beside_it(folder: Path) -> None:
     file.write_text(CHARTER)
     with pytest.raises(CharterInvalid, match="no file"):
         load_charter(file)
+
+
+def test_no_charter_of_a_folder_is_left_out(tmp_path: Path, folder: Path) -> None:
+    """One beside subfolders with charters, and one that is not called charter.yaml."""
+    text = (folder / "right" / "charter.yaml").read_text()
+    for name in ("one/charter.yaml", "one/old/charter.yaml", "two/b.yaml", "two/a/charter.yaml"):
+        (tmp_path / "many" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "many" / name).write_text(text)
+    for place, names in (("one", ("charter.yaml", "old/charter.yaml")), ("two", ("b.yaml", "a/charter.yaml"))):
+        said = RUN.invoke(app, ["check", str(tmp_path / "many" / place)]).stdout
+        assert all(str(tmp_path / "many" / place / name) in said for name in names), said
+
+
+@pytest.mark.parametrize("name", ["Desk", "help-desk"])
+def test_a_connection_that_no_variable_can_name_is_set_as_json(folder: Path, name: str) -> None:
+    file = folder / "right" / "charter.yaml"
+    file.write_text(file.read_text().replace("connection: desk", f"connection: {name}"))
+    said = RUN.invoke(app, ["check", str(folder / "right")]).stdout
+    assert f"NIGHTDESK_CONNECTIONS with {name!r} in its JSON object" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_connection_that_is_for_other_agents_cannot_be_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("NIGHTDESK_CONNECTIONS__DESK__BASE_URL", "https://desk.example")
+    monkeypatch.setenv("NIGHTDESK_CONNECTIONS__DESK__AGENTS", "other, another")
+    result = RUN.invoke(app, [command, str(folder / "right")])
+    said = result.stdout + str(result.exception)
+    assert result.exit_code == 1
+    assert "connection desk is only for another, other: add desk to NIGHTDESK_CONNECTIONS__DESK__AGENTS" in said
+    monkeypatch.setenv("NIGHTDESK_CONNECTIONS__DESK__AGENTS", "other,desk")
+    assert RUN.invoke(app, ["check", str(folder / "right")]).exit_code == 0
+
+
+def test_two_charters_that_act_on_one_event_are_a_warning(folder: Path) -> None:
+    other = _with_agent(folder, "more", "other")
+    result = RUN.invoke(app, ["check", str(folder / "right"), str(other)])
+    assert result.exit_code == 0
+    assert "warning: on[0]: other may accept the same ticket.created" in result.stdout
+    assert "warning: on[0]: desk may accept the same ticket.created" in result.stdout

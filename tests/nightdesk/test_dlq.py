@@ -1,4 +1,4 @@
-"""`nightdesk dlq`: letters are found, shown whole, sent again as they came, and ended where everybody sees it."""
+"""`nightdesk dlq`: letters are found, shown in full, sent again unchanged, and ended where everybody sees it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
-from nightdesk.registered_codec import registered_codec
+from nightdesk.messaging.partitions import partition_of
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.topics import ACT
 from nightdesk.settings import Settings
-from schemas.codec import Codec
-from schemas.records import AuditRecord
-from schemas.topics import ACT
 from tests.nightdesk.command_line import CommandLine
-from tests.nightdesk.letters import Buried, event, everything
+from tests.nightdesk.letters import PARTITIONS, Buried, event, everything
 
 HOSTILE = b"\x00\xff\n\r\x1b[2J" + bytes(range(256))
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -44,7 +46,7 @@ def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None
         "state": "open",
         "stage": "ingest",
         "topic": "ingest",
-        "partition": 1,
+        "partition": partition_of(b"t-7", PARTITIONS),
         "offset": 1,
         "time": "2026-11-20T08:01:00+00:00",
         "subject": "t-7",
@@ -53,9 +55,12 @@ def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None
         "error": "ConnectionError",
         "message": "the other side hung up\x1b[2J",
         "attempts": 1,
+        "kind": "failed",
         "replay_of": None,
         "waiting": 0,
         "size_bytes": len(bury.codec.encode(event(7))),
+        "records": 1,
+        "origin": "source shop",
         "end": None,
     }
     assert "\x1b" not in nightdesk("dlq", "list").out
@@ -69,6 +74,8 @@ def test_filters_say_which_letters_are_meant(nightdesk: CommandLine, bury: Burie
         ("--stage", "ingest"): [unreadable, third],
         ("--error", "ConnectionError"): [third],
         ("--subject", "t-3"): [third],
+        ("--origin", "source shop"): [third],
+        ("--origin", "not Avro: begins with 0x78"): [unreadable],
         ("--since", "2026-11-20T08:02"): [at_act, third],
         ("--until", "2026-11-20T10:02:00+02:00"): [unreadable],
         ("--since", "1h"): [],
@@ -82,10 +89,10 @@ WRONG: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("list", "--since", "yesterday"), 2, "'yesterday' is no time"),
     (("list", "--topic", "control"), 2, "no topic 'control' has dead letters"),
     (("show", "0" * 36), 3, "there is no dead letter"),
-    (("replay",), 2, "Name ids, give a filter, or say --all"),
-    (("replay", "--all"), 3, "no dead letter of this kind is open"),
+    (("replay",), 2, "Give ids, a filter, or --all"),
+    (("replay", "--all"), 3, "no open dead letter matches"),
     (("discard", "--all"), 2, "--reason"),
-    (("discard", "--reason", "old"), 2, "nothing says which letters"),
+    (("discard", "--reason", "old"), 2, "no letters are selected"),
 )
 
 
@@ -165,7 +172,7 @@ def test_a_dry_run_changes_nothing(nightdesk: CommandLine, bury: Buried) -> None
 
 
 def replays(bury: Buried, codec: Codec) -> list[AuditRecord]:
-    """What the audit says was replayed."""
+    """What was replayed, according to the audit."""
     lines = [codec.decode(AuditRecord, message.value()) for message in everything(bury.settings, "audit")]
     return [line for line in lines if line.kind == "replayed"]
 
@@ -200,7 +207,7 @@ def test_a_letter_that_was_buried_twice_is_one(nightdesk: CommandLine, bury: Bur
 
 
 def test_a_thousand_letters_are_replayed_in_their_order(nightdesk: CommandLine, bury: Buried) -> None:
-    """More than one batch of them, and each once."""
+    """They are more than one batch, and each is replayed once."""
     for number in range(450):
         bury(str(number).encode(), partition=2)
     assert nightdesk("dlq", "replay", "--all").code == 0
@@ -216,3 +223,70 @@ def test_records_of_others_are_counted_and_passed_over(nightdesk: CommandLine, b
     producer.flush(30)
     result = nightdesk("dlq", "list", "-o", "json")
     assert (result.json(), "1 records" in result.err) == ([], True)
+
+
+LARGE_HEADERS = (("x-own", b"\xff\x00" * 1000), ("x-none", None))
+
+
+@pytest.fixture
+def large(topics: Settings) -> tuple[bytes, int]:
+    """A record on its topic that is too large for its dead letter: its value, and its offset."""
+    value = b"\xff" + bytes(900_000)
+    producer = Producer({**topics.kafka.client_config(), "message.max.bytes": 8_000_000})
+    name = topics.kafka.topic_prefix + "ingest"
+    producer.produce(name, b"before", b"k", partition=1)
+    producer.produce(name, value, b"k", partition=1, headers=list(LARGE_HEADERS))
+    assert producer.flush(30) == 0
+    [offset] = [message.offset() for message in everything(topics, "ingest") if message.value() == value]
+    assert offset is not None
+    return value, offset
+
+
+@pytest.mark.parametrize("where", ["its place", "a folder"])
+def test_a_record_that_was_cut_is_found_whole_and_sent_again(
+    nightdesk: CommandLine,
+    bury: Buried,
+    large: tuple[bytes, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    value, offset = large
+    bury.dead_letter_bytes = 200_000
+    if where == "a folder":
+        bury.oversized_dir, offset = tmp_path / "kept", 987_654  # its topic holds it no longer
+        monkeypatch.setenv("NIGHTDESK_WORKER__OVERSIZED_DIR", str(bury.oversized_dir))
+    letter_id = bury(value, b"k", LARGE_HEADERS, offset=offset)
+    shown = nightdesk("dlq", "show", letter_id, "--output", "json").json()
+    assert (shown["truncated"], shown["whole"], shown["size_bytes"]) == (True, True, len(value))
+    assert base64.b64decode(shown["value_base64"]) == value
+    assert [header["name"] for header in shown["headers"]] == ["x-own", "x-none"]
+    nightdesk("dlq", "show", letter_id, "--raw", str(tmp_path / "raw"))
+    assert (tmp_path / "raw").read_bytes() == value
+    assert nightdesk("dlq", "replay", letter_id).code == 0
+    again = [
+        list(message.headers() or ())[:2] for message in everything(bury.settings, "ingest") if message.key() == b"k"
+    ]
+    assert again == [[], list(LARGE_HEADERS), list(LARGE_HEADERS)]
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another record"])
+def test_a_record_that_was_cut_and_is_gone_is_not_sent_again(
+    nightdesk: CommandLine, bury: Buried, large: tuple[bytes, int], instead: str
+) -> None:
+    value, offset = large
+    bury.dead_letter_bytes = 200_000
+    letter_id = bury(value, b"k", LARGE_HEADERS, offset=offset - 1 if instead == "another record" else 987_654)
+    small = bury(b"small")
+    shown = nightdesk("dlq", "show", letter_id, "--output", "json").json()
+    assert (shown["truncated"], shown["whole"], shown["size_bytes"]) == (True, False, len(value))
+    assert value.startswith(base64.b64decode(shown["value_base64"]))
+    assert "is gone" in nightdesk("dlq", "show", letter_id).out
+    assert nightdesk("dlq", "show", letter_id, "--raw", "-").code == 3
+    replayed = nightdesk("dlq", "replay", "--all")
+    assert replayed.code == 3
+    assert letter_id in replayed.err
+    assert "1 replayed" in replayed.out
+    assert ids(nightdesk("dlq", "list", "-o", "json")) == [letter_id]
+    assert ids(nightdesk("dlq", "list", "-o", "json", "--state", "replayed")) == [small]
+    assert nightdesk("dlq", "discard", letter_id, "--reason", "gone").code == 0

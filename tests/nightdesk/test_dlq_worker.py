@@ -1,4 +1,4 @@
-"""Dead letters of a real ingest worker: what is parked keeps its order through kills, and a replay is taken once."""
+"""Dead letters of a real ingest worker: parked events keep their order through kills, and a replay is handled once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from nightdesk.charters import load_charter
-from nightdesk.control import charter_orders, give_orders
 from nightdesk.local.progress import Silent
 from nightdesk.local.stack import LocalStack
 from nightdesk.local.stages import stage_parts
 from nightdesk.local.supervisor import Supervisor
-from nightdesk.registered_codec import registered_codec
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.operations.charters import load_charter
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import AuditRecord, BudgetEntry, Event
 from nightdesk.settings import Settings
-from schemas.codec import Codec
-from schemas.records import AuditRecord, BudgetEntry, Event
 from tests.nightdesk.command_line import CommandLine
 from tests.nightdesk.letters import Buried, everything
 
@@ -79,7 +79,7 @@ def kill(worker: Supervisor) -> None:
 
 
 def began(settings: Settings, codec: Codec) -> list[str]:
-    """Events that became cases, each once, in the order in which the budget was asked."""
+    """Events that became cases, each once, in the order in which they asked for money."""
     entries = [codec.decode(BudgetEntry, message.value()) for message in everything(settings, "budget")]
     return list(dict.fromkeys(entry.case.event.id for entry in entries if entry.case))
 
@@ -92,7 +92,7 @@ def audited(settings: Settings, codec: Codec, kind: str) -> set[str]:
 def test_later_events_wait_behind_a_dead_letter_and_go_on_in_order(
     worker: Supervisor, topics: Settings, codec: Codec, nightdesk: CommandLine
 ) -> None:
-    """The worker is killed while they wait, and again when they go on."""
+    """The worker is killed while they wait, and again when they continue."""
     names = [f"a-{number}" for number in range(4)]
     send(topics, "a", b"unreadable", *(ticket(codec, name, "a") for name in names[:3]))
     send(topics, "b", ticket(codec, "b-0", "b"))
@@ -119,7 +119,7 @@ def test_later_events_wait_behind_a_dead_letter_and_go_on_in_order(
 def test_an_event_that_was_taken_in_truth_is_not_taken_twice(
     worker: Supervisor, topics: Settings, codec: Codec, nightdesk: CommandLine
 ) -> None:
-    """The letter of an event that its producer has sent once more, and that was taken then."""
+    """The letter of an event that its producer sent again, and that was accepted then."""
     value = ticket(codec, "taken", "t")
     send(topics, "t", value)
     wait(worker, lambda: began(topics, codec) == ["taken"], "a case")

@@ -1,4 +1,4 @@
-"""`.ci/install` on machines that lack something. What it does where nothing lacks, every run of the tests sees."""
+"""`.ci/install` on machines that lack something. Every test run shows what it does if nothing is missing."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def _says(version: str, optimised: bool, folder: Path, name: str) -> None:
-    """A Python of some version at `folder/name`, which makes no environment and says that it was asked to."""
+    """A Python of some version at `folder/name`, which creates no environment and reports that it was asked to."""
     arguments = "--enable-optimizations" if optimised else ""
     program = folder / name
     program.write_text(

@@ -1,4 +1,4 @@
-"""The cache of Java programs against a Maven repository on loopback: complete or absent, never half."""
+"""The cache of Java programs with a Maven repository on loopback: an artifact is complete or missing, never partial."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nightdesk.exits import ExitCode, Failure
 from nightdesk.local.artifacts import Cache, Program, digest_of
 from nightdesk.local.progress import Silent
+from nightdesk.messaging.failures import Failure, FailureKind
 
 PATH = "/org/example/program/1.0/program-1.0-all.tar.gz"
 
@@ -43,7 +43,7 @@ class Maven:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """What the repository has, pinned."""
+    """The repository's artifact, pinned."""
     file = tmp_path / "program-1.0-all.tar.gz"
     file.write_bytes(archive())
     return Program("org.example", "program", "1.0", digest_of([file]), classifier="all", packaging="tar.gz")
@@ -88,4 +88,4 @@ async def test_what_came_damaged_is_not_kept(tmp_path: Path, program: Program, m
 async def test_no_network_says_what_to_do(tmp_path: Path, program: Program) -> None:
     with pytest.raises(Failure, match=r"Check the network.*NIGHTDESK_LOCAL__MAVEN_URL") as caught:
         await fetch(Cache(tmp_path / "cache", "http://127.0.0.1:1"), program)
-    assert caught.value.code is ExitCode.UNREACHABLE
+    assert caught.value.kind is FailureKind.UNREACHABLE

@@ -1,10 +1,11 @@
-"""One battery for our ClickHouse server and for the same engine in process: a client must not see a difference."""
+"""The same tests for our ClickHouse server and for the same engine in process: a client must not see a difference."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,15 +22,34 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from nightdesk.local.parts import answers_http, claim_port
+from nightdesk.local.clickhouse import ACCOUNTS_VARIABLE, READ_TIMEOUT_S
+from nightdesk.local.clickhouse_engine import DATABASE
+from nightdesk.local.clickhouse_rights import accounts_to_text
+from nightdesk.local.parts import answers_http
+from nightdesk.local.ports import claim_port
+from nightdesk.sinks.clickhouse.access import Account
+from nightdesk.sinks.clickhouse.migrate import migrate
+
+AS_WRITER = {"X-ClickHouse-User": "migrate", "X-ClickHouse-Key": "w#1/?"}
+AS_READER = {"X-ClickHouse-User": "reader", "X-ClickHouse-Key": "r"}
+AS_SINK = {"X-ClickHouse-User": "sink", "X-ClickHouse-Key": "s"}
+AS_VIEWER = {"X-ClickHouse-User": "viewer", "X-ClickHouse-Key": "v"}
+AS_REFUNDS = {"X-ClickHouse-User": "refunds_team", "X-ClickHouse-Key": "t"}
+ACCOUNTS = [
+    Account("migrate", "migrate", "w#1/?"),
+    Account("sink", "sink", "s"),
+    Account("reader", "reader", "r"),
+    Account("viewer", "viewer", "v"),
+    Account("viewer", "refunds_team", "t", agents=("refunds",)),
+]
 
 
 @contextlib.contextmanager
 def running_server(path: Path) -> Iterator[str]:
-    """The server as `nightdesk up` starts it; gives its url."""
+    """The server as `nightdesk up` starts it; yields its URL."""
     port = claim_port(0, "")
     command = [sys.executable, "-m", "nightdesk.local.clickhouse", "--path", str(path), "--port", str(port)]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env=os.environ | {ACCOUNTS_VARIABLE: accounts_to_text(ACCOUNTS)}) as process:
         try:
             is_ready = answers_http(f"http://127.0.0.1:{port}/ping")
             while not is_ready():
@@ -51,7 +71,8 @@ def client(request: pytest.FixtureRequest, url: str, tmp_path_factory: pytest.Te
     if request.param == "in process":
         found = clickhouse_connect.get_client(interface="chdb", path=str(tmp_path_factory.mktemp("chdb")))
     else:
-        found = clickhouse_connect.get_client(dsn=url, compress=request.param == "http compressed")
+        compress = request.param == "http compressed"
+        found = clickhouse_connect.get_client(dsn=url, username="migrate", password="w#1/?", compress=compress)
     with found:
         yield found
 
@@ -134,9 +155,9 @@ def test_no_rows_still_have_columns(client: Client, table: str) -> None:
 def request(
     url: str, data: bytes | None = None, headers: dict[str, str] | None = None, **query: Any
 ) -> tuple[int, str]:
-    """What curl would see."""
+    """What curl would see, logged in as the writer unless the headers say otherwise."""
     try:
-        asked = urllib.request.Request(f"{url}/?{urlencode(query)}", data=data, headers=headers or {})
+        asked = urllib.request.Request(f"{url}/?{urlencode(query)}", data=data, headers=AS_WRITER | (headers or {}))
         with urllib.request.urlopen(asked) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
@@ -190,9 +211,21 @@ def test_what_is_not_understood_is_refused(url: str, headers: dict[str, str], qu
 
 def test_the_summary_counts_what_was_written(url: str) -> None:
     request(url, b"CREATE OR REPLACE TABLE counted (a UInt8) ENGINE = Memory")
-    with urllib.request.urlopen(f"{url}/", data=b"INSERT INTO counted VALUES (1), (2), (3)") as response:
+    insert = urllib.request.Request(f"{url}/", data=b"INSERT INTO counted VALUES (1), (2), (3)", headers=AS_WRITER)
+    with urllib.request.urlopen(insert) as response:
         summary = json.loads(response.headers["X-ClickHouse-Summary"])
     assert summary["written_rows"] == "3"
+
+
+def test_an_engine_without_its_configuration_does_not_start(tmp_path: Path) -> None:
+    """The address is cut at the `?`, so the path that remains is not the file that we wrote."""
+    program = (
+        "import pathlib, sys; from nightdesk.local.clickhouse_engine import Engine; Engine(pathlib.Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a?b" / "data")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ended.returncode != 0
+    assert "EngineError" in ended.stderr
 
 
 def test_data_survives_a_restart(tmp_path: Path) -> None:
@@ -201,3 +234,190 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
         request(first, b"INSERT INTO kept VALUES (42)")
     with running_server(tmp_path) as second:
         assert request(second, b"SELECT a FROM kept") == (200, "42\n")
+
+
+NO_READS = [
+    "SELECT file('/etc/hostname')",
+    "SELECT * APPLY(file) FROM (SELECT '/etc/hostname')",
+    "SELECT * FROM file('/etc/passwd', LineAsString)",
+    "SELECT * FROM `/etc/passwd`",
+    "SELECT * FROM view(SELECT * FROM url('http://127.0.0.1:1/', LineAsString))",
+    "WITH x AS (SELECT * FROM remote('127.0.0.1', system.one)) SELECT * FROM x",
+    "DESCRIBE TABLE file('/etc/passwd')",
+    "SELECT 1 INTO OUTFILE '{folder}/written'",
+    "/* SELECT */ SHOW TABLES INTO OUTFILE '{folder}/written'",
+    "INSERT INTO FUNCTION file('{folder}/written', 'CSV', 'a Int8') VALUES (1)",
+    "WITH 1 AS x INSERT INTO kept SELECT x",
+    "SELECT 1; DROP TABLE kept",
+    "CREATE TEMPORARY TABLE t (a Int8)",
+    "SET readonly = 0",
+    "SELECT 1 SETTINGS readonly = 0",
+    "SYSTEM SHUTDOWN",
+    # The bare name of a function is one.
+    "SELECT arrayMap(file, ['/etc/passwd'])",
+    "SELECT arrayMap(`file`, ['/etc/passwd'])",
+    "WITH file AS f SELECT arrayMap(f, ['/etc/passwd'])",
+    "SELECT arrayFold((acc, x) -> FILE(x), ['/etc/passwd'], '')",
+    # Some settings are expressions, others name files.
+    "SELECT 1 SETTINGS additional_result_filter = 'toUInt8(file(''/etc/passwd''))'",
+    "SELECT * FROM (SELECT 1 SETTINGS max_threads = 1, additional_result_filter = 'file(''/etc/passwd'')')",
+    "EXPLAIN SELECT 1 SETTINGS additional_table_filters = {{'system.one': 'file(''/etc/passwd'') != 1'}}",
+    "SELECT 1 FORMAT Template SETTINGS format_template_row = '/etc/passwd'",
+    "SELECT 1 FORMAT TSV SETTINGS output_format_schema = '{folder}/written'",
+]
+
+
+@pytest.mark.parametrize("login", [AS_READER, AS_VIEWER, AS_SINK], ids=lambda login: login["X-ClickHouse-User"])
+@pytest.mark.parametrize("statement", NO_READS)
+def test_only_the_user_that_migrates_does_more_than_read_tables(
+    url: str, statement: str, login: dict[str, str], tmp_path: Path
+) -> None:
+    status, text = request(url, statement.format(folder=tmp_path).encode(), login)
+    assert status in (400, 403, 404), text
+    assert not list(tmp_path.iterdir())
+    assert "root:" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("additional_result_filter", "toUInt8(file('/etc/passwd'))"),
+        ("format_schema", "/etc/passwd"),
+        ("max_memory_usage_for_user", "0"),
+    ],
+)
+def test_the_reader_sets_nothing_that_is_evaluated_or_names_a_file(url: str, name: str, value: str) -> None:
+    status, text = request(url, b"SELECT 1", AS_READER, **{name: value})
+    assert (status, "may not set it" in text, "root:" in text) == (403, True, False)
+
+
+TERABYTE = "SELECT sum(length(randomString(16000000))) FROM numbers(70000)"
+
+
+@pytest.mark.parametrize("login", [AS_READER, AS_WRITER], ids=["reader", "writer"])
+def test_a_statement_that_needs_more_memory_than_there_is_fails_alone(url: str, login: dict[str, str]) -> None:
+    """The system would end the process, or another one of this machine."""
+    code, answer = request(url, headers=login, query=TERABYTE)
+    assert (code, "MEMORY_LIMIT_EXCEEDED" in answer) == (500, True), answer
+    assert request(url, headers=login, query="SELECT 1") == (200, "1\n")
+
+
+def test_a_read_has_an_end_because_the_audit_is_written_behind_it(url: str) -> None:
+    query = "SELECT value FROM system.settings WHERE name = 'max_execution_time'"
+    assert request(url, headers=AS_READER, query=query) == (200, f"{READ_TIMEOUT_S}\n")
+    endless = "SELECT count() FROM numbers(1000000000000)"
+    code, answer = request(url, headers=AS_READER, query=endless, max_execution_time=0.2)
+    assert (code, "TIMEOUT_EXCEEDED" in answer) == (500, True), answer
+
+
+def test_the_reader_shapes_the_answer(url: str) -> None:
+    asked = b"SELECT toDateTime(0, 'UTC') AS t SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0"
+    assert request(url, asked, AS_READER, date_time_output_format="iso") == (200, "1970-01-01T00:00:00Z\n")
+    assert request(url, b"EXPLAIN json = 1 SELECT 1", AS_READER)[0] == 200
+
+
+def test_the_reader_reads(url: str) -> None:
+    request(url, b"CREATE OR REPLACE TABLE read (a UInt8) ENGINE = MergeTree ORDER BY a")
+    request(url, b"INSERT INTO read VALUES (7)")
+    for question in (b"SELECT a FROM read -- all", b"WITH 7 AS x SELECT x", b"(SELECT 7)", b"SELECT 7 FORMAT CSV;"):
+        assert request(url, question, AS_READER) == (200, "7\n")
+    assert request(url, b"SELECT {a:UInt8}", AS_READER, param_a="7", readonly="0") == (200, "7\n")
+
+
+RECORDS = b"""INSERT INTO audit_records (record_id, kind, subject, case_id, agent, time) FORMAT JSONCompactEachRow
+["1", "received", "t", "c-1", "refunds", 1], ["2", "received", "t", "c-2", "triage", 1]"""
+
+
+@pytest.fixture(scope="module")
+def migrated(url: str) -> str:
+    with clickhouse_connect.get_client(dsn=url, username="migrate", password="w#1/?", database="nightdesk") as client:
+        migrate(client)
+    assert request(url, RECORDS, AS_SINK)[0] == 200
+    return url
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO case_states (case_id) FORMAT JSONCompactEachRow ['forged']",
+        "INSERT INTO audit_records (record_id) SELECT reason FROM audit_records",
+        "INSERT INTO audit_records (record_id) FORMAT Values (file('/etc/passwd'))",
+        "INSERT INTO audit_records (record_id) VALUES (file('/etc/passwd'))",
+        "INSERT INTO audit_records (record_id) FROM INFILE '/etc/passwd' FORMAT TSV",
+        "INSERT INTO FUNCTION file('/tmp/written', 'CSV', 'a Int8') FORMAT TSV\n1",
+        "ALTER TABLE audit_records DELETE WHERE 1",
+        "DELETE FROM audit_records WHERE 1",
+        "SELECT reason FROM audit_records",
+        "SELECT subject FROM case_states",
+    ],
+)
+def test_the_sink_inserts_records_and_looks_up_their_places(migrated: str, statement: str) -> None:
+    assert request(migrated, statement.encode(), AS_SINK)[0] == 403
+    assert request(migrated, b"SELECT record_id, `offset` FROM audit_records WHERE record_id = '1'", AS_SINK)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM audit_records",
+        "SELECT count() FROM case_states",
+        "SELECT reasoning FROM decisions",
+        "SELECT d.* EXCEPT (parameters) FROM decisions AS d",
+        "SELECT COLUMNS('reason') FROM decisions",
+        "SELECT 1 FROM cases WHERE (SELECT max(reasoning) FROM decisions) = ''",
+        "WITH r AS (SELECT reasoning FROM decisions) SELECT count() FROM r",
+        "SELECT count() FROM cases JOIN decisions USING (subject) WHERE length(reasoning) > 3",
+        "SELECT * FROM merge('nightdesk', '.*')",
+        "SELECT * FROM view(SELECT reason FROM audit_records)",
+        "SELECT case_id IN (SELECT case_id FROM audit_records) FROM cases",
+        "EXPLAIN SELECT (SELECT max(reason) FROM audit_records)",
+        "SHOW TABLES WHERE (SELECT count() FROM audit_records) > 0",
+        "DESCRIBE (SELECT reasoning FROM decisions)",
+        "SELECT reasoning FROM decisions FORMAT JSON",
+    ],
+)
+def test_the_viewer_reads_the_views_without_texts(migrated: str, statement: str) -> None:
+    status, text = request(migrated, statement.encode(), AS_VIEWER)
+    assert (status, "ACCESS_DENIED" in text) == (403, True), text
+
+
+def test_each_viewer_sees_the_rows_of_its_agents(migrated: str) -> None:
+    for of in ("cases", "cases AS c", "(SELECT * FROM cases)", f"{DATABASE}.cases"):
+        question = f"SELECT agent FROM {of} ORDER BY agent FORMAT CSV".encode()
+        assert request(migrated, question, AS_VIEWER) == (200, '"refunds"\n"triage"\n')
+        assert request(migrated, question, AS_REFUNDS) == (200, '"refunds"\n')
+    assert request(migrated, b"SELECT agent FROM cases", AS_REFUNDS, additional_table_filters="{}")[0] == 403
+    assert request(migrated, b"SELECT count() FROM ends", AS_REFUNDS)[0] == 403
+    assert request(migrated, b"SHOW TABLES", AS_VIEWER)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-ClickHouse-Key": "wrong"},
+        {"X-ClickHouse-User": "", "X-ClickHouse-Key": ""},
+        {"X-ClickHouse-User": "default", "X-ClickHouse-Key": ""},
+        {"Authorization": "Basic bm9ib2R5OndyaXRlcg=="},
+        {"Authorization": "Basic ="},
+        {"X-ClickHouse-Key": "\xff"},  # a byte that is no text
+        {"X-ClickHouse-User": "\xff"},
+    ],
+)
+def test_without_its_password_nothing_is_answered(url: str, headers: dict[str, str]) -> None:
+    status, text = request(url, b"SELECT 7", headers)
+    assert (status, "AUTHENTICATION_FAILED" in text) == (401, True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8123"},
+        {"Host": "[::1"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_a_web_page_is_not_answered(url: str, headers: dict[str, str]) -> None:
+    assert request(url, b"SELECT 7", headers)[0] == 403

@@ -1,4 +1,4 @@
-"""The real stack: what `topics apply` and `schemas register` leave on it, and that it outlives a restart."""
+"""The real stack survives a restart, and belongs to one `up`."""
 
 from __future__ import annotations
 
@@ -6,48 +6,34 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its types forget its exports
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types forget its exports
+    AdminClient,
+    NewTopic,
+)
 
-from nightdesk.commands.schemas import register_schemas
-from nightdesk.commands.topics import State, apply_topics, inspect_topics
-from nightdesk.exits import ExitCode, Failure
 from nightdesk.local.stack import LocalStack
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.topics import TopicState, apply_topics, inspect_topics
 from nightdesk.running_stack import running_stack
-from nightdesk.settings import KafkaSettings, Settings
-from schemas.topics import TOPICS
+from nightdesk.settings import Settings
+from tests.nightdesk.command_line import CommandLine
 
 
-def test_topics_apply_creates_once_and_then_finds_them(stack_settings: Settings) -> None:
-    created = apply_topics(stack_settings.kafka)
-    assert {one.state for one in created} == {State.created}
-    assert {stack_settings.kafka.topic_prefix + topic.name for topic in TOPICS} <= {one.topic for one in created}
-    assert {one.state for one in apply_topics(stack_settings.kafka)} == {State.present}
-
-
-def test_a_topic_that_differs_is_reported_and_left_alone(stack_settings: Settings) -> None:
+def test_apply_creates_nothing_beside_topics_with_other_partitions(
+    nightdesk: CommandLine, stack_settings: Settings
+) -> None:
     kafka = stack_settings.kafka
-    name = f"{kafka.topic_prefix}ingest"
+    name = f"{kafka.topic_prefix}act"
     admin = AdminClient(kafka.client_config())
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result()
+    admin.create_topics([NewTopic(name, 2, 1)])[name].result()
     while name not in admin.list_topics(timeout=10).topics:  # created is not yet known to all
         pass
-    for _ in range(2):
-        found = {one.topic: one for one in apply_topics(kafka)}[name]
-        assert found.state is State.differs
-        assert found.differences[0] == "partitions: 1, should be 4"
-    assert {one.state for one in inspect_topics(kafka) if one.topic != name} == {State.present}
-
-
-def test_no_broker_is_a_clear_failure() -> None:
-    with pytest.raises(Failure, match=r"127.0.0.1:1 cannot be used.*NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS") as caught:
-        apply_topics(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
-    assert caught.value.code is ExitCode.UNREACHABLE
-
-
-def test_registering_again_gives_the_same_ids(stack_settings: Settings) -> None:
-    ids = register_schemas(stack_settings)
-    assert len(ids) > len(TOPICS)
-    assert register_schemas(stack_settings) == ids
+    result = nightdesk("topics", "apply")
+    assert result.code == 1
+    assert f"1 topics lack 4 partitions, and nothing was created: {name}" in result.err
+    assert "NIGHTDESK_KAFKA__PARTITIONS" in result.err
+    assert {one.state for one in inspect_topics(kafka) if one.topic != name} == {TopicState.missing}
 
 
 @pytest.mark.slow

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psutil
 
-from nightdesk.exits import ExitCode
 from nightdesk.local.stack import FREE_PORTS
 from nightdesk.running_stack import running_stack
 from nightdesk.settings import load_settings
 
 PORTS = {f"NIGHTDESK_LOCAL__{name.upper()}": "0" for name in type(FREE_PORTS).model_fields if name.endswith("_port")}
+PORTS["NIGHTDESK_CONSOLE__PORT"] = "0"
 
 
 def test_ctrl_c_stops_every_child_and_is_no_failure(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_ctrl_c_stops_every_child_and_is_no_failure(tmp_path: Path) -> None:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate()
-    assert process.returncode == ExitCode.OK
+    assert process.returncode == 0
     assert said.endswith("stopped\n")
     assert len(children) == 4
     assert not [child for child in children if child.is_running()]

@@ -1,4 +1,4 @@
-"""What commands list can be read at 80 columns, and through a pipe a row is a line."""
+"""Lists are readable at 80 columns; through a pipe a row is a line."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ from typing import Any
 
 import pytest
 
-from nightdesk.balances import Purse
 from nightdesk.commands import approvals, budget, dlq_text
-from nightdesk.dead_letters.reading import Letter
+from nightdesk.operations.balances import ScopeBalance
+from nightdesk.operations.dead_letters.reading import Letter
 from nightdesk.output import Output, print_rows, without_silent
-from schemas.records import DeadLetter, DeadLetterEnd
-from sinks.approvals import Waiting
+from nightdesk.schemas.records import DeadLetter, DeadLetterEnd
+from nightdesk.sinks.approvals import Waiting
 
 NOW = datetime(2026, 11, 23, 7, 58, tzinfo=UTC)
 ID = "5f0b2c9e-41aa-5c1e-9d3c-1f0a4f6c2b11"
 MESSAGE = "first byte is 123, not 0: produce Avro in Confluent wire format"
 WAITING = Waiting(
     ID, "ticket-1002", "support-triage", "refund", {"amount": 39.9, "reason": "Charged twice"}, "", 0.95,
-    "refund always needs approval", NOW, "", "",
+    "refund always needs approval", NOW, NOW, "",
 )  # fmt: skip
-PURSE = Purse(
-    "support-triage", "2026-11-23", "event:ticket.followup", 12_345_678, 1_500_000, 178_008, 1, 25_000_000, 81_000, 9
+PURSE = ScopeBalance(
+    "support-triage",
+    "2026-11-23",
+    "UTC",
+    "event:ticket.followup",
+    12_345_678,
+    1_500_000,
+    178_008,
+    1,
+    25_000_000,
+    81_000,
+    9,
 )
 
 

@@ -1,4 +1,4 @@
-"""`nightdesk produce`: what it sends any consumer can read, and a bad line costs nobody else."""
+"""`nightdesk produce`: any consumer can read what it sends, and an invalid line affects no other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message
 
-from nightdesk.commands.produce import read
-from nightdesk.registered_codec import registered_codec
+from nightdesk.exit_codes import EXIT_CODES
+from nightdesk.messaging.failures import FailureKind
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import Event
 from nightdesk.settings import Settings
-from schemas.codec import Codec
-from schemas.records import Event
 from tests.nightdesk.command_line import CommandLine
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 WHOLE = {"id": "e1", "source": "shop", "type": "ticket.created", "subject": "t1", "time": "2026-11-20T08:00:00Z"}
 
 
@@ -48,7 +50,7 @@ def test_events_arrive_keyed_by_subject(nightdesk: CommandLine, topics: Settings
         "produce",
         "-",
         "--traceparent",
-        "00-aa-bb-01",
+        TRACE,
         stdin=lines(WHOLE | {"data": data}, {"type": "x", "subject": "t2"}),
     )
     assert (result.code, result.out) == (0, f"2 of 2 events delivered to {topics.kafka.topic_prefix}ingest\n")
@@ -60,7 +62,7 @@ def test_events_arrive_keyed_by_subject(nightdesk: CommandLine, topics: Settings
     assert json.loads(first.data) == data
     assert (second.source, second.data) == ("nightdesk/produce", "null")
     assert second.id
-    assert messages[b"t1"].headers() == [("traceparent", b"00-aa-bb-01")]
+    assert messages[b"t1"].headers() == [("traceparent", TRACE.encode())]
 
 
 def test_a_bad_line_is_named_and_the_rest_goes(
@@ -80,36 +82,37 @@ def test_a_bad_line_is_named_and_the_rest_goes(
         12: json.dumps(WHOLE).encode()[:-1] + b', "data": NaN}',
         13: json.dumps(WHOLE | {"data": "x" * 2_000_000}).encode(),
         14: b'{"data":' + b"[" * 100_000,
+        16: json.dumps(WHOLE | {"data": 10**29}).encode(),
+        17: json.dumps(WHOLE | {"data": f'{{"amount": {10**29}}}'}).encode(),
+        18: json.dumps(WHOLE | {"time": 1_795_176}).encode(),
+        19: json.dumps(WHOLE | {"id": "a\x00b"}).encode(),
+        20: json.dumps(WHOLE).encode()[:-1] + b', "data": {"a": 1, "a": 2}}',
+        21: b'{"data":' + b"9" * 5000,
+        22: json.dumps(WHOLE | {"data": "ü" * 500_000}, ensure_ascii=False).encode(),
+        23: json.dumps(WHOLE | {"specversion": "1.0"}).encode(),
+        24: json.dumps(WHOLE | {"time": "9999-12-31T23:59:59-23:00"}).encode(),
     }
     file = tmp_path / "events.jsonl"
-    file.write_bytes(b"\n".join(bad.get(number, b"" if number == 3 else good) for number in range(1, 16)))
+    file.write_bytes(b"\n".join(bad.get(number, b"" if number == 3 else good) for number in range(1, 25)))
     result = nightdesk("produce", str(file), "--output", "json")
     report = result.json()
     assert result.code == 1
     assert report["delivered"] == 2
     assert [failure["line"] for failure in report["failed"]] == sorted(bad)
     assert [line.split(":")[0] for line in result.err.splitlines()] == [f"line {number}" for number in sorted(bad)]
+    assert "time: has no time zone: write 2026-11-20T08:00:00Z" in result.err
+    assert "line 22: data has 1000002 bytes: an event may have at most 1000000" in result.err
+    assert "line 23: specversion: is no field of an event: id, source," in result.err
+    assert "line 24: time: is outside of the years 1 to 9999 in UTC" in result.err
     assert [codec.decode(Event, message.value()).id for message in consumed(topics, 2)] == ["e1", "e1"]
 
 
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ('"plain words"', '"plain words"'),
-        (r'"{\"a\": 1}"', '{"a": 1}'),
-        ('{"a":1}', '{"a": 1}'),
-        ("null", "null"),
-        ("[1, 2.5, true]", "[1, 2.5, true]"),
-    ],
-)
-def test_data_becomes_json_text(data: str, text: str) -> None:
-    assert read(f'{{"subject": "t", "data": {data}}}'.encode(), {"source": "s", "type": "x"}, NOW).data == text
-
-
-def test_what_a_line_leaves_out_is_filled_in() -> None:
-    first, second = (read(b'\xef\xbb\xbf{"subject": "t"}', {"source": "s", "type": "x"}, NOW) for _ in range(2))
-    assert (first.source, first.type, first.time, first.data) == ("s", "x", NOW, "null")
-    assert first.id != second.id
+@pytest.mark.parametrize("trace", ["", "foo", "00-aa-bb-01", "\udcff", TRACE.upper(), TRACE + "\n", "ü" * 55])
+def test_a_trace_that_is_none_is_refused_before_anything_is_sent(nightdesk: CommandLine, trace: str) -> None:
+    result = nightdesk("produce", "-", "--traceparent", trace, stdin=lines(WHOLE))
+    assert result.code == EXIT_CODES[FailureKind.INVALID]
+    assert f"is no trace context. Write it as {TRACE}" in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 def test_a_file_that_is_not_there(nightdesk: CommandLine) -> None:
@@ -121,13 +124,13 @@ def test_a_file_that_is_not_there(nightdesk: CommandLine) -> None:
 def test_a_topic_that_is_not_there(nightdesk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTDESK_KAFKA__TOPIC_PREFIX", "nowhere.")
     result = nightdesk("produce", "-", stdin=lines(WHOLE))
-    assert result.code == 1
+    assert result.code == EXIT_CODES[FailureKind.NOT_READY]
     assert "nightdesk schemas register" in result.err
 
 
 @pytest.mark.usefixtures("topics")
 def test_a_broker_that_does_not_answer(nightdesk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightdesk.commands.produce.ANSWER_WITHIN_S", 1.0)
+    monkeypatch.setattr("nightdesk.messaging.blocking_producer.ANSWER_WITHIN_S", 1.0)
     monkeypatch.setenv("NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = nightdesk("produce", "-", stdin=lines(WHOLE))
     assert result.code == 4

@@ -1,19 +1,22 @@
-"""`nightdesk status`: where things run and how far behind each stage is, as the broker knows it."""
+"""`nightdesk status`: the endpoints, and the lag of each stage as the broker knows it."""
 
 from __future__ import annotations
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from nightdesk.registered_codec import registered_codec
+from nightdesk.exit_codes import EXIT_CODES
+from nightdesk.messaging import transactions
+from nightdesk.messaging.failures import FailureKind
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.schemas.topics import ACT
 from nightdesk.settings import Settings
-from schemas.topics import ACT
-from streams.runtime.naming import group_id
 from tests.nightdesk.command_line import CommandLine
 from tests.nightdesk.letters import Buried
 
 STOPPED = {"state": "stopped", "lag": 0, "in_flight": 0, "dead_letters": 0}
-STAGES = ("ingest", "budget", "decide", "act", "later", "sink")
+STAGES = ("ingest", "budget", "decide", "act", "timers", "notify", "sink")
 
 
 def send(settings: Settings, topic: str, count: int) -> None:
@@ -40,9 +43,47 @@ def test_lag_is_what_is_not_committed(nightdesk: CommandLine, topics: Settings) 
     consumer.close()
     stages = nightdesk("status", "-o", "json").json()["stages"]
     assert {name: stage["lag"] for name, stage in stages.items()} == {
-        "ingest": 0, "budget": 0, "decide": 0, "act": 3, "later": 0, "sink": 3
+        "ingest": 0, "budget": 0, "decide": 0, "act": 3, "timers": 0, "notify": 3, "sink": 3
     }  # fmt: skip
     assert stages["act"]["in_flight"] is None
+
+
+def test_lost_records_have_an_exit_code_of_their_own_until_a_person_acknowledges_them(
+    nightdesk: CommandLine, topics: Settings
+) -> None:
+    with registered_codec(topics) as codec:
+        letter_id = Buried(topics, codec).lost(3, 10)
+    ran = nightdesk("status", "-o", "json")
+    assert ran.code == EXIT_CODES[FailureKind.LOST]
+    [found] = ran.json()["lost"]
+    assert (found["topic"], found["partition"], found["offset"], found["records"]) == ("ingest", 1, 3, 7)
+    assert "7 records were lost" in ran.err
+    text = nightdesk("status").out
+    assert "lost: ingest/1" in text
+    assert "offsets 3 to 9 were deleted" in text
+    # They cannot be done again, so to replay them is no way out.
+    assert nightdesk("dlq", "replay", letter_id).code == EXIT_CODES[FailureKind.NOT_FOUND]
+    assert nightdesk("dlq", "discard", letter_id, "--reason", "retention was too short").code == 0
+    ran = nightdesk("status", "-o", "json")
+    assert (ran.code, ran.json()["lost"]) == (0, [])
+
+
+def test_an_open_transaction_is_no_lag_and_is_shown_when_it_is_old(
+    nightdesk: CommandLine, topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Producer({**topics.kafka.client_config(), "transactional.id": topics.kafka.topic_prefix})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(f"{topics.kafka.topic_prefix}act", b"x", partition=0)
+    producer.flush()
+    send(topics, "act", 2)
+    document = nightdesk("status", "-o", "json").json()
+    assert (document["stages"]["act"]["lag"], document["open_transactions"]) == (0, [])
+    monkeypatch.setattr(transactions, "LONG_S", 0.0)
+    [found] = nightdesk("status", "-o", "json").json()["open_transactions"]
+    assert (found["topic"], found["partition"], found["offset"]) == (f"{topics.kafka.topic_prefix}act", 0, 0)
+    assert "is open since" in nightdesk("status").out
+    producer.abort_transaction()
 
 
 def test_a_group_with_a_member_runs(nightdesk: CommandLine, topics: Settings) -> None:
@@ -90,11 +131,11 @@ def test_text_names_every_stage_and_waiting_says_who_is_missing(nightdesk: Comma
     result = nightdesk("status", "--wait", "0.1")
     assert result.code == 5
     assert [line.split()[0] for line in result.out.splitlines() if line.split()[1:2] == ["stopped"]] == list(STAGES)
-    assert result.err == "error: not done after 0.1 s: ingest, budget, decide, act, later, sink\n"
+    assert result.err == "error: not done after 0.1 s: ingest, budget, decide, act, timers, notify, sink\n"
 
 
 def test_a_broker_that_does_not_answer(nightdesk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightdesk.commands.status.ANSWER_WITHIN_S", 1.0)
+    monkeypatch.setattr("nightdesk.operations.stage_status.ANSWER_WITHIN_S", 1.0)
     monkeypatch.setenv("NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = nightdesk("status")
     assert result.code == 4

@@ -1,17 +1,24 @@
-"""`nightdesk pause`, `resume`, `stop-all`: what is ordered, who is told, and where it is kept."""
+"""`nightdesk pause`, `resume`, `stop-all`: the order, who is told, and where it is stored."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Producer
 
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.reading import read_topic
-from nightdesk.registered_codec import registered_codec
+from nightdesk.messaging import changelog
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.schemas.records import AuditRecord
 from nightdesk.settings import Settings
-from schemas.records import AuditRecord
+from nightdesk.streams.api.tables import encode
+from nightdesk.streams.stages.halted import HaltedDecision
 from tests.nightdesk.command_line import CommandLine
 from tests.processors.examples import compiled
+from tests.streams.stages.stage_harness import TRACE
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def test_who_is_paused_by_whom_and_why(nightdesk: CommandLine) -> None:
     assert nightdesk("stop-all").code == 0
     assert sorted(halted(nightdesk)) == [("*", "stop_all", ""), ("desk", "pause", "stocktaking")]
     told = nightdesk("status").out
-    assert "\ndesk acts on nothing since 20" in told
+    assert "\ndesk acts on nothing but escalations since 20" in told
     assert " UTC: pause by " in told
     assert " (stocktaking)\n" in told
     assert "\nevery agent acts on nothing since 20" in told
@@ -41,6 +48,33 @@ def test_who_is_paused_by_whom_and_why(nightdesk: CommandLine) -> None:
     assert halted(nightdesk) == [("desk", "pause", "stocktaking")]
     assert nightdesk("resume", "desk").code == 0
     assert halted(nightdesk) == []
+
+
+def test_a_stop_of_all_and_the_status_count_what_is_held_back(nightdesk: CommandLine, desk: Settings) -> None:
+    assert "Now no decision waits" in nightdesk("stop-all").out
+    since = datetime(2026, 11, 28, 3, tzinfo=UTC)
+    topic = f"{group_id(desk.kafka.topic_prefix, 'act')}-halted-changelog"
+    producer = Producer(desk.kafka.client_config())
+    for number in range(3):
+        halted = HaltedDecision(
+            agent="desk",
+            escalates=number == 0,
+            came_at=since.timestamp(),
+            since=since.timestamp() + number,
+            reason="night",
+            traceparent=TRACE,
+            decision=b"",
+        )
+        value, _ = changelog.encode(changelog.Entry(1, 0.0, encode(halted)))
+        producer.produce(topic, value, str(number))
+    assert producer.flush(30) == 0
+    counted = {"agent": "desk", "decisions": 3, "escalations": 1, "since": "2026-11-28 03:00:00+00:00"}
+    assert nightdesk("stop-all", "-o", "json").json()["held_back"] == [counted]
+    assert nightdesk("status", "-o", "json").json()["held_back"] == [counted]
+    words = "3 decisions wait for the end of an order, the oldest since 2026-11-28 03:00:00 UTC; 1 of them"
+    assert words in nightdesk("stop-all").out
+    assert words in nightdesk("stop-all", "--wait").out
+    assert words in nightdesk("status").out
 
 
 def test_each_order_is_in_the_audit(nightdesk: CommandLine, desk: Settings) -> None:

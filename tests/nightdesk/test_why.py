@@ -1,4 +1,4 @@
-"""`nightdesk why`: the story, its JSON contract, and what it says when there is none."""
+"""`nightdesk why`: the story, its JSON contract, and the message if there is none."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import Producer
 
-from schemas import ids
-from schemas.records import AuditRecord
+from nightdesk.messaging.changelog import ENVELOPE
+from nightdesk.messaging.naming import group_id
+from nightdesk.processors.admission import Shut
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import AuditRecord, Case
+from nightdesk.settings import Settings
+from nightdesk.streams.stages.waiting_rows import new_row
 from tests.nightdesk.command_line import CommandLine
+from tests.processors.examples import NOW, case, compiled
 from tests.sinks.records import AGENT, acted, at, dead_letter, decided, land, of_case, outcome, record
 
 GOLDEN = Path(__file__).parent / "why_golden.txt"
@@ -19,7 +26,9 @@ DECISION = ids.decision_id(CASE, 0)
 
 @pytest.fixture
 def a_day(client: Client) -> None:
-    """Ticket 1: one event that was handled, sent twice, one that nobody takes, one that died on the way."""
+    """Ticket 1: an event that was handled, one that was sent twice, one that no agent accepts, one that became a dead
+    letter.
+    """
     received = {"data": '{"text": "Where is it?\\u001b[2J"}', "time": at(-5).isoformat()}
     land(
         client,
@@ -28,11 +37,11 @@ def a_day(client: Client) -> None:
         decided(1),
         record("queued", 2, {"until": at(3).isoformat()}, status="waiting", reason="again: desk is away", **of_case()),
         acted(4, "completed", outcomes=[
-            outcome(0, attempts=0, from_cache=True), outcome(1, "failed", error="HTTP 500", attempts=3, result=None),
+            outcome(0, attempts=0, from_cache=True), outcome(1, "failed", error="HTTP 500", attempts=3, result="null"),
         ]),
         record("ignored", 5, {"data": "{}", "time": at(5).isoformat()}, status="ignored", reason="duplicate"),
         record("ignored", 6, {"data": '"hi"', "time": at(6).isoformat()}, event_id="evt-2", status="ignored",
-               reason="no charter takes ticket.created"),
+               reason="no charter accepts ticket.created"),
         record("received", 7, received, **of_case("evt-3")),
         dead_letter(8, **of_case("evt-3")),
         record("received", 9, received, subject="ticket-2", **of_case("evt-9")),
@@ -128,11 +137,13 @@ def test_who_may_not_act_and_why(nightdesk: CommandLine, client: Client) -> None
         return record("control", seconds, about, subject=agent, agent=agent, event_id="", reason="too many refunds")
 
     land(client, order(20, "pause", AGENT), order(21, "pause", "another"), order(22, "stop_all", "*"), first=100)
-    land(client, order(23, "resume", "*"), first=200)
+    # What was only observed stops nobody, and lets nobody go on.
+    land(client, order(23, "resume", "*"), order(23.5, "observed", AGENT), first=200)
     [halt] = nightdesk("why", "evt-1", "-o", "json").json()["halts"]
     assert (halt["agent"], halt["order"], halt["issued_by"]) == (AGENT, "pause", "ada")
     last = nightdesk("why", "ticket-1").out.splitlines()[-1]
-    assert last == f"{AGENT} acts on nothing since 2026-11-20 08:00:20 UTC: pause by ada (too many refunds)"
+    ordered = "2026-11-20 08:00:20 UTC: pause by ada (claimed) (too many refunds)"
+    assert last == f"{AGENT} acts on nothing but escalations since {ordered}"
     land(client, order(24, "resume", AGENT), first=300)
     assert nightdesk("why", "evt-1", "-o", "json").json()["halts"] == []
 
@@ -143,10 +154,51 @@ def test_an_undo_that_was_tried_again_is_told_once(nightdesk: CommandLine, clien
         client,
         record("received", 0, {"data": "{}", "time": at(-5).isoformat()}, **of_case()),
         decided(1),
-        acted(2, "failed", outcomes=[outcome(0), tried], reason="not taken back: reply.send"),
+        acted(2, "failed", outcomes=[outcome(0), tried], reason="undo failed: reply.send"),
         acted(60, "failed", outcomes=[outcome(0), undone]),
     )
     told = nightdesk("why", "ticket-1").out
     assert told.count("  acted ") == 2
     assert "undo_failed" not in told
     assert told.count(" undone") == 1
+
+
+def _wait(settings: Settings, reason: str) -> Case:
+    """A case waits in the budget stage."""
+    charter = compiled()
+    waits = case(charter)
+    row = new_row(waits, charter, 1, "", NOW).kept_by(Shut("unavailable", "models", reason))
+    name = f"{group_id(settings.kafka.topic_prefix, 'budget')}-waiting-changelog"
+    producer = Producer(settings.kafka.client_config())
+    producer.produce(name, key=row.key, value=ENVELOPE.pack(1, 0.0) + row.model_dump_json().encode(), partition=0)
+    assert producer.flush(30) == 0
+    return waits
+
+
+def test_what_a_case_waits_for_now(nightdesk: CommandLine, client: Client, topics: Settings) -> None:
+    waits = _wait(topics, "anthropic overloaded\x1b[2J")
+    # It is not in the audit yet.
+    story = nightdesk("why", "t-1", "-o", "json").json()
+    assert (story["subject"], story["events"], story["cases"]) == ("t-1", [], [])
+    [found] = story["waits"]
+    assert (found["case_id"], found["gate"], found["step"]) == (waits.case_id, "unavailable", 0)
+    line = (
+        f"case {waits.case_id} of desk waits now for a model that answers (anthropic overloaded\\x1b[2J),"
+        " since 2026-11-20 12:00:00 UTC, at most until 2026-11-21 14:00:00 UTC"
+    )
+    assert nightdesk("why", "e-1").out.splitlines()[-1] == line
+    about = {"subject": "t-1", "event_id": "e-1", "case_id": waits.case_id, "agent": "desk"}
+    land(client, record("received", 0, {"data": "{}", "time": at(-5).isoformat()}, **about))
+    story = nightdesk("why", waits.case_id, "-o", "json").json()
+    assert ([one["status"] for one in story["cases"]], story["waits"]) == (["running"], [found])
+    # Another subject's story has none of it, and what has ended waits for nothing.
+    land(client, record("received", 0, {"data": "{}", "time": at(-5).isoformat()}, **of_case()), first=1)
+    assert nightdesk("why", "ticket-1", "-o", "json").json()["waits"] == []
+    land(client, record("acted", 9, status="completed", **about), first=2)
+    assert nightdesk("why", "t-1", "-o", "json").json()["waits"] == []
+
+
+def test_waits_that_cannot_be_read_are_not_none(nightdesk: CommandLine, client: Client) -> None:
+    land(client, record("received", 0, {"data": "{}", "time": at(-5).isoformat()}, **of_case()))
+    assert nightdesk("why", "ticket-1", "-o", "json").json()["waits"] is None
+    assert nightdesk("why", "ticket-1").out.splitlines()[-1] == "what waits now cannot be read: see `nightdesk doctor`"

@@ -20,23 +20,28 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from prometheus_client.parser import text_string_to_metric_families
 
-from nightdesk.charters import load_charter
-from nightdesk.clickhouse import clickhouse
-from nightdesk.commands.migrate import migrate_database
-from nightdesk.commands.schemas import register_schemas
-from nightdesk.commands.topics import apply_topics
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.local.parts import LOOPBACK, Part, answers_http, claim_port, python_module
+from nightdesk.local.parts import LOOPBACK, Part, answers_http, python_module
+from nightdesk.local.ports import claim_port
 from nightdesk.local.progress import Silent
 from nightdesk.local.stack import LocalStack
 from nightdesk.local.stages import stage_parts
 from nightdesk.local.supervisor import Supervisor
-from nightdesk.registered_codec import registered_codec
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.settings import plain
+from nightdesk.operations.charters import load_charter
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.operations.migrations import migrate_database
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.topics import apply_topics
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import BudgetEntry, RateRequest
 from nightdesk.settings import Settings
-from schemas import ids
-from schemas.records import BudgetEntry, Permit
-from tests import canaries
+from tests import secret_leaks
+from tests.fakes.otlp_collector import Collector, Received, collecting
+from tests.generated.metrics_page import catalogue
 from tests.nightdesk.command_line import CommandLine
 
 CHARTER = Path(__file__).parents[2] / "charters" / "support-triage"
@@ -52,6 +57,7 @@ class Pipeline:
     stack: LocalStack
     settings: Settings
     stages: Supervisor
+    collector: Collector
 
     @property
     def ingest(self) -> str:
@@ -70,7 +76,13 @@ class Pipeline:
 
 
 @pytest.fixture(scope="module")
-def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pipeline(stack: LocalStack, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     prefix = f"main-{uuid.uuid4().hex[:8]}."
     url = f"{stack.settings.clickhouse.url.rpartition('/')[0]}/{prefix.strip('.').replace('-', '_')}"
     settings = stack.settings.model_copy(
@@ -86,9 +98,10 @@ def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     model = f"http://{LOOPBACK}:{claim_port(0, '')}"
     environment = {
         "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
-        **canaries.environment("ANTHROPIC", "OPENAI", "HELPDESK"),
-        "NIGHTDESK_CLICKHOUSE__URL": canaries.with_password(url),
+        **secret_leaks.environment("ANTHROPIC", "OPENAI", "HELPDESK"),
+        "NIGHTDESK_CLICKHOUSE__URL": secret_leaks.with_password(url),
         "NIGHTDESK_ANTHROPIC__BASE_URL": model,
+        "NIGHTDESK_OTLP__ENDPOINT": collector.endpoint,
     }
     server = Part(
         name="model server",
@@ -101,7 +114,7 @@ def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     logs = tmp_path_factory.mktemp("logs")
     with Supervisor(logs, stack.environment(), Silent()) as stages:
         stages.start(server, *parts)
-        yield Pipeline(stack, settings, stages)
+        yield Pipeline(stack, settings, stages, collector)
         with urllib.request.urlopen(f"{model}/bodies") as asked:
             (logs / "asked.jsonl").write_bytes(asked.read())
 
@@ -160,7 +173,9 @@ def ends(pipeline: Pipeline, prefix: str) -> dict[str, str]:
 
 
 def helpdesk_count(pipeline: Pipeline) -> dict[str, int]:
-    with urllib.request.urlopen(pipeline.stack.settings.connections["helpdesk"].base_url + "/count") as answer:
+    desk = pipeline.stack.settings.connections["helpdesk"]
+    headers = {"Authorization": f"Bearer {plain(desk.token)}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{desk.base_url}/count", headers=headers)) as answer:
         found: dict[str, int] = json.load(answer)
         return found
 
@@ -174,8 +189,8 @@ def test_a_limited_action_waits_for_its_turn_in_every_partition(pipeline: Pipeli
     pipeline.wait(lambda: ends(pipeline, "limited-") == expected, "each in its turn")
     assert helpdesk_count(pipeline)["distinct"] - before == 9
     with registered_codec(pipeline.settings) as codec:
-        permits = [codec.decode(Permit, value) for value in everything(pipeline, "permitted")]
-    slots = sorted({permit.permit_id: permit.slot_at.timestamp() for permit in permits if permit.slot_at}.values())
+        permits = [codec.decode(RateRequest, value) for value in everything(pipeline, "rate-grants")]
+    slots = sorted({permit.request_id: permit.slot_at.timestamp() for permit in permits if permit.slot_at}.values())
     assert len(slots) == 9
     # Slots travel as microseconds.
     assert all(later - slot > 4.99999 for slot, later in zip(slots, slots[3:], strict=False)), "three in five seconds"
@@ -196,7 +211,7 @@ def test_every_event_of_a_stock_client_finds_an_end_and_is_explained(
     assert {case["event_id"] for case in story["cases"]} == {"plain-7", "plain-27"}
     for case in story["cases"]:
         assert case["agent"] == "support-triage"
-        assert case["case_id"] == ids.case_id("support-triage", "shop", case["event_id"])
+        assert case["case_id"] == ids.case_id("support-triage", "shop", case["event_id"], "ticket-7")
         assert case["status"] == "completed"
         assert [decision["provider"] for decision in case["decisions"]] == ["anthropic"]
         assert all(outcome["status"] == "done" for outcome in case["outcomes"])
@@ -208,6 +223,28 @@ def test_every_event_of_a_stock_client_finds_an_end_and_is_explained(
     assert count["requests"] == count["distinct"]
     traced = "SELECT count() FROM records WHERE event_id = 'plain-7' AND traceparent LIKE '%4bf92f3577b34da6%'"
     assert pipeline.rows(traced) == [(3,)], "received, decided and acted belong to the producer's trace"
+
+
+def test_an_event_is_one_trace_from_its_producer_to_the_help_desk(pipeline: Pipeline, client: StockClient) -> None:
+    _, trace_id, producer_span, _ = TRACE.split("-")
+    client.send("traced", "ticket-traced", ticket("Where is it?"))
+    client.producer.flush()
+
+    def spans() -> dict[str, Received]:
+        """The spans of the event, found from its arrival downwards."""
+        found = pipeline.collector.of_trace(trace_id)
+        ours = {span.span_id: span for span in found if span.attributes.get("cloudevents.event_id") == "traced"}
+        return ours | {span.span_id: span for span in found if span.parent_id in ours}
+
+    pipeline.wait(lambda: any(span.name.startswith("execute_tool") for span in spans().values()), "the last span")
+    assert {span.name.partition(" ")[0]: span.service for span in spans().values()} == {
+        "process": "nightdesk-ingest",
+        "invoke_agent": "nightdesk-decide",
+        "chat": "nightdesk-decide",
+        "execute": "nightdesk-act",
+        "execute_tool": "nightdesk-act",
+    }
+    assert {span.parent_id for span in spans().values()} - spans().keys() == {producer_span}
 
 
 def test_the_ledger_in_the_topic_agrees_with_the_audit(
@@ -249,10 +286,13 @@ def test_bad_input_goes_to_the_dead_letters_whole_and_stops_nobody(
 
     found = everything(pipeline, "ingest.dlq")
     assert sorted(value for value in found if len(value or b"") < 100 and value in hostile) == sorted(hostile)
-    pipeline.wait(lambda: len(ends(pipeline, "bad-")) == 6, "an end for each event that could be read")
+    pipeline.wait(lambda: len(ends(pipeline, "bad-")) == 5, "an end for each event that could be read")
     assert ends(pipeline, "bad-")["bad-other"] == "ignored"
-    for event_id in ("bad-huge", "bad-json", "bad-shape"):
+    for event_id in ("bad-none", "bad-json", "bad-shape"):
         assert ends(pipeline, "bad-")[event_id] == "failed"
+    # Too large to be read at all: its letter is found by its key, the subject.
+    [(message,)] = pipeline.rows("SELECT message FROM dead_letters WHERE subject = 'huge'")
+    assert "bytes" in message
     assert "JSON" in nightdesk("why", "bad-json").out
     headers = dict(first_headers(pipeline, "ingest.dlq", b"not avro"))
     assert headers["x-team"] == b"billing"
@@ -315,13 +355,50 @@ def test_a_paused_agent_does_nothing_until_it_is_resumed(
     before = helpdesk_count(pipeline)
     client.send("paused-1", "paused-1", ticket("Where is my parcel?"))
     client.producer.flush()
-    decided = "SELECT count() FROM records WHERE event_id = 'paused-1' AND kind = 'decided'"
-    pipeline.wait(lambda: pipeline.rows(decided) == [(1,)], "a decision")
+    waiting = "SELECT count() FROM records WHERE event_id = 'paused-1' AND kind = 'deferred'"
+    pipeline.wait(lambda: pipeline.rows(waiting) == [(1,)], "the order")
     time.sleep(3)
+    decided = "SELECT count() FROM records WHERE event_id = 'paused-1' AND kind = 'decided'"
+    assert pipeline.rows(decided) == [(0,)], "a paused agent asks nobody"
     assert helpdesk_count(pipeline) == before
     assert nightdesk("resume", "support-triage").code == 0
     pipeline.wait(lambda: ends(pipeline, "paused-") == {"paused-1": "completed"}, "what had waited")
     assert helpdesk_count(pipeline)["distinct"] > before["distinct"]
+
+
+def test_a_ticket_is_followed_in_the_logs_and_counted_in_the_metrics(pipeline: Pipeline, client: StockClient) -> None:
+    client.send("followed", "ticket-followed", ticket("Where is my parcel?"))
+    client.producer.flush()
+    pipeline.wait(lambda: len(ends(pipeline, "followed")) == 1, "an end")
+    children = {child.part.name: child for child in pipeline.stages.children}
+    for stage, kind in (("decide", "decided"), ("act", "acted")):
+        [line] = [line for line in children[stage].log.read_text().splitlines() if "ticket-followed" in line]
+        assert f" {kind} " in line
+        assert TRACE.split("-")[1] in line
+        assert "parcel" not in line
+    served = {
+        name: metrics_at(child.part.where) for name, child in children.items() if child.part.where.endswith("/metrics")
+    }
+    known = {family.name for family in catalogue()}
+    for stage, families in served.items():
+        assert {name for name in families if name.startswith("nightdesk_")} <= known, stage
+    assert served["ingest"]["nightdesk_events_total"] >= 1
+    assert served["decide"]["nightdesk_decisions_total"] >= 1
+    assert served["decide"]["nightdesk_record_seconds"] >= 1
+    assert served["act"]["nightdesk_cases_ended_total"] >= 1
+    assert "nightdesk_lag_records" in served["act"]
+
+
+def metrics_at(url: str) -> dict[str, float]:
+    """The sum of each family's samples; of a histogram its count."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: sum(
+            sample.value for sample in family.samples if not sample.name.endswith(("_bucket", "_sum"))
+        )
+        for family in families
+    }
 
 
 def kill(pipeline: Pipeline, name: str) -> None:

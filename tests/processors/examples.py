@@ -1,14 +1,14 @@
-"""A small charter and what flows around it, for the tests of the pure core."""
+"""A small charter and its records, for the tests of the pure core."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from processors.charter import CompiledCharter, compile_charter, parse_charter
-from processors.model import ModelReply, ModelUsage
-from processors.routing import open_case
-from schemas.records import Case, Event
+from nightdesk.processors.charter import CompiledCharter, compile_charter, parse_charter
+from nightdesk.processors.model import ModelReply, ModelUsage
+from nightdesk.processors.routing import open_case
+from nightdesk.schemas.records import Case, Event
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -117,7 +117,7 @@ def event(text: str = "where is it?", **data: Any) -> Event:
 
 
 def case(charter: CompiledCharter, event_: Event | None = None, **changes: Any) -> Case:
-    """A case for which the budget stage held all that the charter allows one."""
+    """A case for which the budget stage reserved everything that the charter allows one."""
     held = {"reserved_microusd": charter.charter.budget.per_case_microusd}
     return open_case(charter, event_ or event(), NOW).model_copy(update=held | changes)
 

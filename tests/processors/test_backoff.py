@@ -1,11 +1,11 @@
-"""Retries spread out, and the same retry is always due at the same time."""
+"""Retries are spread, and the same retry is always due at the same time."""
 
 from statistics import mean
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.backoff import LONGEST_S, delay_s, spread
+from nightdesk.processors.backoff import LONGEST_S, delay_s, spread
 
 
 @given(st.text(), st.integers(1, 50))

@@ -1,4 +1,4 @@
-"""The conversation of one step: fed with replies by hand, it always ends with a decision that explains itself."""
+"""The flow of one step, with replies given by hand: it always ends with a decision that explains itself."""
 
 from datetime import timedelta
 
@@ -6,18 +6,20 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.charter import CompiledCharter, compile_charter, parse_charter
-from processors.deciding import AskModel, ModelUnavailable, decide
-from processors.model import ModelReply
-from schemas.ids import decision_id
-from schemas.records import Case, Decision, Fallback, Spent
+from nightdesk.processors import prompts
+from nightdesk.processors.charter import CompiledCharter, compile_charter, parse_charter
+from nightdesk.processors.deciding import AskModel, decide
+from nightdesk.processors.model import ModelReply, ModelUnavailable
+from nightdesk.processors.prices import worst_ask_price_microusd
+from nightdesk.schemas.ids import decision_id
+from nightdesk.schemas.records import Case, Decision, Fallback, Spent
 from tests.processors.examples import CHARTER as CHARTER_TEXT
 from tests.processors.examples import FILES, NOW, answer, case, compiled, event, reply
 
 CHARTER = compiled()
 RULES_ONLY = compiled(("provider: [anthropic, rules]", "provider: rules"))
 AWAY = ModelUnavailable(
-    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529"),), maybe_paid_microusd=70
+    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529"),), unanswered_cost_microusd=70
 )
 GOOD = answer("respond", 0.9, "I know", text="tomorrow")
 
@@ -25,7 +27,7 @@ GOOD = answer("respond", 0.9, "I know", text="tomorrow")
 def converse(
     charter: CompiledCharter, case_: Case, *replies: ModelReply | ModelUnavailable
 ) -> tuple[Decision, list[AskModel]]:
-    """The decision, and what was asked. Every given reply has to be taken, and none has to be missing."""
+    """The decision, and the questions. Every given reply has to be used, and none may be missing."""
     asked: list[AskModel] = []
     left = list(replies)
     flow = decide(case_, charter, NOW)
@@ -136,6 +138,33 @@ def test_bounds_and_money_end_the_asking() -> None:
     assert (asked, decision.fallbacks[0].reason) == ([], "budget")
 
 
+def test_what_is_held_to_the_last_micro_dollar_may_be_spent() -> None:
+    worst = worst_ask_price_microusd(CHARTER.charter.decide.asked, prompts.build(CHARTER, case(CHARTER)), NOW)
+    enough = case(CHARTER, reserved_microusd=worst + 7, spent=Spent(cost_microusd=7))
+    assert len(converse(CHARTER, enough, AWAY)[1]) == 1
+    short = case(CHARTER, reserved_microusd=worst + 6, spent=Spent(cost_microusd=7))
+    assert converse(CHARTER, short)[1] == []
+
+
+def test_what_is_left_for_a_question_counts_all_that_was_or_may_have_been_paid() -> None:
+    spent = case(CHARTER, spent=Spent(cost_microusd=500))
+    malformed = reply("nonsense", cost_microusd=1_000).model_copy(update={"unanswered_cost_microusd": 70})
+    _, [first, second] = converse(CHARTER, spent, malformed, AWAY)
+    assert first.left_microusd == spent.reserved_microusd - 500
+    assert second.left_microusd == first.left_microusd - 1_070
+
+
+def test_what_calls_without_an_answer_cost_is_told_apart() -> None:
+    malformed = reply("nonsense", cost_microusd=1_000).model_copy(update={"unanswered_cost_microusd": 70})
+    decision, _ = converse(CHARTER, case(CHARTER), malformed, reply(GOOD))
+    assert (decision.cost_microusd, decision.unanswered_microusd) == (2_070, 70)
+    decision, _ = converse(CHARTER, case(CHARTER), AWAY)
+    assert (decision.cost_microusd, decision.unanswered_microusd) == (70, 70)
+    # The rules decide a step that was given back before.
+    decision, _ = converse(RULES_ONLY, case(RULES_ONLY, returned_microusd=90))
+    assert (decision.cost_microusd, decision.unanswered_microusd) == (90, 90)
+
+
 def test_a_price_that_nobody_knows_is_never_paid() -> None:
     charter = compiled(("model: claude-sonnet-5-5", "model: model-of-tomorrow"))
     decision, asked = converse(charter, case(charter))
@@ -211,7 +240,7 @@ def test_whatever_the_model_says_the_case_ends_within_its_bounds(replies: list[M
         while True:
             given_ = replies[asked]
             asked += 1
-            paid += given_.maybe_paid_microusd if isinstance(given_, ModelUnavailable) else given_.total_microusd
+            paid += given_.unanswered_cost_microusd if isinstance(given_, ModelUnavailable) else given_.total_microusd
             flow.send(given_)
     except StopIteration as end:
         decision: Decision = end.value

@@ -1,10 +1,10 @@
-"""A request's digest: the same question has the same one, another question another."""
+"""A request's digest: equal questions have the same one, different questions different ones."""
 
 from decimal import Decimal
 
 import pytest
 
-from processors.model import ModelRequest, TokenPrice
+from nightdesk.processors.model import ModelRequest, TokenPrice
 
 REQUEST = ModelRequest(
     model="claude-sonnet-5-5",

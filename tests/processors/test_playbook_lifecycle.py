@@ -1,19 +1,21 @@
-"""The life of one step, walked at random: every state is reached and none is left that should not be."""
+"""The lifecycle of one step as a random walk: every state is reached, and each order is allowed only where it should
+be.
+"""
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from processors.playbook.lifecycle import NEXT, IllegalOutcome, State, advance
+from nightdesk.processors.playbook.lifecycle import NEXT, IllegalOutcome, State, advance
 
 STATES = sorted(NEXT)
-ENDS: frozenset[State] = frozenset({"failed", "unknown", "skipped", "undone", "undo_failed"})
+ENDS: frozenset[State] = frozenset({"failed", "unknown", "skipped", "undone", "undo_failed", "would_have"})
 
 
 class Life(RuleBasedStateMachine):
-    """A step that gets every order there is; the model is the sentence in the class it must obey.
+    """A step that gets every order; the model is the sentence that it must obey:
 
-    What was not begun is never done; what was not done is never undone; an end is an end.
+    What was not begun is never done; what was not done is never undone; an end is final.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""A playbook that is run, killed and begun again in any order: each step once, the way back once, one ending.
+"""A playbook that is run, killed and started again in any order: each step once, each undo once, one ending.
 
-The machine is the act stage at its worst: it records an intent before a call, loses the answers that it likes, and
-starts from what was recorded.
+The machine is the act stage at its worst: it records an intent before a call, loses any answers, and starts from what
+was recorded.
 """
 
 from typing import Any
@@ -9,16 +9,16 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from processors import playbook
-from processors.playbook import Ending, Progress, RunStep
-from schemas.records import StepOutcome
+from nightdesk.processors import playbook
+from nightdesk.processors.playbook import Ending, Progress, RunStep, StepResult
+from nightdesk.schemas.records import StepOutcome
 from tests.processors.test_playbook import FATE, NOW, STEP, WRITTEN, charter, decision, drive
 
 STOPS = frozenset({"failed", "unknown", "skipped"})
 
 
 class Play(RuleBasedStateMachine):
-    """`asked` is the step whose call is to be made; `calls` what was answered and recorded, in order."""
+    """`asked` is the step whose call comes next; `calls` has what was answered and recorded, in order."""
 
     @initialize(
         names=st.lists(st.one_of(st.just("send"), STEP), min_size=1, max_size=6),
@@ -37,7 +37,10 @@ class Play(RuleBasedStateMachine):
 
     def _start(self) -> None:
         outcomes = tuple(outcome for _, outcome in self.calls)
-        self.flow = playbook.run(self.made, self.compiled, Progress(outcomes, tuple(self.intents)), NOW)
+        called_ms = sum(outcome.latency_ms for outcome in outcomes)
+        self.flow = playbook.run(
+            self.made, self.compiled, Progress(outcomes, tuple(self.intents), called_ms=called_ms), NOW
+        )
         self._advance(None)
 
     def _advance(self, outcome: StepOutcome | None) -> None:
@@ -53,7 +56,7 @@ class Play(RuleBasedStateMachine):
     @rule(fate=FATE)
     def is_answered(self, fate: Any) -> None:
         assert self.asked is not None
-        outcome = self.asked.outcome(fate, started_at=NOW, latency_ms=1)
+        outcome = self.asked.outcome(StepResult(fate), started_at=NOW, latency_ms=1)
         self.calls.append((self.asked, outcome))
         self._advance(outcome)
 

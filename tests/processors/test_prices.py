@@ -1,18 +1,21 @@
-"""Prices: equal to the library's own sum, never above the worst, never a guess."""
+"""Prices equal the library's own sum, never exceed the worst price, and are never guessed."""
 
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from types import SimpleNamespace
 
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelPrice
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processors.model import ModelRequest, ModelUsage, TokenPrice
-from processors.prices import (
+from nightdesk.processors import prices
+from nightdesk.processors.model import ModelRequest, ModelUsage, TokenPrice
+from nightdesk.processors.prices import (
     FRAMING_TOKENS_AT_MOST,
     UnknownPrice,
     input_tokens_at_most,
@@ -85,6 +88,25 @@ def test_an_unknown_price_is_refused(model: str) -> None:
         worst_price_microusd(model, 10, 10, NOW)
     with pytest.raises(UnknownPrice, match=r"decide\.prices"):
         price_microusd(model, ModelUsage(input_tokens=1), NOW)
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(1)),
+        ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(0)),
+        ModelPrice(output_mtok=Decimal(1)),
+        ModelPrice(input_mtok=Decimal(1)),
+    ],
+    ids=["no input price", "no output price", "input unknown", "output unknown"],
+)
+def test_a_bundled_price_of_nothing_is_no_price(price: ModelPrice, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = SimpleNamespace(prices=price, get_prices=lambda at: price)
+    monkeypatch.setattr(prices, "_find", lambda model: info)
+    with pytest.raises(UnknownPrice):
+        worst_price_microusd("somebodys-free-tier", 10, 10, NOW)
+    with pytest.raises(UnknownPrice):
+        price_microusd("somebodys-free-tier", ModelUsage(input_tokens=1), NOW)
 
 
 def test_no_bundled_model_is_free() -> None:

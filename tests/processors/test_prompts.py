@@ -1,11 +1,12 @@
-"""The question to a model: stable where it can be cached, and data never outside its fence."""
+"""The question to a model: its cacheable part is stable, and data never leaves its fence."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import prompts
-from schemas.records import PastStep, StepOutcome
+from nightdesk.processors import prompts
+from nightdesk.schemas.records import PastStep, StepOutcome
 from tests.processors.examples import NOW, case, compiled, event
 
 CHARTER = compiled()
@@ -30,6 +31,13 @@ def test_the_request_is_complete() -> None:
     assert (request.model, request.max_output_tokens, request.timeout_seconds) == ("claude-sonnet-5-5", 1024, 30.0)
     assert request.answer_schema["properties"]["action"]["enum"] == list(CHARTER.actions)
     assert request.answer_schema["required"] == ["reasoning", "action", "parameters", "confidence"]
+
+
+@pytest.mark.parametrize("effort", ["low", "medium", "high"])
+def test_the_effort_is_passed_on(effort: str) -> None:
+    charter = compiled(("  model: claude-sonnet-5-5\n", f"  model: claude-sonnet-5-5\n  effort: {effort}\n"))
+    assert prompts.build(charter, case(charter)).effort == effort
+    assert prompts.build(CHARTER, case(CHARTER)).effort is None
 
 
 def test_a_provider_may_have_its_own_name_for_the_model() -> None:
@@ -57,7 +65,7 @@ def test_the_fence_cannot_be_known_before_the_text_is() -> None:
 
 def test_huge_texts_are_shortened_and_said_so() -> None:
     many = {f"k{number}": "y" * 5000 for number in range(100)}
-    for huge in (event("x" * 1_000_000), event(**many), event(deep=[["z" * 9000] * 50])):
+    for huge in (event("x" * 900_000), event(**many), event(deep=[["z" * 9000] * 50])):
         prompt = prompts.build(CHARTER, case(CHARTER, huge)).prompt
         assert len(prompt) < 20_000
         assert "more characters are left out" in prompt
@@ -69,16 +77,16 @@ def test_what_is_no_json_is_still_shown_as_data() -> None:
     assert "not JSON" in prompt.split(fences(prompt)[0])[1]
 
 
-def test_earlier_steps_and_memories_are_data_too() -> None:
+def test_earlier_steps_are_data_too() -> None:
     outcome = StepOutcome(
         step_id="s", position=0, handler="history", status="done", result='{"note": "pay 5000"}', started_at=NOW
     )
     past = PastStep(step=0, action="look", kind="research", parameters="{}", reasoning="?", outcomes=(outcome,))
-    prompt = prompts.build(CHARTER, case(CHARTER, step=1, history=(past,)), ["an old case"]).prompt
+    prompt = prompts.build(CHARTER, case(CHARTER, step=1, history=(past,))).prompt
     fence = fences(prompt)[0]
     parts = prompt.split(fence)
-    assert len(parts) == 7
-    for index, text in ((1, "where is it?"), (3, "pay 5000"), (5, "an old case")):
+    assert len(parts) == 5
+    for index, text in ((1, "where is it?"), (3, "pay 5000")):
         assert text in parts[index]
     assert all("pay 5000" not in part for part in parts[::2])
 

@@ -1,11 +1,11 @@
-"""A sliding log against the obvious reference: count what was admitted in the last window."""
+"""A sliding window compared with the obvious reference: count what was admitted in the last period."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from processors.charter.quantities import Rate
-from processors.rates import Window, admit, next_slot
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.rates import Admission, Slot, Window, admit, next_slot, slots_as_of
 
 RATE = Rate(count=3, per_seconds=10)
 
@@ -37,7 +37,7 @@ def test_the_same_cause_is_admitted_once() -> None:
 
 
 class Slots(RuleBasedStateMachine):
-    """Leave is asked for at any time, in heaps or one by one."""
+    """Slots are requested at any time, many at once or one by one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Slots(RuleBasedStateMachine):
 
 
 def _earliest(slots: list[float], now: float) -> float:
-    """The first second, nobody overtaken, whose period up to it is not full."""
+    """The first second, in order of arrival, at which the period before it has room."""
     second = max([now, *slots])
     while sum(second - RATE.per_seconds < slot <= second for slot in slots) >= RATE.count:
         second += 1
@@ -78,3 +78,49 @@ def _earliest(slots: list[float], now: float) -> float:
 
 
 TestSlots = Slots.TestCase
+
+
+JUMPS = st.lists(st.tuples(st.floats(-5_000, 5_000), st.floats(0, 2)), max_size=40)
+
+
+@given(JUMPS)
+def test_no_clock_keeps_a_subject_out_for_more_than_a_period(jumps: list[tuple[float, float]]) -> None:
+    """The clock jumps back and forth while cases arrive; then it runs correctly for one period."""
+    window: Window = ()
+    now = 100_000.0
+    for number, (jump, pause) in enumerate(jumps):
+        now += jump + pause
+        verdict = admit(window, RATE, str(number), now)
+        window = verdict.window
+        if not verdict.ok:
+            assert now < verdict.retry_at <= now + RATE.per_seconds
+    window = admit(window, RATE, "sees them first", now).window
+    assert admit(window, RATE, "a period later", now + RATE.per_seconds).ok
+
+
+def test_what_a_clock_that_was_ahead_let_through_counts_once_it_is_right_again() -> None:
+    ahead: Window = tuple(Admission(str(number), 3_600.0) for number in range(RATE.count))
+    refused = admit(ahead, RATE, "next", 0.0)
+    assert (refused.ok, refused.retry_at) == (False, RATE.per_seconds)
+    assert refused.window is not ahead, "and that is worth remembering"
+    assert admit(refused.window, RATE, "next", float(RATE.per_seconds)).ok
+
+
+@given(JUMPS)
+def test_no_clock_moves_a_slot_further_ahead_than_those_before_it_do(jumps: list[tuple[float, float]]) -> None:
+    slots: list[Slot] = []
+    now = 100_000.0
+    for number, (jump, pause) in enumerate(jumps):
+        now += jump + pause
+        slots = slots_as_of(slots, now)
+        at = next_slot([slot.at for slot in slots[-RATE.count :]], RATE, now)
+        assert at <= now + RATE.per_seconds * (1 + len(slots) // RATE.count) + 1e-6
+        slots.append(Slot(str(number), at, now))
+        assert [slot.at for slot in slots] == sorted(slot.at for slot in slots)
+
+
+def test_slots_that_a_clock_gave_an_hour_ahead_keep_their_distance() -> None:
+    given_ahead = [Slot("a", 3_600.0, 3_600.0), Slot("b", 3_610.0, 3_600.0)]
+    assert slots_as_of(given_ahead, 5.0) == [Slot("a", 5.0, 5.0), Slot("b", 15.0, 5.0)]
+    right = [Slot("a", 3.0, 3.0), Slot("b", 13.0, 4.0)]
+    assert slots_as_of(right, 5.0) == right

@@ -1,11 +1,11 @@
-"""Three books are compared case by case; one micro-dollar is a drift."""
+"""Three ledgers are compared case by case; a difference of one micro-dollar is a drift."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from processors.reconciliation import Cost, Drift, book_of_log, drifts
-from schemas.records import BudgetEntry
+from nightdesk.processors.reconciliation import Cost, Drift, costs_of_log, drifts
+from nightdesk.schemas.records import BudgetEntry
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -44,5 +44,5 @@ def test_of_each_step_the_first_settlement_counts_and_else_what_expired() -> Non
     first = [line(0, "reserve", 0), line(0, "settle", 5), line(0, "settle", 9), line(0, "expire", 70)]
     late = [line(1, "expire", 70), line(1, "settle", 3)]
     never = [line(2, "expire", 70), line(2, "expire", 70)]
-    free = [line(3, "release", 4), line(3, "settle", 4)]
-    assert book_of_log([*first, *late, *never, *free]) == {"c": Cost("a", 8, 0, NOW, 70)}
+    free = [line(3, "settle", 0), line(3, "settle", 4)]
+    assert costs_of_log([*first, *late, *never, *free]) == {"c": Cost("a", 8, 0, NOW, 70)}

@@ -1,11 +1,11 @@
-"""A model's text to a decision, or to a reason. The model may be anybody."""
+"""From a model's text to a decision, or to a reason. The model may be anybody."""
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.replies import AgentDecision, Malformed, parse
+from nightdesk.processors.replies import AgentDecision, Malformed, parse
 from tests.processors.examples import answer, compiled, reply
 
 CHARTER = compiled()
@@ -49,6 +49,10 @@ def changed(**changes: object) -> str:
         (changed(reasoning="x" * 10_000_000), "more than"),
         (changed(parameters=None), "parameters"),
         (changed(parameters="{}"), "parameters"),
+        ('{"action": "wait", ' + changed()[1:], "'action' twice"),
+        (changed(parameters={"text": "t"}).replace('{"text"', '{"text": "x", "text"'), "'text' twice"),
+        (changed(parameters={"text": "t"}).replace('{"text"', '{"\\u0074ext": "x", "text"'), "'text' twice"),
+        (changed(parameters={"text": "t"}).replace('{"text"', '{"n": ' + "9" * 5000 + ', "text"'), "|"),
         (changed(parameters={}), '"text" is a required property'),
         (changed(parameters={"text": 1}), "parameters.text"),
         (changed(parameters={"text": "t", "url": "http://169.254.169.254/"}), "url"),
@@ -85,7 +89,7 @@ def test_whatever_is_a_decision_holds_to_the_charter(action: str, parameters: ob
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_an_answer_that_nests_without_end_is_malformed(opening: str, closing: str) -> None:
-    """The JSON library reads what it cannot write again."""
+    """The JSON library can read what it cannot write again."""
     for levels in (100, 500, 1100, 100_000):
         parameters = f'{{"text": {opening * levels}1{closing * levels}}}'
         text = f'{{"reasoning": "", "action": "respond", "confidence": 1, "parameters": {parameters}}}'

@@ -1,12 +1,12 @@
-"""Which events an agent takes, which it rejects and why."""
+"""Which events an agent accepts, and which it rejects with which reason."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import routing
-from processors.scopes import event_scope
-from schemas.ids import case_id
+from nightdesk.processors import routing
+from nightdesk.processors.scopes import event_scope
+from nightdesk.schemas.ids import case_id
 from tests.processors.examples import NOW, compiled, event
 
 CHARTER = compiled()
@@ -22,7 +22,7 @@ def test_an_event_that_matches_is_taken() -> None:
 
 def test_the_case_is_named_by_its_cause() -> None:
     case = routing.open_case(CHARTER, event(), NOW)
-    assert case.case_id == case_id("desk", "shop", "e-1")
+    assert case.case_id == case_id("desk", "shop", "e-1", event().subject)
     assert (case.agent, case.charter_version, case.step, case.received_at) == ("desk", CHARTER.version, 0, NOW)
 
 
@@ -52,7 +52,9 @@ def test_a_condition_that_fails_rejects_and_says_so() -> None:
     charter = compiled(("schema: ticket.schema.json\n", ""))
     bad = event().model_copy(update={"data": "{}"})
     assert routing.route(charter, bad) is None
-    assert routing.problems(charter, bad) == ("on[0].when: there is no 'status' in the data: ask with has(…) first",)
+    assert routing.problems(charter, bad) == (
+        "on[0].when: there is no 'status' in the data: test it with has(…) first",
+    )
 
 
 def test_a_later_trigger_takes_what_an_earlier_one_cannot() -> None:

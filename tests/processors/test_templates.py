@@ -1,4 +1,4 @@
-"""Templates: what they give, what they cannot reach, and that text from events is never one."""
+"""Templates: what they return, what they cannot reach, and that text from events is never a template."""
 
 import contextlib
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.scopes import EVENT, Scope, event_scope
-from processors.templates import TemplateFailed, TemplateInvalid, check_template, compile_template, members
+from nightdesk.processors.scopes import EVENT, Scope, event_scope
+from nightdesk.processors.templates import TemplateFailed, TemplateInvalid, check_template, compile_template, members
 from tests.processors.examples import event
 
 SCOPE = event_scope(event("Hi", amount=39.9, items=["lamp"], flag=True, nothing=None))

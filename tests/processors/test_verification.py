@@ -1,10 +1,10 @@
-"""The charter's rules over a decision."""
+"""Evaluates the charter's rules on a decision."""
 
 import pytest
 
-from processors.replies import AgentDecision
-from processors.verification import verify
-from schemas.records import Verdict
+from nightdesk.processors.replies import AgentDecision
+from nightdesk.processors.verification import verify
+from nightdesk.schemas.records import Verdict
 from tests.processors.examples import case, compiled, event
 
 RULE = """\
@@ -44,7 +44,7 @@ def test_every_rule_is_evaluated_in_order() -> None:
     assert [(verdict.rule, verdict.passed) for verdict in verdicts] == [
         ("refund-cap", False), ("sure", False), ("within", False), ("once", True)
     ]  # fmt: skip
-    assert verdicts[1].reason == "does not hold: decision.confidence >= 0.5"
+    assert verdicts[1].reason == "is not true: decision.confidence >= 0.5"
 
 
 def test_a_rule_that_cannot_be_evaluated_has_not_passed() -> None:

@@ -5,9 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.charter.model import Votes
-from processors.replies import AgentDecision
-from processors.voting import applies, count
+from nightdesk.processors.charter.model import Votes
+from nightdesk.processors.replies import AgentDecision
+from nightdesk.processors.voting import applies, count
 
 
 def ballot(action: str, confidence: float = 0.9, amount: float = 1) -> AgentDecision:

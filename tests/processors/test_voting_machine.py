@@ -1,4 +1,4 @@
-"""An election, ballot by ballot: over exactly when no ballot that may still come could change what it comes to."""
+"""An election, ballot by ballot: it ends exactly when no further ballot could change its result."""
 
 from collections import Counter
 from itertools import product
@@ -6,9 +6,9 @@ from itertools import product
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from processors.charter.model import Votes
-from processors.replies import AgentDecision
-from processors.voting import Count, count
+from nightdesk.processors.charter.model import Votes
+from nightdesk.processors.replies import AgentDecision
+from nightdesk.processors.voting import Count, count
 from tests.processors.test_voting import ballot
 
 AMOUNTS = (1.0, 2.0)
@@ -17,7 +17,7 @@ POSSIBLE = [ballot(action, amount=amount) for action, amount in product("ab", AM
 
 
 class Election(RuleBasedStateMachine):
-    """Ballots are cast until it is over, as `deciding.py` does; the model counts by hand."""
+    """Ballots are cast until it ends, as `deciding.py` does; the model counts by hand."""
 
     @initialize(ask=st.integers(2, 5), data=st.data(), same=st.sampled_from([(), ("amount",)]))
     def begins(self, ask: int, data: st.DataObject, same: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
-"""`python -m tests.protections [PROTECTION ...]`: take each protection away, and show that a scenario notices.
+"""`python -m tests.protections [PROTECTION ...]`: removes each protection, and shows that a scenario notices.
 
-Exit status 1 when one finds fault with all of them in place, or none without one.
+The exit status is 1 if a scenario finds a violation with all protections, or none without one.
 """
 
 import argparse

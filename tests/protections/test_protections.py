@@ -1,4 +1,4 @@
-"""Each protection is needed: its scenario ends well with it and badly without it.
+"""Each protection is needed: its scenario finds no violation with it, and one without it.
 
 All scenarios begin at once, each on topics of its own, because they mostly wait.
 """
@@ -10,7 +10,7 @@ import pytest
 from nightdesk.local.stack import LocalStack
 from tests.protections.trial import Ground, Verdict
 from tests.protections.trials import TRIALS, played
-from tests.streams.storm import without
+from tests.streams.fault_injection import without
 
 Coming = dict[str, Callable[[], Verdict]]
 
@@ -19,7 +19,7 @@ Coming = dict[str, Callable[[], Verdict]]
 def coming(
     stack: LocalStack, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Coming]:
-    """What each scenario finds; only those that are asked for are played."""
+    """The violations of each scenario; only the requested ones are played."""
     asked = {item.callspec.id for item in request.session.items if hasattr(item, "callspec")}
     ground = Ground(stack.settings.kafka.bootstrap_servers, tmp_path_factory.mktemp("protections"))
     with played(tuple(trial for trial in TRIALS if trial.scenario in asked), ground) as verdicts:

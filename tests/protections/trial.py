@@ -1,12 +1,12 @@
-"""One protection on trial: its scenario is played with it and without it, each on ground of its own."""
+"""A trial of one protection: its scenario is played with it and without it, each on topics of its own."""
 
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.streams.storm.broker import Broker
-from tests.streams.storm.scenarios import Place
+from tests.streams.fault_injection.broker import Broker
+from tests.streams.fault_injection.place import Place
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Trial:
-    """`play(ground, protected)` gives what the scenario found wrong."""
+    """`play(ground, protected)` returns the violations that the scenario found."""
 
     protection: str
     scenario: str
@@ -37,7 +37,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found with the protection, and without it."""
+    """The violations with the protection, and those without it."""
 
     trial: Trial
     with_it: list[str]
@@ -45,5 +45,5 @@ class Verdict:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the scenario ends well only with it."""
+        """Whether the scenario finds no violation with it and one without it."""
         return not self.with_it and bool(self.without_it)

@@ -1,12 +1,14 @@
-"""All trials: those of the safety layer, and those of the stages."""
+"""All trials: those of the safety layer, of the stages, of identity and of clocks."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.protections import stages
+from tests.protections import clocks, identity, stages
 from tests.protections.trial import Ground, Trial, Verdict
-from tests.streams.storm.scenarios import FOR, Place
+from tests.streams.fault_injection import logs
+from tests.streams.fault_injection.place import Place
+from tests.streams.fault_injection.scenarios import FOR
 
 # They mostly wait for processes to start and sessions to end.
 AT_ONCE = 4
@@ -20,14 +22,21 @@ def _of_the_layer(protection: str, scenario: Callable[[Place], list[str]]) -> Tr
 
 
 TRIALS: tuple[Trial, ...] = (
-    *(_of_the_layer(protection, scenario) for protection, scenarios in FOR.items() for scenario in scenarios),
+    *(
+        _of_the_layer(protection, scenario)
+        for protections in (FOR, logs.FOR)
+        for protection, scenarios in protections.items()
+        for scenario in scenarios
+    ),
     *stages.TRIALS,
+    *identity.TRIALS,
+    *clocks.TRIALS,
 )
 
 
 @contextmanager
 def played(trials: tuple[Trial, ...], ground: Ground) -> Iterator[dict[str, Callable[[], Verdict]]]:
-    """Begin all of them; by scenario, what gives its verdict when it is there."""
+    """Start all of them; returns for each scenario a function that waits for its verdict."""
 
     def verdict(trial: Trial, parts: tuple[Future[list[str]], Future[list[str]]]) -> Callable[[], Verdict]:
         return lambda: Verdict(trial, *(part.result() for part in parts))

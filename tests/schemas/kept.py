@@ -1,6 +1,6 @@
 """The kept examples: for every version of every record the schema that wrote it, its bytes and what they say.
 
-`schemas/examples/<version>/<Record>.avsc|.avro|.json` is written once by `python -m tests.schemas.keep` and never
+`tests/schemas/examples/<version>/<Record>.avsc|.avro|.json` is written once by `python -m tests.schemas.keep` and never
 changed. A version holds only the records that it changed.
 """
 
@@ -12,11 +12,12 @@ from typing import Any
 
 from fastavro import schemaless_writer
 
-from schemas import avro, records
-from schemas.codec import Codec
-from schemas.records import RECORDS, Record
+from nightdesk.schemas import avro
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.topics import RECORDS
 
-EXAMPLES = Path(records.__file__).parent / "examples"
+EXAMPLES = Path(__file__).parent / "examples"
 # Of the registry that the tests pretend to have: today's schemas have the ids before it.
 OLDER_ID = len(RECORDS) + 1
 
@@ -38,7 +39,7 @@ class Example:
 
     def keep(self, record: Record) -> None:
         """Write it down, in today's schema."""
-        self.path("").parent.mkdir(exist_ok=True)
+        self.path("").parent.mkdir(parents=True, exist_ok=True)
         self.path(".avsc").write_text(json.dumps(avro.load(self.record), indent=1, sort_keys=True) + "\n")
         self.path(".json").write_text(record.model_dump_json(indent=2) + "\n")
         body = BytesIO()

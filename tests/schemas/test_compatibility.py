@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from nightdesk.schemas import avro
+from nightdesk.schemas.codec import RegistryUnavailable, UnknownSchema
+from nightdesk.schemas.records import Event
+from nightdesk.schemas.registry import Registry, subjects
 from nightdesk.settings import Settings
-from schemas import avro
-from schemas.codec import RegistryUnavailable, UnknownSchema
-from schemas.records import Event
-from schemas.registry import Registry, subjects
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from schemas import avro
-from schemas.records import RECORDS, Record
-from schemas.upcasters import UPCASTERS
+from nightdesk.schemas import avro
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.topics import RECORDS
+from nightdesk.schemas.upcasters import UPCASTERS
 from tests.schemas.kept import Example, examples, is_kept, read
 
 

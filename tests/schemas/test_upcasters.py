@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
-from schemas import avro, upcasters
-from schemas.codec import Codec, Undecodable
-from schemas.records import Event, Record
-from schemas.upcasters import Upcaster
+from nightdesk.schemas import avro, upcasters
+from nightdesk.schemas.codec import Codec, Undecodable
+from nightdesk.schemas.records import Event, Record
+from nightdesk.schemas.upcasters import Upcaster
 
 OLD_ID = 9
 

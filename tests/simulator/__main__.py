@@ -1,6 +1,6 @@
-"""`python -m tests.simulator`: many seeds, or the story of one.
+"""`python -m tests.simulator`: plays many seeds, or prints the story of one.
 
-Exit status 1 when a world was found wrong; each is named with the command that plays it again.
+The exit status is 1 if a world has a violation; the output has the command that repeats each of them.
 """
 
 import argparse

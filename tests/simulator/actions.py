@@ -1,28 +1,29 @@
-"""The systems that are acted upon: some know our keys, some act again at every call.
+"""The outside systems: some honour our idempotency keys, some act again at every call.
 
-Given to the act stage as its `Actions`, under the real `perform` and the real table of what an answer means. A call is
-made in two steps: the other side acts, its answer arrives; a process can die between them, and answers get lost.
+The act stage gets them as its `Actions`, below the real `perform` and the real table of what a response means. A call
+has two steps: the other side acts, and its response arrives. A process can die between them, and responses get lost.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from random import Random
 
 import orjson
 
-from effects.actions import answers
-from effects.actions.answers import Meaning
-from effects.actions.perform import perform
-from effects.actions.protocol import Call, Result
-from processors.charter.compiled import CompiledCharter
-from processors.charter.playbooks import HttpHandler
-from processors.charter.quantities import Rate
-from processors.playbook import RunStep
-from streams.ports import Performed
+from nightdesk.effects.handlers import answers
+from nightdesk.effects.handlers.answers import Meaning
+from nightdesk.effects.handlers.perform import perform
+from nightdesk.effects.handlers.protocol import Call
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.charter.handlers import HttpHandler
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.playbook import RunStep, StepResult
 from tests.simulator.agenda import Agenda, Life
 from tests.simulator.process import Resume, outside
+from tests.streams.stages.stage_harness import Clock
 
 # An answer's meaning, whether the other side did it, how often.
 FATES = (
@@ -37,7 +38,7 @@ WEIGHTS = tuple(weight for *_, weight in FATES)
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What somebody wanted done, by the words of the request: which event, which step of its case, what."""
+    """A requested action, identified by the request: its event, the step of its case, and what is to be done."""
 
     handler: str
     event: str
@@ -59,15 +60,19 @@ class Sent:
 
 @dataclass(slots=True)
 class Servers:
-    """The other side, which outlives every process."""
+    """The other side, which survives every process."""
 
     rng: Random
+    clock: Clock
+    away_until: datetime
     done: defaultdict[Deed, int] = field(default_factory=lambda: defaultdict(int))
     sent: list[Sent] = field(default_factory=list)
     _known: set[tuple[str, str]] = field(default_factory=set)
 
     def act(self, policy: HttpHandler, sent: Sent) -> Meaning:
-        """Do it, or not; the meaning of the answer, if it is one."""
+        """Act or not; returns the result, if the response allows one."""
+        if self.clock() < self.away_until:
+            return Meaning.NOT_NOW
         meaning, acts, _ = self.rng.choices(FATES, WEIGHTS)[0]
         key = (sent.deed.handler, sent.key)
         if policy.idempotent != "none" and key in self._known:
@@ -80,13 +85,15 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """`streams.ports.Actions` of one process. `place` is the length of the log now, `halted` what it was ordered."""
+    """`streams.ports.Actions` of one process. `place` is the current length of the log, `halted` the order that it
+    knows.
+    """
 
     servers: Servers
     agenda: Agenda
     life: Callable[[], Life]
     place: Callable[[], int]
-    halted: Callable[[str], bool]
+    halted: Callable[[str, str], bool]
     limit: Rate | None
 
     def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
@@ -99,10 +106,12 @@ class Calling:
     def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
         return self.limit
 
-    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
+    def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
+        raise NotImplementedError("no world is a dry run")
+
+    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
         handler = _Handler(self, compiled.agent, step.handler, _policy(compiled, step.handler))
-        result = await perform(handler, Call(step.step_id, subject, step.request, traceparent), begun=step.begun)
-        return Performed(**asdict(result))
+        return await perform(handler, Call(step.step_id, subject, step.request, traceparent), begun=step.begun)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -110,7 +119,7 @@ class Calling:
 
 @dataclass(frozen=True, slots=True)
 class _Handler:
-    """`effects.actions.protocol.Handler` whose wire is the agenda."""
+    """`nightdesk.effects.handlers.protocol.Handler` that calls through the agenda."""
 
     calling: Calling
     agent: str
@@ -121,20 +130,20 @@ class _Handler:
     def repeatable(self) -> bool:
         return self.policy.idempotent != "none" or self.policy.read_only
 
-    async def run(self, call: Call) -> Result:
+    async def run(self, call: Call) -> StepResult:
         sent = Sent(
             Deed(self.name, str(call.request["event"]), int(call.request["step"])),
-            call.idempotency_key,
+            call.step_id,
             dict(call.request),
             self.calling.place(),
-            self.calling.halted(self.agent),
+            self.calling.halted(self.agent, self.name),
         )
         self.calling.servers.sent.append(sent)
         await outside(lambda resume: self.calling.agenda.add(self.calling.life(), partial(self._arrive, sent, resume)))
         assert sent.meaning is not None
         sent.heard = True
         if sent.meaning is Meaning.DONE:
-            return Result("done", result=orjson.dumps({"id": sent.key}).decode(), answered=True)
+            return StepResult("done", result=orjson.dumps({"id": sent.key}).decode(), answered=True)
         answered = sent.meaning is Meaning.NEVER
         return answers.result(sent.meaning, sent.meaning.name, repeatable=self.repeatable, answered=answered)
 

@@ -1,6 +1,6 @@
-"""Everything that may happen next, in any order. Chance picks, so every order of events is possible.
+"""Everything that may happen next, in any order. A random choice decides, so every order of events is possible.
 
-Called by the world; processes, models, actions and people add to it. What a process began dies with it.
+The world uses it; processes, models, actions and people add to it. What a process began ends with it.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Happening = Callable[[], None]
 
 @dataclass(slots=True, eq=False)
 class Life:
-    """Of one process. What was to happen to it does not when it is over."""
+    """The life of one process. When it is over, nothing of it happens any more."""
 
     stage: str
     over: bool = False
@@ -23,7 +23,7 @@ WORLD = Life("world")
 
 
 class Agenda:
-    """What may happen, and to whom."""
+    """What may happen, and whose it is."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -33,7 +33,7 @@ class Agenda:
         self._waiting.append((life, happening))
 
     def pick(self) -> tuple[Life, Happening] | None:
-        """The next thing to happen; None when nothing can."""
+        """The next thing to happen; None if there is none."""
         waiting = self._waiting
         while waiting:
             at = int(self._rng.random() * len(waiting))

@@ -1,10 +1,10 @@
-"""The charters that a world may have: one agent, with what varies drawn by the seed. Compiled once each."""
+"""The charters that a world may have: one agent, with variations drawn from the seed. Each is compiled once."""
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from random import Random
 
-from processors.charter import CompiledCharter, compile_charter, parse_charter
+from nightdesk.processors.charter import CompiledCharter, compile_charter, parse_charter
 
 AGENT = "desk"
 PER_CASE_USD = 0.02
@@ -22,6 +22,7 @@ decide:
   max_output_tokens: 64
   prices: {{simulated: {{input_per_mtok_usd: 1, output_per_mtok_usd: 1}}}}
   votes: {votes}
+  when_unavailable: {when_unavailable}
 actions:
   respond:
     kind: respond
@@ -81,7 +82,7 @@ PAID = '{event: "{{ event.id }}", step: "{{ case.step }}", amount: "{{ decision.
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What differs from charter to charter. `days_cases`: so many cases fit into a day's money."""
+    """The differences between charters. `days_cases`: how many cases a day's money can pay."""
 
     pay: str
     approval: str
@@ -90,6 +91,7 @@ class Variant:
     limits: str
     days_cases: float
     when_spent: str
+    when_unavailable: str
 
 
 def _drawn(rng: Random) -> Variant:
@@ -101,19 +103,20 @@ def _drawn(rng: Random) -> Variant:
         limits=rng.choice(["{}", "{}", "{per_subject: 1/1h}", "{agent: 1/10m}", "{actions: {refund: 1/10m}}"]),
         days_cases=rng.choice([1.5, 2.2, 100.0]),
         when_spent=rng.choice(["defer", "escalate", "refuse"]),
+        when_unavailable=rng.choice(["wait", "wait", "rules", "escalate"]),
     )
 
 
 @lru_cache(maxsize=1)
 def variants() -> tuple[Variant, ...]:
-    """Always the same ones: compiling a charter takes as long as five worlds."""
+    """Always the same variants, because compiling a charter takes as long as five worlds."""
     rng = Random(AGENT)
     return tuple(_drawn(rng) for _ in range(VARIANTS))
 
 
 @lru_cache(maxsize=VARIANTS)
 def compiled(variant: Variant) -> CompiledCharter:
-    """The charter, ready."""
+    """The compiled charter."""
     text = TEMPLATE.format(
         of=OF,
         paid=PAID,

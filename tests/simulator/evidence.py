@@ -1,4 +1,4 @@
-"""What is left of a world when it is at rest, read from the log alone. `checks.py` judges it."""
+"""The result of an idle world, read only from the log. `checks.py` judges it."""
 
 from collections import defaultdict
 from functools import cached_property
@@ -6,19 +6,26 @@ from typing import Any
 
 import orjson
 
-from schemas import ids
-from schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, Decision, Event, Permit, Reminder
-from schemas.topics import ACT, APPROVALS, AUDIT, BUDGET, DECIDE, INGEST, LATER, PERMITS
+from nightdesk.processors.playbook.failure import ACTION_FAILED, ESCALATION_FAILED, UNDO_FAILED
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, Decision, Event, RateRequest, Timer
+from nightdesk.schemas.topics import ACT, APPROVALS, AUDIT, BUDGET, DECIDE, INGEST, RATE_REQUESTS, TIMERS
+from tests.schemas.details import outcomes_of
 from tests.simulator import charters
 from tests.simulator.actions import Deed
 from tests.simulator.world import World
 
-UNDO_FAILED = "UndoFailed"
 ENDS = frozenset({"completed", "escalated", "refused", "failed"})
 
 
+def is_of_a_decision(letter: AuditRecord) -> bool:
+    """Whether it is the dead letter of a decision that failed or could not be undone."""
+    errors = (ACTION_FAILED, ESCALATION_FAILED, UNDO_FAILED)
+    return letter.kind == "dead_letter" and any(error in letter.reason for error in errors)
+
+
 class Evidence:
-    """The log in the order in which it came, sorted by what it is about. The first record of an id counts."""
+    """The log in its order, sorted by what the records are about. The first record of an id counts."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -28,15 +35,20 @@ class Evidence:
         self.cases = [case for _, case in log.said(DECIDE, Case)]
         self.decisions = list(log.said(ACT, Decision))
         self.replies = list(log.said(APPROVALS, ApprovalReply))
-        self.reminders = list(log.said(LATER, Reminder))
-        self.permits = [permit for _, permit in log.said(PERMITS, Permit)]
+        self.reminders = list(log.said(TIMERS, Timer))
+        self.permits = [permit for _, permit in log.said(RATE_REQUESTS, RateRequest)]
         self.audits = [record for _, record in log.said(AUDIT, AuditRecord)]
 
     @cached_property
     def wanted(self) -> dict[str, Event]:
-        """The events that the agent takes, by the case that each begins."""
+        """The events that the agent accepts, by the case that each begins."""
         events = self.world.scenario.wanted.values()
-        return {ids.case_id(charters.AGENT, event.source, event.id): event for event in events}
+        return {ids.case_id(charters.AGENT, event.source, event.id, event.subject): event for event in events}
+
+    @cached_property
+    def failed(self) -> set[str | None]:
+        """Decisions that failed, and nobody got the case."""
+        return {record.decision_id for record in self.audits if record.kind == "acted" and record.status == "failed"}
 
     @cached_property
     def of_case(self) -> dict[str, list[AuditRecord]]:
@@ -47,14 +59,14 @@ class Evidence:
         return found
 
     def ends(self, case_id: str) -> set[tuple[str, str]]:
-        """Ids and statuses of the lines that say how the case ended. `decided` ends it only by refusing; a letter about
-        what could not be taken back comes beside the end.
+        """Ids and statuses of the records that end the case. `decided` ends it only by refusing; a dead letter about
+        what could not be done or undone comes in addition to the end.
         """
         return {
             (record.record_id, record.status)
             for record in self.of_case.get(case_id, ())
             if record.kind in ("acted", "refused", "decided", "dead_letter") and record.status in ENDS
-            if UNDO_FAILED not in record.reason
+            if not is_of_a_decision(record)
         }
 
     @cached_property
@@ -63,8 +75,8 @@ class Evidence:
         found: dict[Deed, set[str]] = defaultdict(set)
         for record in self.audits:
             if record.kind == "acted":
-                for outcome in orjson.loads(record.detail)["outcomes"]:
-                    found[Deed(outcome["handler"], record.event_id, record.step)].add(outcome["status"])
+                for outcome in outcomes_of(record):
+                    found[Deed(outcome.handler, record.event_id, record.step)].add(outcome.status)
         return found
 
     @cached_property
@@ -76,10 +88,14 @@ class Evidence:
 
     @cached_property
     def facts(self) -> list[tuple[bytes, dict[str, Any]]]:
-        """The ledger's changelog, as it came to be. What was forgotten when its day was over still counts."""
+        """The ledger's changelog in order. A fact that was deleted when its day was over still counts."""
         changelog = self.world.log.changelogs["budget", "ledger"]
         return [(put.key, orjson.loads(put.value)) for put in changelog if put.value is not None]
 
     @cached_property
-    def deferred(self) -> set[str | None]:
-        return {record.case_id for record in self.audits if record.kind == "deferred"}
+    def waiting(self) -> dict[int, set[bytes]]:
+        """The rows that are left of steps that waited."""
+        found: dict[int, set[bytes]] = defaultdict(set)
+        for put in self.world.log.changelogs["budget", "waiting"]:
+            (found[put.partition].discard if put.value is None else found[put.partition].add)(put.key)
+        return found

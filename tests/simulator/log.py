@@ -1,23 +1,23 @@
-"""All that outlives a process: the topics, the changelogs of the tables, and the committed offsets.
+"""Everything that survives a process: the topics, the changelogs of the tables, and the committed offsets.
 
 Processes append to it and start from it; `checks.py` reads it from outside.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar, cast
 
-from aiokafka.partitioner import murmur2
 from faust.types import TP
 
-from schemas.codec import Codec, Undecodable
-from schemas.records import Record
-from schemas.topics import BY_NAME, Topic
-from streams.runtime.changes import Put
-from streams.runtime.delivery import RawEvent
-from streams.runtime.producer import Message
+from nightdesk.messaging import partitions
+from nightdesk.messaging.producer import Message
+from nightdesk.schemas.codec import Codec, Undecodable
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.topics import BY_NAME, INGEST, Topic
+from nightdesk.streams.api.state_store import Put
+from nightdesk.streams.runtime.handling.delivery import RawEvent
 
 R = TypeVar("R", bound=Record)
 PARTITIONS = 2
@@ -25,8 +25,8 @@ PREFIX = "t."
 
 
 class ByReference(Codec):
-    """Records as tokens. They are frozen, so that the same object on both sides is as good as a copy, and ten times
-    as fast; Avro has its own tests.
+    """Records as references. They are frozen, so the same object on both sides is as good as a copy and ten times as
+    fast; Avro has tests of its own.
     """
 
     def __init__(self) -> None:
@@ -44,17 +44,18 @@ class ByReference(Codec):
 
 @dataclass(slots=True)
 class Log:
-    """`entries` are all records in the order in which they came; `changelogs` by stage and table."""
+    """`entries` are all records in order; `changelogs` are by stage and table."""
 
-    codec: ByReference = field(default_factory=ByReference)
+    codec: Codec = field(default_factory=ByReference)
     entries: list[RawEvent] = field(default_factory=list)
     topics: defaultdict[TP, list[RawEvent]] = field(default_factory=lambda: defaultdict(list))
     changelogs: defaultdict[tuple[str, str], list[Put]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[tuple[str, TP], int] = field(default_factory=dict)
 
     def append(self, message: Message, at: float) -> RawEvent:
-        """Keep a record."""
-        tp = TP(message.topic, partition_of(message.key))
+        """Append a record."""
+        forced = message.partition >= 0 and message.topic == PREFIX + INGEST.name
+        tp = TP(message.topic, message.partition if forced else partition_of(message.key))
         lane = self.topics[tp]
         entry = RawEvent(tp, len(lane), at, message.key, message.value, message.headers)
         lane.append(entry)
@@ -62,20 +63,23 @@ class Log:
         return entry
 
     def said(self, topic: Topic, kind: type[R]) -> Iterator[tuple[RawEvent, R]]:
-        """What lies on a topic, in the order in which it came; what nobody can read is left out."""
+        """The records of a topic in order, without those that nobody can read."""
         for entry in self.entries:
-            if entry.tp.topic == PREFIX + topic.name and entry.value and entry.value.startswith(b"record "):
-                yield entry, self.codec.decode(kind, entry.value)
+            if entry.tp.topic == PREFIX + topic.name:
+                with suppress(Undecodable):
+                    yield entry, self.codec.decode(kind, entry.value)
 
     def record(self, entry: RawEvent) -> Record | None:
-        """What the entry says; None for junk and for dead letters."""
+        """The record of the entry; None for junk and for dead letters."""
         topic = BY_NAME.get(entry.tp.topic.removeprefix(PREFIX))
-        if topic is None or not entry.value or not entry.value.startswith(b"record "):
+        if topic is None:
             return None
-        return self.codec.decode(topic.record, entry.value)
+        try:
+            return self.codec.decode(topic.record, entry.value)
+        except Undecodable:
+            return None
 
 
-@lru_cache(maxsize=1000)
 def partition_of(key: bytes | None) -> int:
-    """The same key on the same partition of every topic, as every client has it."""
-    return int(murmur2(key or b"") & 0x7FFFFFFF) % PARTITIONS
+    """The same key is on the same partition of every topic, as for every client."""
+    return partitions.partition_of(key or b"", PARTITIONS)

@@ -1,25 +1,25 @@
-"""A model that answers, fails and lies, and its provider's bill.
+"""A model that answers, fails and gives wrong answers, and its provider's bill.
 
-Given to the decide stage as its `Models`. It never answers the same twice, so an answer that is bought again is found
-out. It is asked in two steps: the question arrives (and is paid), the answer arrives; a process can die between them.
+The decide stage gets it as its `Models`. It never gives the same answer twice, so an answer that is bought again is
+detected. A question has two steps: it arrives (and is paid), and the answer arrives; a process can die between them.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from random import Random
 
 import orjson
 
-from processors.deciding import ModelUnavailable
-from processors.model import ModelReply, ModelRequest, ModelUsage
-from processors.prices import worst_ask_price_microusd
-from schemas.records import Fallback
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, ModelUsage
+from nightdesk.processors.prices import worst_ask_price_microusd
+from nightdesk.schemas.records import Fallback
 from tests.simulator.agenda import Agenda, Life
 from tests.simulator.process import Resume, outside
-from tests.streams.stages.bench import Clock
+from tests.streams.stages.stage_harness import Clock
 
 EVENT_ID = re.compile(r'"event": "(e-\d+)"')
 USAGE = ModelUsage(input_tokens=10, output_tokens=5)
@@ -49,22 +49,27 @@ WEIGHTS = (*(weight for *_, weight in ANSWERS), 5)
 
 @dataclass(slots=True)
 class Provider:
-    """What stays when a process dies: what it answered to whom, and what it charges for each event."""
+    """What survives a process: the provider's answers, and its charges for each event."""
 
     rng: Random
     clock: Clock
+    away_until: datetime
     billed_microusd: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def answer(self, providers: Sequence[str], request: ModelRequest) -> ModelReply | ModelUnavailable:
-        """One answer, paid for; or none, paid for or not."""
+        """An answer, which is paid for, or none, paid for or not."""
         worst_microusd = worst_ask_price_microusd(providers, request, self.clock())
+        if self.clock() < self.away_until:
+            return _nothing("overloaded", retryable=True)
         chance = self.rng.random()
+        if chance < 0.04:
+            return _nothing("overloaded", retryable=True)
         if chance < 0.06:
             return _nothing("refused")
         cost_microusd = worst_microusd if chance < 0.3 else int(worst_microusd * self.rng.random())
         self.billed_microusd[_event(request)] += cost_microusd
         if chance < 0.12:  # it was answered, and the answer was lost on the way
-            return _nothing("timeout", worst_microusd)
+            return _nothing("timeout", worst_microusd, retryable=chance < 0.09)
         return ModelReply(
             provider="anthropic",
             model=request.model,
@@ -82,20 +87,20 @@ def _event(request: ModelRequest) -> str:
     return found[1]
 
 
-def _nothing(reason: str, maybe_paid_microusd: int = 0) -> ModelUnavailable:
+def _nothing(reason: str, unanswered_cost_microusd: int = 0, *, retryable: bool = False) -> ModelUnavailable:
     fallback = Fallback(provider="anthropic", reason=reason)
-    return ModelUnavailable(reasons=(fallback,), maybe_paid_microusd=maybe_paid_microusd)
+    return ModelUnavailable(reasons=(fallback,), unanswered_cost_microusd=unanswered_cost_microusd, retryable=retryable)
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """`streams.ports.Models` of one process."""
+    """`nightdesk.streams.ports.Models` of one process."""
 
     provider: Provider
     agenda: Agenda
     life: Callable[[], Life]
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest) -> ModelReply | ModelUnavailable:
+    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
         def arrive(resume: Resume) -> None:
             resume(self.provider.answer(providers, request))
 

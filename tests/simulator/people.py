@@ -1,20 +1,19 @@
-"""Those who approve, and those who give orders.
+"""Persons who approve, and persons who give orders.
 
-Called by the world when somebody is asked, and by the drawn orders. A person answers at once, late, wrongly, twice or
-never; an order reaches each process in its own time.
+The world calls it when somebody is asked, and for the drawn orders. A person answers at once, late, wrongly, twice or
+never; an order reaches each process at a different time.
 """
 
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-import orjson
-
-from schemas.records import ApprovalReply, AuditRecord, ControlCommand
-from streams.charters import Control
-from streams.stages.approvals import EXPIRES_AFTER
+from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.audit_kinds import read
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand
+from nightdesk.streams.control import Control
 from tests.simulator import charters
-from tests.streams.stages.bench import Clock, order
+from tests.streams.stages.stage_harness import Clock, order
 
 WRONG = "0" * 64
 VERDICTS: tuple[Literal["approve", "reject", "edit"], ...] = ("approve", "reject", "edit")
@@ -23,25 +22,25 @@ HALTS = ("pause", "stop_all")
 
 @dataclass(slots=True)
 class Approvers:
-    """They see the audit line that asks, and each decision once."""
+    """They see the audit records that ask, each of them once."""
 
     rng: Random
     clock: Clock
     asked: set[str] = field(default_factory=set)
 
     def answers(self, record: AuditRecord) -> list[tuple[float | None, ApprovalReply]]:
-        """What they answer, each with the time when they do; None for whenever it comes."""
-        if record.decision_id is None or record.decision_id in self.asked:
+        """Their answers, each with its time; None for any time."""
+        shown = read(ApprovalRequestDetail, record.detail)
+        if shown is None or record.record_id in self.asked:
             return []
-        self.asked.add(record.decision_id)
-        shown = orjson.loads(record.detail)
+        self.asked.add(record.record_id)
         count = self.rng.choices((0, 1, 2), (15, 65, 20))[0]
-        return [(self._when(), self._answer(record, str(shown["payload_sha256"]))) for _ in range(count)]
+        return [(self._when(shown), self._answer(record, shown.payload_sha256)) for _ in range(count)]
 
-    def _when(self) -> float | None:
-        """Some answer in the moment in which the question expires."""
+    def _when(self, shown: ApprovalRequestDetail) -> float | None:
+        """Some answer at the moment at which the question expires."""
         late = self.rng.random() < 0.2
-        return (self.clock() + EXPIRES_AFTER).timestamp() if late else None
+        return shown.expires_at.timestamp() if late else None
 
     def _answer(self, record: AuditRecord, payload_sha256: str) -> ApprovalReply:
         verdict = self.rng.choices(VERDICTS, (60, 20, 20))[0]
@@ -58,7 +57,7 @@ class Approvers:
 
 @dataclass(slots=True)
 class Orders:
-    """The control topic: who is promoted, who may not act."""
+    """The control topic: which charter is promoted, which agents are stopped."""
 
     variant: charters.Variant
     given: list[ControlCommand] = field(default_factory=list)
@@ -70,7 +69,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Obedience:
-    """What one process has heard of the orders: all there were when it began, then one after the other."""
+    """The orders that one process knows: all that existed when it began, then one after the other."""
 
     orders: Orders
     control: Control = field(default_factory=Control)
@@ -88,12 +87,16 @@ class Obedience:
         return len(self.orders.given) - self.heard
 
     def hear(self) -> None:
-        """The next order."""
+        """Read the next order."""
         if self.heard < len(self.orders.given):
-            self.control.obey(self.orders.given[self.heard])
+            self.control.apply(self.orders.given[self.heard])
             self.heard += 1
 
-    def halted(self, agent: str) -> bool:
-        """Whether it knows that it may not act, recomputed from the orders themselves."""
+    def halted(self, agent: str, *, escalates: bool) -> bool:
+        """Whether the process knows that it may not act, recomputed from the orders. An escalation waits only where all
+        are stopped.
+        """
         last = {given.key: given for given in self.orders.given[: self.heard]}
+        if escalates:
+            return "*" in last and last["*"].kind == "stop_all"
         return any(key in ("*", agent) and given.kind in HALTS for key, given in last.items())

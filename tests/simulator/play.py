@@ -1,4 +1,4 @@
-"""Plays seeds and looks at each world from outside. Called by the tests and by the command line."""
+"""Plays seeds and checks each world from outside, for the tests and the command line."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ SEEDS_A_SHARE = 500
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a seed came to. `story` is empty unless it was asked for."""
+    """The result of a seed. `story` is empty unless it was requested."""
 
     seed: int
     violations: tuple[str, ...]
@@ -28,13 +28,13 @@ class Played:
     deaths: int
 
     def __str__(self) -> str:
-        """What is wrong, and the command that plays it again."""
+        """The violations, and the command that repeats them."""
         problems = "\n".join(f"  {problem}" for problem in self.violations)
         return f"seed {self.seed}:\n{problems}\nagain: python -m tests.simulator --seed {self.seed} --trace"
 
 
 def play(seed: int, *, story: bool = False) -> Played:
-    """One world from its beginning to its rest."""
+    """Play one world from its beginning until it is idle."""
     rng = Random(seed)
     world = World(rng, scenario.draw(rng), [] if story else None)
     world.run()
@@ -43,7 +43,7 @@ def play(seed: int, *, story: bool = False) -> Played:
 
 
 def play_all(seeds: Iterable[int]) -> Iterator[Played]:
-    """One world after the other. Circuits that open are no news here."""
+    """Play one world after the other, without the log lines about circuits that open."""
     with _undisturbed():
         for number, seed in enumerate(seeds, start=1):
             yield play(seed)
@@ -52,7 +52,7 @@ def play_all(seeds: Iterable[int]) -> Iterator[Played]:
 
 
 def play_on_every_core(seeds: range) -> Iterator[Played]:
-    """The same in a process for each core."""
+    """The same in one process for each core."""
     shares = [
         range(begin, min(begin + SEEDS_A_SHARE, seeds.stop)) for begin in range(seeds.start, seeds.stop, SEEDS_A_SHARE)
     ]
@@ -67,7 +67,7 @@ def _played(seeds: range) -> list[Played]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without logs, and without a third of the time spent on looking for garbage among what stays."""
+    """Play without logs and without garbage collection, which would take a third of the time for objects that stay."""
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     gc.freeze()

@@ -1,8 +1,8 @@
 """One worker of a stage, from its start to its end: the safety layer's promises around the real handlers.
 
-Made by the world, again after each crash: nothing is in it that is not in the log. The order of things is that of
-`streams/runtime`: facts are durable before words are said, words are said before a record counts as done, and only
-the finished head of a partition is committed. Each durable write is a step of its own, with a chance to die before
+The world creates it, and a new one after each crash: all of its state comes from the log. The order of events is that
+of `streams/runtime`: state is durable before output is sent, output is sent before a record counts as done, and only
+the finished head of a partition is committed. Each durable write is a step of its own, and the process may die before
 and after it.
 """
 
@@ -10,69 +10,104 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from functools import partial
+from random import Random
 from types import coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from faust.types import TP
 
-from streams.runtime.changes import Changes, Put
-from streams.runtime.delivery import RawEvent
-from streams.runtime.guard import Guard
-from streams.runtime.positions import Position
-from streams.runtime.producer import Message
-from streams.runtime.stage import Commit, Handlers
-from streams.runtime.tables import FactTable
-from tests.simulator.agenda import Life
-from tests.simulator.log import PARTITIONS, PREFIX
-from tests.simulator.tables import MemoryTable
-
-if TYPE_CHECKING:
-    from tests.simulator.world import World
+from nightdesk.messaging.producer import Message
+from nightdesk.streams.api import Stage, StagedWrites
+from nightdesk.streams.api.state_store import Put, StateStore
+from nightdesk.streams.runtime.consuming.offset_tracker import OffsetTracker
+from nightdesk.streams.runtime.handling.delivery import RawEvent
+from nightdesk.streams.runtime.handling.guard import Guard
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from tests.simulator.agenda import Happening, Life
+from tests.simulator.log import PARTITIONS, PREFIX, Log
 
 Done = Callable[[], None]
 Resume = Callable[[Any], None]
 Effect = Callable[[Resume], None]
-Talk = Coroutine[Effect, Any, Changes]
+Talk = Coroutine[Effect, Any, StagedWrites]
 
 
 @coroutine
 def outside(effect: Effect) -> Generator[Effect, Any, Any]:
-    """Leaves the conversation until what it asked for has come."""
+    """Suspends the handler until the answer has arrived."""
     return (yield effect)
 
 
 @dataclass(slots=True)
 class Submission:
-    """Changes on their way: facts still to be written, then words still to be said."""
+    """Writes in progress: state that is still to be written, then output that is still to be sent."""
 
     puts: deque[Put]
     words: deque[Message]
     done: Done
 
 
+class NotTheOwner(BaseException):
+    """The process is gone. Nothing may catch it."""
+
+
 class Step:
-    """`Commit` as conversations see it."""
+    """`Commit` as handlers see it."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
 
     def alive(self) -> None:
-        """A process that is gone asks no more."""
+        """Another process may own the partitions by now; then this one ends just before it acts."""
+        if self._process.world.is_replaced():
+            raise NotTheOwner
 
-    async def __call__(self, changes: Changes) -> None:
-        await outside(lambda resume: self._process.submit(changes, partial(resume, None)))
+    async def __call__(self, writes: StagedWrites) -> None:
+        await outside(lambda resume: self._process.submit(writes, partial(resume, None)))
+
+
+class Next(Protocol):
+    """Where a process puts what is to happen to it next."""
+
+    def add(self, life: Life, happening: Happening) -> None: ...
+
+
+class Surroundings(Protocol):
+    """What a process lives in: a world of the simulator, where chance picks what happens next, or a night of
+    `tests/nights`, where the clock does.
+    """
+
+    @property
+    def rng(self) -> Random: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def policy(self) -> WorkerPolicy: ...
+    @property
+    def agenda(self) -> Next: ...
+
+    def say(self, message: Message) -> None:
+        """A record becomes durable."""
+
+    def is_replaced(self) -> bool:
+        """Whether the process that asks has lost its partitions."""
+
+    def replace(self, stage: str) -> None:
+        """The process found that it has, and ended."""
+
+    def trace(self, who: str, what: str, *details: object) -> None:
+        """For whoever reads the story."""
 
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """Reads, remembers, says, commits. `life` ends with it."""
+    """Reads, stores, emits, commits. `life` ends with it."""
 
-    handlers: Handlers
-    world: "World"
+    handlers: Stage
+    world: Surroundings
     life: Life
-    tables: dict[str, MemoryTable] = field(init=False)
     _guard: Guard = field(init=False)
-    _positions: dict[TP, Position] = field(default_factory=dict)
+    _positions: dict[TP, OffsetTracker] = field(default_factory=dict)
     _reading: set[TP] = field(default_factory=set)
     _unwritten: deque[Submission] = field(default_factory=deque)
     _unsaid: deque[Submission] = field(default_factory=deque)
@@ -81,15 +116,24 @@ class Process:
 
     def __post_init__(self) -> None:
         name, log = self.handlers.name, self.world.log
-        self.tables = {table: MemoryTable(table, log.changelogs[name, table]) for table in self.handlers.table_names}
-        self.handlers.bind(cast(dict[str, FactTable], self.tables), cast(Commit, Step(self)))
-        self.handlers.recovered()
+        for table in self.handlers.tables:
+            self._rebuild(table.store, log.changelogs[name, table.name])
+        self.handlers.bind(Step(self))
+        list(self.handlers.recovered())
         self._guard = Guard(name, self.handlers.routes(), log.codec, self.world.policy)
         for route in self.handlers.routes():
             for partition in range(PARTITIONS):
                 tp = TP(PREFIX + route.topic.name, partition)
-                self._positions[tp] = Position(log.committed.get((name, tp), 0))
+                self._positions[tp] = OffsetTracker(log.committed.get((name, tp), 0))
                 self.look(tp)
+
+    @staticmethod
+    def _rebuild(store: StateStore, changelog: list[Put]) -> None:
+        store.clear()  # as on a rebalance: what was never durable must not survive it
+        for partition in range(PARTITIONS):
+            store.begin_term(partition, 1)
+        for put in changelog:
+            store.write(put)
 
     # -- records
 
@@ -112,7 +156,7 @@ class Process:
             self._lines[key].append((entry, finish))
             return
         answer = self._guard.handle(entry)
-        if isinstance(answer, Changes):
+        if isinstance(answer, StagedWrites):
             self.submit(answer, finish)
         else:
             self._lines[key] = deque([(entry, finish)])
@@ -125,7 +169,7 @@ class Process:
             self._add(self._commit)
 
     def _commit(self) -> None:
-        """Tell the broker; it does not always hear."""
+        """Send the offset to the broker, which sometimes does not get it."""
         self._commit_due = False
         if self.world.rng.random() < 0.2:
             return
@@ -137,7 +181,7 @@ class Process:
     def _begin(self, key: bytes) -> None:
         entry, _ = self._lines[key][0]
         answer = self._guard.handle(entry)
-        if isinstance(answer, Changes):
+        if isinstance(answer, StagedWrites):
             self.submit(answer, partial(self._ended, key))
         else:
             self._advance(key, cast(Talk, answer()), None)
@@ -147,6 +191,9 @@ class Process:
             effect = conversation.send(reply)
         except StopIteration as end:
             self.submit(end.value, partial(self._ended, key))
+            return
+        except NotTheOwner:
+            self.world.replace(self.handlers.name)
             return
         effect(lambda answer: self._add(partial(self._advance, key, conversation, answer)))
 
@@ -162,22 +209,22 @@ class Process:
     # -- time
 
     def tick(self) -> None:
-        """What time causes."""
+        """The stage's tick."""
         for partition in range(PARTITIONS):
-            changes = self._guard.changes(partition)
-            self.handlers.tick(partition, changes)
-            if changes.puts or changes.messages:
-                self.submit(changes, _nothing)
+            writes = self._guard.writes(partition)
+            self.handlers.advance(partition, writes)
+            if writes.puts or writes.messages:
+                self.submit(writes, _nothing)
 
     # -- state before words
 
-    def submit(self, changes: Changes, done: Done) -> None:
-        """Remember now; durable, said and done in that order, each a step of its own."""
-        for put in changes.puts:
-            put.table.write(put)
-        if changes.puts_once_said:
-            done = partial(self._said, changes, done)
-        self._unwritten.append(Submission(deque(changes.puts), deque(self._shuffled(changes.messages)), done))
+    def submit(self, writes: StagedWrites, done: Done) -> None:
+        """Start the writes: state durable, output sent and record done, in that order, each a step of its own."""
+        for put in writes.puts:
+            put.store.write(put)
+        if writes.puts_after_emit:
+            done = partial(self._said, writes, done)
+        self._unwritten.append(Submission(deque(writes.puts), deque(self._shuffled(writes.messages)), done))
         if len(self._unwritten) == 1:
             self._add(self._write)
 
@@ -185,8 +232,8 @@ class Process:
         head = self._unwritten[0]
         for _ in range(self._portion(len(head.puts))):
             put = head.puts.popleft()
-            self.world.trace(self.handlers.name, "remembers", put.table.name, put.key, _short(put.value))
-            self.world.log.changelogs[self.handlers.name, put.table.name].append(put)
+            self.world.trace(self.handlers.name, "remembers", put.store.name, put.key, _short(put.value))
+            self.world.log.changelogs[self.handlers.name, put.store.name].append(put)
         if not head.puts:
             self._unwritten.popleft()
             self._unsaid.append(head)
@@ -205,18 +252,18 @@ class Process:
         if self._unsaid:
             self._add(self._say)
 
-    def _said(self, changes: Changes, done: Done) -> None:
+    def _said(self, writes: StagedWrites, done: Done) -> None:
         done()
-        following = changes.empty()
-        following.puts.extend(changes.puts_once_said)
+        following = writes.empty()
+        following.puts.extend(writes.puts_after_emit)
         self.submit(following, _nothing)
 
     def _portion(self, size: int) -> int:
-        """How much of it is on the broker when the next thing happens."""
+        """How much of it the broker has when the next thing happens."""
         return size if self.world.rng.random() < 0.6 else int(self.world.rng.random() * (size + 1))
 
     def _shuffled(self, messages: list[Message]) -> list[Message]:
-        """The broker keeps the order of a partition, and nothing else."""
+        """The broker keeps only the order within a partition."""
         if len(messages) < 2:
             return messages
         ranks = {message.topic: self.world.rng.random() for message in messages}

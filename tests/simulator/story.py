@@ -1,10 +1,20 @@
-"""What happened, in one short line each. Called by the world when somebody wants to read its story."""
+"""What happened, in one short line each, for a reader of the trace."""
 
-from schemas.records import ApprovalReply, AuditRecord, BudgetEntry, Case, Decision, Event, Permit, Record, Reminder
+from nightdesk.schemas.records import (
+    ApprovalReply,
+    AuditRecord,
+    BudgetEntry,
+    Case,
+    Decision,
+    Event,
+    RateRequest,
+    Record,
+    Timer,
+)
 
 
 def told(record: Record | None) -> str:
-    """A record in a few words; nothing of it that the reader of a story would skip."""
+    """A record in a few words, with everything that a reader of the story needs."""
     match record:
         case None:
             return "junk"
@@ -23,9 +33,9 @@ def told(record: Record | None) -> str:
             return f"{record.person} says {record.verdict} to {record.decision_id}, hash {record.payload_sha256[:8]}"
         case AuditRecord():
             return f"{record.event_id} step {record.step}: {record.kind}, {record.status}, {record.reason}"
-        case Permit():
+        case RateRequest():
             return f"{record.limit} for {record.decision.case.event.id}, slot {record.slot_at}"
-        case Reminder():
+        case Timer():
             return f"{record.reason}: on {record.topic} at {record.due_at:%d %H:%M:%S.%f}"
         case _:
             return type(record).__name__

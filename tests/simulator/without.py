@@ -1,7 +1,7 @@
-"""The protections of the core, each with the small patch that takes it away.
+"""The protections of the core, each with the small patch that removes it.
 
-`test_without.py` holds that the seeds find each of them gone: a protection that can be removed unnoticed is none, and
-a simulator that finds nothing may look at nothing.
+`test_without.py` verifies that the seeds detect each removal. A protection that can be removed unnoticed is none, and a
+simulator that finds nothing may check nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,38 +10,40 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from processors.ledger import Account
-from streams.runtime.changes import Changes
-from streams.runtime.positions import Position
-from streams.stages import approvals
-from streams.stages.calls import Calls
-from streams.stages.decide import Attempt, Decide
-from streams.stages.errands import Kept
+from nightdesk.processors.execution import ExecutionState
+from nightdesk.processors.ledger import Account
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.api.state_store import StateStore
+from nightdesk.streams.runtime.consuming.offset_tracker import OffsetTracker
+from nightdesk.streams.runtime.handling import guard
+from nightdesk.streams.runtime.handling.guard import Guard
+from nightdesk.streams.stages import approval_checks
+from nightdesk.streams.stages.halted import Halted
+from nightdesk.streams.stages.questions import Attempt, Questions
 from tests.simulator.process import Done, Process
-from tests.simulator.tables import MemoryTable
 
 Taken = Callable[[], AbstractContextManager[Any]]
 
 
 def in_order_acks() -> AbstractContextManager[Any]:
-    """A record that finishes is committed, whatever before it has not."""
+    """A finished record is committed even if earlier ones are not finished."""
 
-    def finish(self: Position, offset: int) -> None:
+    def finish(self: OffsetTracker, offset: int) -> None:
         self.committable = max(self.committable, offset + 1)
 
-    return patch.object(Position, "finish", finish)
+    return patch.object(OffsetTracker, "finish", finish)
 
 
 def awaited_changelog() -> AbstractContextManager[Any]:
-    """Facts are sent, and nobody waits until they are durable."""
+    """State updates are sent, and nobody waits until they are durable."""
     submit = Process.submit
 
-    def at_once(self: Process, changes: Changes, done: Done) -> None:
-        words, facts = changes.empty(), changes.empty()
-        words.messages, words.puts_once_said = changes.messages, changes.puts_once_said
-        facts.puts = changes.puts
+    def at_once(self: Process, writes: StagedWrites, done: Done) -> None:
+        words, facts = writes.empty(), writes.empty()
+        words.messages, words.puts_after_emit = writes.messages, writes.puts_after_emit
+        facts.puts = writes.puts
         for put in facts.puts:
-            put.table.write(put)
+            put.store.write(put)
         submit(self, words, done)
         submit(self, facts, lambda: None)
 
@@ -49,60 +51,70 @@ def awaited_changelog() -> AbstractContextManager[Any]:
 
 
 def timers_marked_when_said() -> AbstractContextManager[Any]:
-    """A timer is marked as said before it durably was."""
-    return patch.object(Changes, "put_once_said", Changes.put)
+    """A timer is marked as emitted before its record is durable."""
+    return patch.object(StagedWrites, "put_after_emit", StagedWrites.put)
 
 
 def attempt_record() -> AbstractContextManager[Any]:
-    """A question to a model is asked without being recorded first."""
+    """A model is asked before the question is recorded."""
     return _unrecorded("asked")
 
 
 def recorded_reply() -> AbstractContextManager[Any]:
-    """A model's answer is used without being recorded first."""
+    """A model's answer is used before it is recorded."""
     return _unrecorded("replied")
 
 
 def _unrecorded(state: str) -> AbstractContextManager[Any]:
-    record = Decide._record
+    record = Questions._record
 
-    async def some(self: Decide, attempt: Attempt, key: str, changes: Changes) -> None:
+    async def some(self: Questions, attempt: Attempt, key: str, writes: StagedWrites) -> None:
         if attempt.state != state:
-            await record(self, attempt, key, changes)
+            await record(self, attempt, key, writes)
 
-    return patch.object(Decide, "_record", some)
+    return patch.object(Questions, "_record", some)
 
 
 def intent_record() -> AbstractContextManager[Any]:
-    """A call that must not be repeated is made without being recorded first."""
-    return patch.object(Kept, "with_intent", lambda kept, _step: kept)
+    """A call that must not be repeated is made before it is recorded."""
+    return patch.object(ExecutionState, "with_intent", lambda state, *_: state)
 
 
 def kill_switch() -> AbstractContextManager[Any]:
-    """Nobody asks for orders before a call."""
-    return patch.object(Calls, "_check_orders", lambda *_: None)
+    """Orders are not checked before a call."""
+    return patch.object(Halted, "order_against", lambda *_: None)
 
 
 def approval_hash() -> AbstractContextManager[Any]:
-    """An answer counts, whatever it was an answer to."""
-    return patch.object(approvals, "_problem_with", lambda *_: None)
+    """An answer counts, whatever was shown to the person."""
+    return patch.object(approval_checks, "_problem_with", lambda *_: None)
+
+
+def key_partition() -> AbstractContextManager[Any]:
+    """An event is handled on the partition to which its producer wrote it."""
+    return patch.object(Guard, "_is_elsewhere", lambda *_: False)
+
+
+def forwarded_once() -> AbstractContextManager[Any]:
+    """An event that is forwarded again counts as a new one."""
+    return patch.object(guard, "origin_of", lambda _event: "")
 
 
 def settle_by_fact() -> AbstractContextManager[Any]:
-    """Money adds up, instead of one fact taking the place of another."""
+    """Amounts are added, instead of one fact replacing another."""
     replace = Account.replace
     return patch.object(Account, "replace", lambda self, _before, after: replace(self, None, after))
 
 
 @contextmanager
 def _forgetting(name: str) -> Iterator[None]:
-    """A table that nobody reads: the same id again is new again."""
-    read = MemoryTable.read
+    """A table that is never read, so the same id is new again."""
+    read = StateStore.get
 
-    def nothing(self: MemoryTable, partition: int, key: str) -> bytes | None:
+    def nothing(self: StateStore, partition: int, key: str) -> bytes | None:
         return None if self.name == name else read(self, partition, key)
 
-    with patch.object(MemoryTable, "read", nothing):
+    with patch.object(StateStore, "get", nothing):
         yield
 
 
@@ -119,6 +131,8 @@ BY_NAME: dict[str, Taken] = {
             kill_switch,
             approval_hash,
             settle_by_fact,
+            key_partition,
+            forwarded_once,
         )
     },
     **{

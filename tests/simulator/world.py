@@ -1,6 +1,6 @@
-"""One seed: a small world, what goes wrong in it, and how it comes to rest.
+"""One seed: a small world, its faults, and how it becomes idle.
 
-Made by `play.py`. Everything is drawn from one `Random`; there is no other clock than `clock`.
+Everything is drawn from one `Random`; there is no other clock than `clock`.
 """
 
 import heapq
@@ -10,27 +10,31 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 
-from schemas.records import AuditRecord, Event, Reminder
-from schemas.topics import APPROVALS, AUDIT, INGEST, LATER
-from streams.catalog import STAGES
-from streams.runtime.policy import WorkerPolicy
-from streams.runtime.producer import Message
-from streams.runtime.ratio import RatioPolicy
-from streams.runtime.stage import Handlers
-from streams.stages.act import Act
-from streams.stages.budget import Budget
-from streams.stages.decide import Decide
-from streams.stages.ingest import Ingest
-from streams.stages.later import Later
+from nightdesk.messaging.producer import Message
+from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.audit_kinds import read
+from nightdesk.schemas.records import AuditRecord, Event, Timer
+from nightdesk.schemas.topics import APPROVALS, AUDIT, INGEST, TIMERS
+from nightdesk.streams.api import Stage
+from nightdesk.streams.catalog import STAGES
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.process.ratio import RatioPolicy
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.budget import Budget
+from nightdesk.streams.stages.decide import Decide
+from nightdesk.streams.stages.ingest import Ingest
+from nightdesk.streams.stages.notify import Notify
+from nightdesk.streams.stages.timers import Timers
 from tests.simulator.actions import Calling, Servers
 from tests.simulator.agenda import WORLD, Agenda, Happening, Life
 from tests.simulator.log import PARTITIONS, PREFIX, Log
 from tests.simulator.models import Asking, Provider
+from tests.simulator.no_routes import NoRoutes
 from tests.simulator.people import Approvers, Obedience, Orders
 from tests.simulator.process import Process
 from tests.simulator.scenario import JUNK, Scenario
 from tests.simulator.story import told
-from tests.streams.stages.bench import Clock, order
+from tests.streams.stages.stage_harness import Clock, order
 
 READERS = {PREFIX + topic.name: stage.name for stage in STAGES for topic in stage.topics}
 JUMPS_S = (0.01, 1.0, 12.0, 61.0, 700.0, 3700.0)
@@ -38,11 +42,16 @@ JUMPS_S = (0.01, 1.0, 12.0, 61.0, 700.0, 3700.0)
 FAULTY_FOR = timedelta(hours=12)
 NEVER_STOPS = RatioPolicy(at_most=1.0)
 MOVES_AT_MOST = 20_000
+ESCALATION = "page"  # the handler of the one action that brings a case to a person
+RELEASED_WITHIN_S = 5
+LOOKS_AGAIN_AFTER_S = 300.0
 
 
 @dataclass(slots=True, eq=False)
 class World:
-    """Everything of one seed. `lives` counts the processes of each stage, `doubled` the words that were said again."""
+    """The state of one seed. `lives` counts the processes of each stage, `doubled` the records that were emitted
+    again.
+    """
 
     rng: Random
     scenario: Scenario
@@ -70,7 +79,9 @@ class World:
         self.policy = WorkerPolicy({}, PREFIX, PARTITIONS, "simulated", dead_letters=NEVER_STOPS, clock=self.clock)
         self._faulty_until = self.clock.now + FAULTY_FOR
         self.agenda, self.orders = Agenda(self.rng), Orders(self.scenario.variant)
-        self.servers, self.provider = Servers(self.rng), Provider(self.rng, self.clock)
+        weather = self.scenario.weather
+        self.servers = Servers(self.rng, self.clock, self.clock.now + timedelta(seconds=weather.systems_away_s))
+        self.provider = Provider(self.rng, self.clock, self.clock.now + timedelta(seconds=weather.provider_away_s))
         self._approvers = Approvers(self.rng, self.clock)
         for stage in STAGES:
             self._start(stage.name)
@@ -80,7 +91,7 @@ class World:
             self.agenda.add(WORLD, partial(self._order, kind, agent))
 
     def run(self) -> None:
-        """Until nothing is left to happen."""
+        """Run until nothing is left to happen."""
         while self.moves < MOVES_AT_MOST:
             self.moves += 1
             picked = self.agenda.pick() or self._wait()
@@ -92,7 +103,8 @@ class World:
     def _produced(self, event: Event | None) -> Message:
         if event is None:
             return Message(PREFIX + INGEST.name, b"t-1", JUNK)
-        return Message(PREFIX + INGEST.name, event.subject.encode(), self.log.codec.encode(event))
+        partition = {"home": -1, "one": 0, "any": self.rng.randrange(PARTITIONS)}[self.scenario.spread]
+        return Message(PREFIX + INGEST.name, event.subject.encode(), self.log.codec.encode(event), partition=partition)
 
     # -- what goes wrong
 
@@ -126,14 +138,23 @@ class World:
             self.trace(life.stage, "is rebalanced")
             self._live(life.stage, self._processes[life.stage].handlers)
 
+    def is_replaced(self) -> bool:
+        """Whether a process that asks has lost its partitions to another."""
+        return self._faulty and self.rng.random() < self.scenario.weather.crash
+
     # -- processes
 
+    def replace(self, stage: str) -> None:
+        """The process found that it owns nothing any more, and ended."""
+        self.trace(stage, "is replaced")
+        self._start(stage)
+
     def _start(self, stage: str) -> None:
-        """A new process, which knows only what was durable."""
+        """Start a new process, which knows only what was durable."""
         self._obedience[stage] = Obedience(self.orders)
         self._live(stage, self._handlers(stage))
 
-    def _live(self, stage: str, handlers: Handlers) -> None:
+    def _live(self, stage: str, handlers: Stage) -> None:
         if stage in self._processes:
             self._processes[stage].life.over = True
         self.lives[stage] = self.lives.get(stage, 0) + 1
@@ -142,14 +163,15 @@ class World:
         for _ in range(self._obedience[stage].unheard):
             self.agenda.add(process.life, self._obedience[stage].hear)
 
-    def _handlers(self, stage: str) -> Handlers:
+    def _handlers(self, stage: str) -> Stage:
         control, life = self._obedience[stage].control, partial(self._life, stage)
-        makers: dict[str, Callable[[], Handlers]] = {
+        makers: dict[str, Callable[[], Stage]] = {
             "ingest": lambda: Ingest(control, self.clock),
             "budget": lambda: Budget(control, self.clock),
             "decide": lambda: Decide(control, Asking(self.provider, self.agenda, life), self.clock),
             "act": lambda: Act(control, self._calling(), self.clock),
-            "later": lambda: Later(self.clock),
+            "timers": lambda: Timers(self.clock),
+            "notify": lambda: Notify(control, NoRoutes(), self.clock),
         }
         return makers[stage]()
 
@@ -160,13 +182,13 @@ class World:
     def _life(self, stage: str) -> Life:
         return self._processes[stage].life
 
-    def _halted(self, agent: str) -> bool:
-        return self._obedience["act"].halted(agent)
+    def _halted(self, agent: str, handler: str) -> bool:
+        return self._obedience["act"].halted(agent, escalates=handler == ESCALATION)
 
     # -- what is said
 
     def say(self, message: Message) -> None:
-        """A record becomes durable; who reads the topic may see it."""
+        """Make a record durable; the readers of its topic may see it."""
         entry = self.log.append(message, self.clock.now.timestamp())
         if self.story is not None:
             place = f"{entry.tp.topic}/{entry.tp.partition}:{entry.offset}"
@@ -178,17 +200,19 @@ class World:
             self.agenda.add(WORLD, partial(self._say_again, message))
         if message.topic == PREFIX + AUDIT.name:
             self._shown(self.log.codec.decode(AuditRecord, message.value))
-        elif message.topic == PREFIX + LATER.name:
-            self.at(self.log.codec.decode(Reminder, message.value).due_at.timestamp(), _nothing)
+        elif message.topic == PREFIX + TIMERS.name:
+            self.at(self.log.codec.decode(Timer, message.value).due_at.timestamp(), _nothing)
 
     def _say_again(self, message: Message) -> None:
-        """As a process does that died before it knew that it had."""
+        """Emit again, as a process does that died before it knew that its record was durable."""
         self.doubled.append(message.value)
         self.say(message)
 
     def _shown(self, record: AuditRecord) -> None:
         if record.kind != "approval" or record.status != "needs_approval":
             return
+        if (shown := read(ApprovalRequestDetail, record.detail)) is not None:
+            self.at(shown.expires_at.timestamp(), _nothing)
         for at, reply in self._approvers.answers(record):
             message = Message(PREFIX + APPROVALS.name, reply.subject.encode(), self.log.codec.encode(reply))
             if at is None:
@@ -197,31 +221,44 @@ class World:
                 self.at(at, partial(self.say, message))
 
     def _order(self, kind: str, agent: str) -> None:
-        """An order is on the control topic, and on its way to every process. What is stopped is resumed."""
+        """An order is on the control topic and will reach every process. An agent that is stopped is resumed later."""
         self.orders.given.append(order(kind, agent, agent, reason="night"))
         self.trace("", "is ordered:", kind, agent)
         for stage, process in self._processes.items():
             self.agenda.add(process.life, self._obedience[stage].hear)
-        if kind != "resume":
+        if kind == "resume":
+            for seconds in range(1, RELEASED_WITHIN_S):  # what waited is let go by rate, and not all at once
+                self.at(self.clock.now.timestamp() + seconds, _nothing)
+        else:
             self.at(self.clock.now.timestamp() + 1 + self.rng.random() * 60, partial(self._order, "resume", agent))
 
     # -- time
 
     def at(self, seconds: float, happening: Happening) -> None:
-        """Let it happen when the clock is there."""
+        """Schedule it for this time of the clock."""
         self._alarms_set += 1
         heapq.heappush(self._alarms, (seconds, self._alarms_set, happening))
 
     def _wait(self) -> tuple[Life, Happening] | None:
-        """Nothing happens by itself: let time pass until something does. None when nothing is to come."""
+        """Nothing can happen now: move the clock to the next scheduled thing. None if there is none."""
         for process in self._processes.values():
             process.tick()
         picked = self.agenda.pick()
+        looks_at = self.clock.now.timestamp() + LOOKS_AGAIN_AFTER_S
+        if picked is None and self._steps_wait and not (self._alarms and self._alarms[0][0] <= looks_at):
+            self.at(looks_at, _nothing)
         if picked is not None or not self._alarms:
             return picked
         due_in = datetime.fromtimestamp(self._alarms[0][0], UTC) - self.clock.now
         self._pass(max(due_in.total_seconds(), 0.0) + 0.001)
         return self.agenda.pick()
+
+    @property
+    def _steps_wait(self) -> bool:
+        """Whether a case waits in a stage that sets no timer for it: ingest, budget."""
+        tables = (table for process in self._processes.values() for table in process.handlers.tables)
+        waiting = [table for table in tables if table.name == "waiting"]
+        return any(table.count(partition) for table in waiting for partition in range(PARTITIONS))
 
     def _pass(self, seconds: float) -> None:
         self.clock.forward(seconds)
@@ -230,7 +267,7 @@ class World:
             self.agenda.add(WORLD, heapq.heappop(self._alarms)[2])
         for stage, process in self._processes.items():
             # What the others do then, they do as well much later.
-            if stage == "later" or self.rng.random() < 0.2:
+            if stage == "timers" or self.rng.random() < 0.2:
                 self.agenda.add(process.life, process.tick)
 
     def trace(self, who: str, what: str, *details: object) -> None:
@@ -240,4 +277,4 @@ class World:
 
 
 def _nothing() -> None:
-    """A reminder is due: the tick finds it."""
+    """Something is due: a tick finds it."""

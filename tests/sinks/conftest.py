@@ -1,4 +1,4 @@
-"""A migrated database of its own for each test, in the session's ClickHouse."""
+"""A migrated database of its own for each test, in the session's ClickHouse, which runs without a broker too."""
 
 from __future__ import annotations
 
@@ -8,25 +8,63 @@ from collections.abc import Iterator
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from nightdesk.local.stack import LocalStack
-from nightdesk.settings import ClickHouseSettings
-from sinks.clickhouse.connection import connect
-from sinks.clickhouse.migrate import create_database, migrate
+from nightdesk.local.stack import FREE_PORTS, LocalStack
+from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
+from nightdesk.settings import Settings
+from nightdesk.settings_sections import ConnectionSettings
+from nightdesk.sinks.clickhouse.connection import connect
+from nightdesk.sinks.clickhouse.migrate import create_database, migrate
+from nightdesk.sinks.settings import ClickHouseSettings
+from tests.sinks.loaded import Loaded, load
+
+# Where nothing listens: the stack takes these parts for configured elsewhere, and does not start them.
+NOWHERE = "127.0.0.1:9"
+
+
+@pytest.fixture(scope="session")
+def clickhouse(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClickHouseSettings]:
+    """The stack's, or, in a run without a broker, one that runs alone."""
+    if not request.config.getoption("--without-broker"):
+        yield request.getfixturevalue("stack").settings.clickhouse
+        return
+    alone = Settings(
+        home=tmp_path_factory.mktemp("clickhouse"),
+        local=FREE_PORTS,
+        kafka=KafkaSettings(bootstrap_servers=NOWHERE),
+        schema_registry=SchemaRegistrySettings(url=f"http://{NOWHERE}"),
+        connections={"helpdesk": ConnectionSettings(base_url=f"http://{NOWHERE}")},
+    )
+    with LocalStack(alone) as running:
+        yield running.settings.clickhouse
+
+
+@pytest.fixture(scope="session")
+def loaded(clickhouse: ClickHouseSettings) -> Loaded:
+    """A database with many cases, which tests only read."""
+    return load(clickhouse)
 
 
 @pytest.fixture
-def database(stack: LocalStack) -> ClickHouseSettings:
+def database(clickhouse: ClickHouseSettings) -> ClickHouseSettings:
     """An empty, migrated database."""
+    return new_database(clickhouse)
+
+
+def new_database(clickhouse: ClickHouseSettings) -> ClickHouseSettings:
+    """An empty, migrated database of a name that no other test uses."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    arguments = stack.settings.clickhouse.client_arguments()
+    arguments = clickhouse.client_arguments("migrate")
     with connect(arguments) as client:
         create_database(client, name)
     with connect({**arguments, "database": name}) as client:
         migrate(client)
-    return ClickHouseSettings(url=stack.settings.clickhouse.url.rpartition("/")[0] + f"/{name}")
+    url = clickhouse.url.rpartition("/")[0] + f"/{name}"
+    return clickhouse.model_copy(update={"url": url})
 
 
 @pytest.fixture
 def client(database: ClickHouseSettings) -> Iterator[Client]:
-    with connect(database.client_arguments()) as connected:
+    with connect(database.client_arguments("migrate")) as connected:
         yield connected

@@ -1,4 +1,4 @@
-"""A TCP forwarder in front of a service, so that a test can take it away and give it back, or lose an answer."""
+"""A TCP forwarder in front of a service, so that a test can cut it off, restore it, or lose an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 class Forwarder:
     """Listens on `port` (a free one) and passes bytes to `target` while it is `open`.
 
-    `lose_answers` passes what clients say and cuts the connection instead of passing the answer back.
+    With `lose_answers` it passes requests and cuts the connection instead of passing the answer.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:

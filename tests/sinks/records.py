@@ -1,4 +1,4 @@
-"""Audit records as the stages write them, for the tests of the views and of what is told from them."""
+"""Audit records as the stages write them, for the tests of the views and of what reads them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+from pydantic import BaseModel
 
-from schemas import ids
-from schemas.records import AuditRecord
-from sinks.audit.table import AuditTable, Landing
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import ActionDetail, DecisionDetail
+from nightdesk.schemas.records import AuditRecord, DeadLetter, Fallback, StepOutcome, Verdict
+from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 AGENT = "support-triage"
@@ -22,7 +24,9 @@ def at(seconds: float) -> datetime:
 
 
 def record(kind: str, seconds: float, detail: Any = None, **fields: Any) -> AuditRecord:
-    """A line about event `evt-1` of `ticket-1`; its id follows from what it says unless one is given."""
+    """A record about event `evt-1` of `ticket-1`; its id follows from its content unless one is given. Every case was
+    opened at the start.
+    """
     given = {
         "subject": "ticket-1",
         "event_id": "evt-1",
@@ -37,44 +41,37 @@ def record(kind: str, seconds: float, detail: Any = None, **fields: Any) -> Audi
             "kind": kind,
             "time": at(seconds),
             "status": "running",
-            "detail": json.dumps(detail),
+            "detail": detail.model_dump_json() if isinstance(detail, BaseModel) else json.dumps(detail),
+            "case_at": START if fields.get("case_id") else fields.get("time", at(seconds)),
             **given,
         }
     )
 
 
 def of_case(event_id: str = "evt-1", agent: str = AGENT) -> dict[str, Any]:
-    case_id = ids.case_id(agent, "shop/helpdesk", event_id)
+    case_id = ids.case_id(agent, "shop/helpdesk", event_id, "ticket-1")
     return {"event_id": event_id, "case_id": case_id, "agent": agent, "charter_version": "v1"}
 
 
-def outcome(position: int, status: str = "done", **fields: Any) -> dict[str, Any]:
-    return {
-        "step_id": f"step-{position}",
-        "position": position,
-        "handler": "reply.send",
-        "status": status,
-        "result": {"id": position},
-        "error": None,
-        "attempts": 1,
-        "started_at": at(3).isoformat(),
-        "latency_ms": 12,
-        **fields,
-    }
+def outcome(position: int, status: str = "done", **fields: Any) -> StepOutcome:
+    given = {"step_id": f"step-{position}", "handler": "reply.send", "result": f'{{"id":{position}}}'}
+    return StepOutcome.model_validate(
+        {"position": position, "status": status, "started_at": at(3), "latency_ms": 12, **given, **fields}
+    )
 
 
 def decided(seconds: float, step: int = 0, **fields: Any) -> AuditRecord:
     case = of_case(fields.pop("event_id", "evt-1"))
-    detail = {
-        "kind": "respond",
-        "parameters": {"text": "It leaves tomorrow."},
-        "reasoning": "The customer asks where the parcel is.",
-        "verdicts": [{"rule": "refund-cap", "passed": True, "reason": ""}],
-        "fallbacks": [{"provider": "anthropic", "reason": "overloaded", "detail": ""}],
-        "prompt_sha256": "a" * 64,
-        "reserved_microusd": 20_000,
-        "disposition_reason": "",
-    }
+    detail = DecisionDetail(
+        kind="respond",
+        parameters='{"text":"It leaves tomorrow."}',
+        reasoning="The customer asks where the parcel is.",
+        verdicts=(Verdict(rule="refund-cap", passed=True),),
+        fallbacks=(Fallback(provider="anthropic", reason="overloaded"),),
+        prompt_sha256="a" * 64,
+        reserved_microusd=20_000,
+        **fields.pop("measures", {}),
+    )
     given = {
         "step": step,
         "decision_id": ids.decision_id(case["case_id"], step),
@@ -92,29 +89,30 @@ def decided(seconds: float, step: int = 0, **fields: Any) -> AuditRecord:
 
 
 def acted(
-    seconds: float, status: str, step: int = 0, outcomes: Sequence[dict[str, Any]] = (), **fields: Any
+    seconds: float, status: str, step: int = 0, outcomes: Sequence[StepOutcome] = (), **fields: Any
 ) -> AuditRecord:
     case = of_case(fields.pop("event_id", "evt-1"))
     decision_id = ids.decision_id(case["case_id"], step)
-    detail = {"outcomes": list(outcomes)}
+    detail = ActionDetail(outcomes=tuple(outcomes))
     return record(
         "acted", seconds, detail, step=step, status=status, action="respond", decision_id=decision_id, **case, **fields
     )
 
 
 def dead_letter(seconds: float, **fields: Any) -> AuditRecord:
-    detail = {"dead_letter_id": "dl-1", "stage": "act", "topic": "act", "partition": 1, "offset": 7, "error": "Boom",
-              "message": "it broke", "attempts": 1, "program_version": "0.1.0"}  # fmt: skip
-    detail |= fields.pop("detail", {})
+    about = {"dead_letter_id": "dl-1", "stage": "act", "topic": "act", "partition": 1, "offset": 7, "error": "Boom",
+             "message": "it broke", "program_version": "0.1.0", "time": at(seconds),
+             "timestamp_ms": 0, "traceback": ""}  # fmt: skip
+    detail = DeadLetter.model_validate(about | fields.pop("detail", {}))
     return record("dead_letter", seconds, detail, **{"status": "failed", "reason": "act: Boom: it broke", **fields})
 
 
-def land(client: Client, *records: AuditRecord, first: int = 0, partition: int = 0) -> None:
+def land(client: Client, *records: AuditRecord, first: int = 0, partition: int = 0, topic: str = "test.audit") -> None:
     offsets = range(first, first + len(records))
-    AuditTable(lambda: client).insert([Landing("test.audit", partition, records, offsets)])
+    AuditTable(lambda: client).insert([InsertSlice(topic, partition, records, offsets)])
 
 
 def parts(client: Client) -> int:
-    """How many parts inserts have made; those that merges made of them are not counted."""
+    """The number of parts that inserts created, without those that merges created."""
     where = "database = currentDatabase() AND table = 'audit_records' AND min_block_number = max_block_number"
     return int(client.query(f"SELECT count() FROM system.parts WHERE {where}").result_rows[0][0])

@@ -1,6 +1,7 @@
-"""More comes than is taken, for longer than a consumer may go without asking for more: nobody is thrown out.
+"""More events arrive than are handled, for longer than a consumer may go without polling. No consumer may be removed
+from its group.
 
-Kafka's own limit is five minutes; short, it is one round of answers, and only shows that nothing is in the way.
+Kafka's own limit is five minutes. The short form is one round of answers, and only shows that the scenario runs.
 """
 
 from collections import Counter
@@ -20,7 +21,9 @@ ROUNDS_SHORT, ROUNDS_LONG = 1, 33
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """So many at once that all the model calls that fit take that long; who ends by itself has lost its place."""
+    """Send so many events at once that all the model calls that fit take that long. A process that ends by itself has
+    lost its partitions.
+    """
     rounds, answer_s = (ROUNDS_LONG, ANSWER_LONG_S) if size > SHORT else (ROUNDS_SHORT, ANSWER_SHORT_S)
     count = rounds * IN_FLIGHT * INSTANCES
     usual = world.outside.model.usual
@@ -28,14 +31,14 @@ def play(world: World, size: int, chance: Random) -> None:
     world.outside.model.usual = Step(delay_seconds=answer_s)
     world.send(draw(NAME, count, chance, (ANSWER,), subjects=count))
     if not world.ended(NAME, within_s=rounds * answer_s * 6 + 120):
-        world.observed.append(f"{NAME}: not all events have an end in six times the time that they need")
+        world.observed.append(f"{NAME}: no end in six times the time that they need; behind: {world.behind()}")
     world.outside.model.usual = usual
     if world.fleet.exits.total() > before:
         world.observed.append(f"{NAME}: processes ended: {dict(world.fleet.exits)}")
 
 
 def asked_once(facts: Facts) -> Iterator[str]:
-    """Who keeps its partitions asks nothing twice."""
+    """A worker that keeps its partitions asks no question twice."""
     asked = Counter(one for one in facts.asked if one.source == NAME)
     extra = asked.total() - len(asked)
     if extra:

@@ -1,6 +1,6 @@
-"""The broker stands still for 5, 30 and 120 seconds, is killed, and is killed while tables are recovered.
+"""The broker is frozen for 5, 30 and 120 seconds, is killed, and is killed while tables are recovered.
 
-Within a minute of its return all workers process again.
+Within a minute of its return all workers process records again.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BACK_WITHIN_S = 60.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """Short, one pause and one kill; nobody asks then how long it took."""
+    """The short form has one pause and one kill, and does not check how long recovery took."""
     pauses_s = AWAY_LONG_S if size > SHORT else AWAY_SHORT_S
     outages = [_stands_still(world, pause_s) for pause_s in pauses_s]
     outages += (
@@ -50,7 +50,7 @@ def _dies(world: World) -> None:
 
 
 def _dies_in_recovery(world: World, chance: Random) -> None:
-    """Every worker starts again and reads its tables when the broker dies."""
+    """Every worker starts again and reads its tables when the broker is killed."""
     for name in world.fleet.names:
         world.fleet.kill(name)
     world.until(lambda: len(world.fleet.unready()) < len(world.fleet.names), BACK_WITHIN_S)
@@ -59,7 +59,9 @@ def _dies_in_recovery(world: World, chance: Random) -> None:
 
 
 def _is_back(world: World, source: str) -> None:
-    """Every worker has its partitions and tables again, and what was sent meanwhile comes to its end."""
+    """Wait until every worker has its partitions and tables again and the events that were sent meanwhile have
+    ended.
+    """
     if not world.until(world.fleet.are_ready, BACK_WITHIN_S):
         world.observed.append(
             f"{source}: {world.fleet.unready()} not ready {BACK_WITHIN_S:.0f} s after the broker's return"

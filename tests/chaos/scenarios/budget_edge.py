@@ -1,6 +1,6 @@
-"""All at once, more cases than the day's money is worth: what is spent stays under the limit, and the rest is refused.
+"""More cases than the day's money can pay arrive at once. Spending stays under the limit, and the rest is refused.
 
-That the limit holds at every moment is checked of every scenario (`money.limit_kept`).
+The limit is checked at every moment of every scenario (`money.limit_kept`).
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ EVENTS = 100
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """A hundred events at once; the budget stages are killed while they decide."""
+    """Send a hundred events at once; kill the budget stages while they decide."""
     world.send(draw(NAME, EVENTS, chance, (FRUGAL,), subjects=EVENTS))
     for name in ("budget-0", "budget-1") if size > 1 else ():
         world.pause(chance.uniform(0.5, 3.0))
@@ -26,7 +26,7 @@ def play(world: World, size: int, chance: Random) -> None:
 
 
 def spent_to_the_edge(facts: Facts) -> Iterator[str]:
-    """The money was spent, and not more than there was; somebody got nothing."""
+    """The money was spent, never more than there was, and some cases got none."""
     statuses = Counter(status for (source, _), status in facts.ends if source == NAME)
     spent = facts.costs[AGENT].cost_microusd if AGENT in facts.costs else 0
     if spent > facts.limits_microusd[AGENT]:

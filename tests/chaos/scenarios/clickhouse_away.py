@@ -1,4 +1,4 @@
-"""ClickHouse is killed and comes back: nobody waits for it meanwhile, and each row lands once."""
+"""ClickHouse is killed and comes back. No stage waits for it meanwhile, and each row is stored once."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ WITHOUT_IT_S = 90.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """Events come before, while it is away, and after; one sink is killed while there is nothing to land in."""
+    """Send events before, during and after the outage; kill one sink during it."""
     database = world.service("clickhouse")
     events = draw(NAME, EVENTS, chance, (ANSWER,))
     world.send(events, over_s=6.0)

@@ -1,4 +1,4 @@
-"""Processes stand still for longer than their session, while another takes over, and wake up."""
+"""Processes are frozen for longer than their session, so that others take over, and then wake up."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ FROZEN_S = SESSION_TIMEOUT_S + 3.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """A tenth as many freezes as kills in a storm, one at a time."""
+    """A tenth as many freezes as the kill storm has kills, one at a time."""
     freezes = max(1, size // 10)
     events = draw(NAME, freezes * EVENTS_A_FREEZE, chance, (ANSWER, APPEND, LOOK))
     world.send(events, over_s=freezes * FROZEN_S)

@@ -14,7 +14,7 @@ DUPLICATES = 3
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """`size` kills, evenly over the events."""
+    """`size` kills, spread evenly over the events."""
     events = draw(NAME, size * EVENTS_A_KILL, chance, (ANSWER, ANSWER, APPEND, LOOK))
     again = chance.sample(events, len(events) * DUPLICATES // 100)
     world.send(events, over_s=size * sum(PAUSES_S) / 2, again=again)

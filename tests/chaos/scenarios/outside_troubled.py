@@ -1,8 +1,8 @@
-"""The model and the outside are slow, failing, malformed and away, one after the other.
+"""The model and the outside are slow, failing, malformed and unreachable, one after the other.
 
-An action waits for its system and is not lost, though later ones of its subject may overtake it then. A question that
-no provider answers is refused, because this charter has no rule; what was answered badly is charged and settled all the
-same, as the checks of money hold. Played last: for a while afterwards the model is not asked again.
+An action waits for its system and is not lost, though later actions of its subject may overtake it. A question that no
+provider answers is refused, because this charter has no rules; what was answered badly is still charged and settled, as
+the checks of money verify. This scenario is played last, because for a while afterwards the model is not asked.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ ACTIONS = (
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """Each trouble for a while, with a kill in each; short, half of them."""
+    """Play each trouble for a while, with a kill in each; the short form plays half of them."""
     trouble_s = TROUBLE_LONG_S if size > SHORT else TROUBLE_SHORT_S
     some = len(MODEL) if size > SHORT else len(MODEL) // 2
     for number, conduct in enumerate(chance.sample(ACTIONS, min(some, len(ACTIONS)))):
@@ -80,7 +80,7 @@ def _pass(world: World, trouble_s: float, chance: Random) -> None:
 
 @contextmanager
 def _away(world: World) -> Iterator[None]:
-    """Nobody listens where the actions were."""
+    """Stop the action server."""
     actions = world.outside.actions
     port = urlsplit(actions.url).port
     assert port is not None

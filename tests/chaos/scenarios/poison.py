@@ -1,11 +1,12 @@
-"""One record in a hundred is poison: it ends as a dead letter, byte for byte, and holds up nobody.
+"""One record in a hundred is poison: it becomes a dead letter, byte for byte, and delays nothing.
 
-`nightdesk dlq` shows the letters and their bytes. What it replays comes back where nothing was repaired, as one try
-more; what failed because its charter was missing is done when that is there, and once, however often it is replayed.
+`nightdesk dlq` shows the letters and their bytes. A letter that is replayed without a repair comes back with one more
+attempt. A letter that failed because its charter was missing is executed once the charter exists, and only once,
+however often it is replayed.
 """
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -13,15 +14,16 @@ from typing import Any
 
 import orjson
 
-from nightdesk.control import charter_orders, give_orders
-from nightdesk.saying import Outgoing, Speaker
-from processors import routing
-from processors.charter import Charter
-from processors.charter.compiled import compile_charter
-from processors.charter.parsing import charter_from_json, charter_to_json
-from processors.ledger import lines
-from schemas.topics import BUDGET
-from streams.runtime.delivery import trace_headers
+from nightdesk.messaging.blocking_producer import BlockingProducer
+from nightdesk.messaging.producer import Message
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.processors import routing
+from nightdesk.processors.charter import Charter
+from nightdesk.processors.charter.compiled import compile_charter
+from nightdesk.processors.charter.parsing import charter_from_json, charter_to_json
+from nightdesk.processors.ledger import entries as lines
+from nightdesk.schemas.topics import BUDGET
+from nightdesk.streams.runtime.handling.delivery import trace_headers
 from tests.chaos.events import ANSWER, NOTE, draw
 from tests.chaos.poisons import POISONS, poison
 from tests.chaos.scenario import Scenario
@@ -37,7 +39,7 @@ LETTERS_WITHIN_S = 120.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """Fifty times as many records as kills in a storm, shuffled; an ingest stage is killed in the midst of them."""
+    """Send fifty times as many records as the kill storm has kills, shuffled; kill an ingest stage meanwhile."""
     count = size * RECORDS_A_KILL
     poisons = [poison(world, number, chance) for number in range(max(count // ONE_IN, len(POISONS)))]
     over_s = count / 200
@@ -46,25 +48,27 @@ def play(world: World, size: int, chance: Random) -> None:
     world.pause(over_s / 2)
     world.fleet.kill(chance.choice(("ingest-0", "ingest-1")))
     world.sender.finish()
-    _look_into_the_letters(world, poisons, most=max(2, size // 10))
+    _look_into_the_letters(world, most=max(2, size // 10))
     _replay_what_was_repaired(world, chance)
 
 
-def _look_into_the_letters(world: World, poisons: Sequence[Raw], most: int) -> None:
-    """Some are shown, of each sort if so many may be, and replayed; what is discarded is listed no more."""
-    letters = _listed(world, len(poisons), "--topic", "ingest")
+def _look_into_the_letters(world: World, most: int) -> None:
+    """Show and replay some letters, of each kind if there are enough; a discarded letter is not listed any more.
+    Letters of other scenarios that sent poison are among them.
+    """
+    sent = Counter(world.poison)
+    letters = _listed(world, sent.total(), "--topic", "ingest")
     by_sort = {(letter["error"], letter["message"][:20]): letter["dead_letter_id"] for letter in letters}
     every_id = dict.fromkeys([*by_sort.values(), *(letter["dead_letter_id"] for letter in letters)])
     chosen = list(every_id)[:most]
-    sent = {record.key: record.value for record in poisons}
     for letter_id in chosen:
         shown = orjson.loads(world.nightdesk("dlq", "show", letter_id, "--output", "json"))
-        key, value = b64decode(shown["key_base64"]).decode(), b64decode(shown["value_base64"])
-        if sent.get(key) != value:
-            world.observed.append(f"dlq show {letter_id}: {len(value)} bytes that were not sent with the key {key}")
-        world.poison.append(value)
+        record = Raw(b64decode(shown["key_base64"]).decode(), b64decode(shown["value_base64"]))
+        if not sent[record]:
+            world.observed.append(f"dlq show {letter_id}: a record that was not sent, of the key {record.key}")
+        world.poison.append(record)
     world.nightdesk("dlq", "replay", *chosen, "--reason", "a test of replay")
-    again = [letter for letter in _listed(world, len(poisons), "--topic", "ingest") if letter["attempts"] == 2]
+    again = [letter for letter in _listed(world, sent.total(), "--topic", "ingest") if letter["attempts"] == 2]
     if sorted(letter["replay_of"] for letter in again) != sorted(chosen):
         world.observed.append(f"{len(chosen)} letters were replayed, and {len(again)} came back")
     world.nightdesk("dlq", "discard", "--topic", "ingest", "--reason", "a test of discard")
@@ -73,7 +77,9 @@ def _look_into_the_letters(world: World, poisons: Sequence[Raw], most: int) -> N
 
 
 def _replay_what_was_repaired(world: World, chance: Random) -> None:
-    """Cases of a charter that nobody applied: they are done when it is, and not again when they are replayed again."""
+    """Cases of a charter that was not applied are executed when it is applied, and not again when they are replayed
+    again.
+    """
     late = _another_version(next(charter for charter in world.charters if charter.agent == "answerer"))
     _begin_cases(world, late, chance)
     _listed(world, LATE_CASES, "--error", "CharterMissing")
@@ -90,22 +96,22 @@ def _another_version(charter: Charter) -> Charter:
 
 
 def _begin_cases(world: World, late: Charter, chance: Random) -> None:
-    """As ingest does, had it known the charter, with the trace that belongs to the event."""
+    """Create the cases as ingest would if it knew the charter, each with its event's trace."""
     compiled, now = compile_charter(late), datetime.now(UTC)
     events = draw(LATE, LATE_CASES, chance, (replace(ANSWER, ordered=False),))
-    asking = [lines.asking(routing.open_case(compiled, one.event(), now), now) for one in events]
+    reservation = [lines.reservation(routing.open_case(compiled, one.event(), now), now) for one in events]
     world.expect(events)
-    values = [world.codec.encode(entry) for entry in asking]
-    world.poison += values
+    records = [Raw(late.agent, world.codec.encode(entry)) for entry in reservation]
+    world.poison += records
     kafka = world.settings.kafka
-    Speaker(kafka).deliver(
-        Outgoing(kafka.topic_prefix + BUDGET.name, late.agent, value, trace_headers((), LATE, 0, number))
-        for number, value in enumerate(values)
+    BlockingProducer.of(kafka).deliver(
+        Message(kafka.topic_prefix + BUDGET.name, late.agent.encode(), record.value, trace_headers((), LATE, 0, number))
+        for number, record in enumerate(records)
     )
 
 
 def _listed(world: World, count: int, *which: str) -> list[dict[str, Any]]:
-    """The open letters, when there are so many."""
+    """The open letters, once there are so many."""
     if not world.until(lambda: len(_letters(world, *which)) >= count, LETTERS_WITHIN_S, poll_s=2.0):
         world.observed.append(f"{len(_letters(world, *which))} of {count} dead letters are listed")
     return _letters(world, *which)

@@ -1,4 +1,4 @@
-"""Processes are asked to stop one after the other, as an upgrade does, and that costs hardly a model call."""
+"""Processes are asked to stop one after the other, as in an upgrade. That costs hardly any extra model call."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ EXTRA_CALLS_AT_MOST = 0.05
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """A tenth as many restarts as kills in a storm, at least of both decide stages."""
+    """A tenth as many restarts as the kill storm has kills, but at least both decide stages."""
     names = sorted(world.fleet.names, key=lambda name: (not name.startswith("decide"), chance.random()))
     restarts = max(2, size // 10)
     world.until(world.fleet.are_ready, READY_WITHIN_S)

@@ -1,6 +1,6 @@
-"""The broker takes 20 kB a second from each client, and processes are killed: no update of a table is lost.
+"""The broker accepts 20 kB a second from each client while processes are killed. No update of a table may be lost.
 
-Records wait then in the producers' buffers for seconds, which is when a commit must not overtake them.
+Records then wait in the producers' buffers for seconds, and a commit must not overtake them.
 """
 
 from random import Random
@@ -16,7 +16,7 @@ PAUSES_S = (3.0, 6.0)
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """A third as many kills as in a storm; the events are sent before it is slow."""
+    """A third as many kills as the kill storm has; the events are sent before the broker is slow."""
     kills = max(2, size // 3)
     world.send(draw(NAME, kills * EVENTS_A_KILL, chance, (ANSWER, APPEND)))
     world.sender.finish()

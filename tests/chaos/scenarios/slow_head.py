@@ -1,6 +1,6 @@
 """One question takes half a minute, a thousand behind it are answered, and the process is killed.
 
-Nothing of the thousand is committed, because the first is not done. None of their answers is bought again all the same.
+None of the thousand is committed, because the first is not done. Still, none of their answers is bought again.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ ANSWERED_WITHIN_S = 200.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """The decide stages are killed when only the head is unanswered; if that took too long, it is a weaker test."""
+    """Kill the decide stages when only the first question is unanswered; if that takes too long, the test is weaker."""
     behind = draw(NAME, BEHIND_LONG if size > SHORT else BEHIND_SHORT, chance, (ANSWER,), subjects=100)
     head = [Sent(HEAD, number, f"{HEAD}-{number}", ANSWER) for number in range(4)]
     for one in head:

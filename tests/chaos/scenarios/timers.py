@@ -1,12 +1,12 @@
-"""A thousand timers, and the stage that keeps them is killed again and again: each fires once, none early."""
+"""A thousand timers are set, and the stage that stores them is killed repeatedly: each fires once, and none early."""
 
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
-from schemas.records import Reminder
-from schemas.topics import INGEST, LATER
+from nightdesk.schemas.records import Timer
+from nightdesk.schemas.topics import INGEST, TIMERS
 from tests.chaos.events import NOTE, Sent, draw
 from tests.chaos.scenario import SHORT, Scenario
 from tests.chaos.world import World
@@ -21,16 +21,16 @@ FIRED_WITHIN_S = 180.0
 
 
 def play(world: World, size: int, chance: Random) -> None:
-    """Every timer sends an event that is noted; set before the first kill, due during the kills."""
+    """Every timer emits an event that is recorded; all are set before the first kill and due during the kills."""
     last_s = LAST_LONG_S if size > SHORT else LAST_SHORT_S
     events = draw(NAME, TIMERS_LONG if size > SHORT else TIMERS_SHORT, chance, (NOTED,), subjects=1000)
     began = time.time()
     due = {one.name: began + chance.uniform(FIRST_S, last_s) for one in events}
     world.expect(events)
-    world.say(LATER, [_timer(world, one, due[one.name]) for one in events])
+    world.produce(TIMERS, [_timer(world, one, due[one.name]) for one in events])
     while time.time() < began + last_s:
         world.pause(chance.uniform(*PAUSES_S))
-        world.fleet.kill(chance.choice(("later-0", "later-1", "later-0", "later-1", "ingest-0")))
+        world.fleet.kill(chance.choice(("timers-0", "timers-1", "timers-0", "timers-1", "ingest-0")))
     if not world.ended(NAME, FIRED_WITHIN_S):
         world.observed.append(f"{NAME}: not every timer fired within {FIRED_WITHIN_S:.0f} s")
     for effect in list(world.outside.actions.seen):
@@ -38,9 +38,9 @@ def play(world: World, size: int, chance: Random) -> None:
             world.observed.append(f"{NAME}: {effect.number} came {due[effect.name] - effect.at:.3f} s too early")
 
 
-def _timer(world: World, sent: Sent, due: float) -> Reminder:
-    return Reminder(
-        reminder_id=f"{NAME}-{sent.number}",
+def _timer(world: World, sent: Sent, due: float) -> Timer:
+    return Timer(
+        timer_id=f"{NAME}-{sent.number}",
         subject=sent.subject,
         due_at=datetime.fromtimestamp(due, UTC),
         topic=INGEST.name,

@@ -1,4 +1,4 @@
-"""What the provider tests share: a fake server, and a guard that no test reaches a real host."""
+"""Shared by the provider tests: a fake server, and a guard against reaching a real host."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from processors.model import ModelRequest
+from nightdesk.processors.model import ModelRequest
 from tests.fakes.model_server import ModelServer
 
-LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class LeftTheMachine(BaseException):
-    """Not an `Exception`: no client may take it for a connection error."""
+    """Not an `Exception`, because no client may take it for a connection error."""
 
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A connection or name lookup that leaves the machine fails the test, whatever the client makes of it."""
+    """A connection or name lookup that leaves the machine fails the test, whatever the client does with the error."""
     left: list[str] = []
 
     def check(host: object) -> None:
@@ -53,7 +53,7 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_credentials_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The developer's own keys and profiles stay out of the tests."""
+    """The tests do not see the developer's own keys and profiles."""
     for name in ("API_KEY", "AUTH_TOKEN", "BASE_URL", "PROFILE", "IDENTITY_TOKEN", "IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(f"ANTHROPIC_{name}", raising=False)
     monkeypatch.delenv("ANTHROPIC_CONFIG_DIR", raising=False)

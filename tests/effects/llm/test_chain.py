@@ -1,21 +1,20 @@
-"""The chain: who is asked, who is passed over and why, and what it all cost."""
+"""The chain of providers: which is asked, which is skipped and why, and the total cost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
 from pydantic import SecretStr
 
-from effects.llm.anthropic import AnthropicProvider
-from effects.llm.chain import ProviderChain
-from effects.llm.openai import Endpoint, OpenAIProvider
-from effects.llm.protocol import AllProvidersFailed
-from effects.llm.recorded import NotRecorded, RecordedReplies
-from processors.breaker import Policy
-from processors.model import ModelReply, ModelRequest
-from streams.stages.circuits import Circuits
+from nightdesk.effects.llm.anthropic import AnthropicProvider
+from nightdesk.effects.llm.chain import ProviderChain
+from nightdesk.effects.llm.openai import Endpoint, OpenAIProvider
+from nightdesk.processors.breaker import BreakerPolicy
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.prices import worst_request_price_microusd
+from nightdesk.streams.stages.circuits import Circuits
 from tests.fakes.model_server import Conduct, ModelServer, Step
 
 BOTH = ("anthropic", "openai-compatible", "rules")
@@ -46,18 +45,33 @@ async def chained(server: ModelServer) -> AsyncIterator[Chained]:
             AnthropicProvider(api_key=KEY, base_url=server.anthropic_url),
             OpenAIProvider(Endpoint(second.openai_url, KEY)),
         )
-        circuits = Circuits("decide", Policy(failures_to_open=2, open_seconds=10), clock)
+        circuits = Circuits("decide", BreakerPolicy(failures_to_open=2, open_seconds=10), clock)
         chain = ProviderChain(providers, circuits)
         yield Chained(chain, circuits, server, second, clock)
         await chain.aclose()
 
 
-def reasons(reply: ModelReply | AllProvidersFailed) -> list[tuple[str, str]]:
-    return [(each.provider, each.reason) for each in reply.fallbacks]
+def reasons(answer: ModelReply | ModelUnavailable) -> list[tuple[str, str]]:
+    passed_over = answer.fallbacks if isinstance(answer, ModelReply) else answer.reasons
+    return [(each.provider, each.reason) for each in passed_over]
+
+
+async def answered(chain: ProviderChain, names: Sequence[str], request: ModelRequest) -> ModelReply:
+    """The reply; it is an error if no provider answers."""
+    answer = await chain.ask(names, request, "desk")
+    assert isinstance(answer, ModelReply), answer
+    return answer
+
+
+async def unavailable(chain: ProviderChain, names: Sequence[str], request: ModelRequest) -> ModelUnavailable:
+    """Why no provider answers; it is an error if one does."""
+    answer = await chain.ask(names, request, "desk")
+    assert isinstance(answer, ModelUnavailable), answer
+    return answer
 
 
 async def test_the_first_provider_answers(chained: Chained, request_: ModelRequest) -> None:
-    reply = await chained.chain.ask(BOTH, request_)
+    reply = await answered(chained.chain, BOTH, request_)
     assert (reply.provider, reply.model, reasons(reply)) == ("anthropic", "claude-sonnet-5-5", [])
     assert chained.second.count == 0
 
@@ -66,7 +80,7 @@ async def test_the_next_one_answers_under_its_own_model_and_the_reason_is_kept(
     chained: Chained, request_: ModelRequest
 ) -> None:
     chained.first.script.append(Step(Conduct.OVERLOADED))
-    reply = await chained.chain.ask(BOTH, request_)
+    reply = await answered(chained.chain, BOTH, request_)
     assert (reply.provider, reply.model) == ("openai-compatible", "gpt-4o-mini")
     assert reasons(reply) == [("anthropic", "overloaded")]
     assert "overloaded" in reply.fallbacks[0].detail
@@ -77,39 +91,38 @@ async def test_a_provider_that_may_have_been_paid_is_charged_with_the_answer(
     chained: Chained, request_: ModelRequest
 ) -> None:
     chained.first.script.append(Step(Conduct.DROP))
-    reply = await chained.chain.ask(BOTH, request_)
-    assert reply.passed_over_microusd > reply.cost_microusd > 0
-    assert reply.total_microusd == reply.passed_over_microusd + reply.cost_microusd
+    reply = await answered(chained.chain, BOTH, request_)
+    assert reply.unanswered_cost_microusd > reply.cost_microusd > 0
+    assert reply.total_microusd == reply.unanswered_cost_microusd + reply.cost_microusd
 
 
 async def test_all_failed_names_each_reason(chained: Chained, request_: ModelRequest) -> None:
     chained.first.script.append(Step(Conduct.UNAUTHORIZED))
     chained.second.script.append(Step(Conduct.SERVER_ERROR))
-    with pytest.raises(AllProvidersFailed, match="anthropic: authentication") as caught:
-        await chained.chain.ask(BOTH, request_)
-    assert reasons(caught.value) == [("anthropic", "authentication"), ("openai-compatible", "server_error")]
-    assert (caught.value.retryable, caught.value.spent_microusd) == (True, 0)
+    none = await unavailable(chained.chain, BOTH, request_)
+    assert reasons(none) == [("anthropic", "authentication"), ("openai-compatible", "server_error")]
+    # Who asked with a wrong key was turned away; a server that broke may have answered first.
+    worst = worst_request_price_microusd(request_.for_provider("openai-compatible"), datetime.now(UTC))
+    assert (none.retryable, none.unanswered_cost_microusd) == (True, worst)
 
 
 async def test_a_refusal_is_not_taken_to_another_model(chained: Chained, request_: ModelRequest) -> None:
     chained.first.script.append(Step(Conduct.REFUSE))
-    with pytest.raises(AllProvidersFailed) as caught:
-        await chained.chain.ask(BOTH, request_)
-    assert reasons(caught.value) == [("anthropic", "refused")]
-    assert caught.value.spent_microusd > 0
-    assert not caught.value.retryable
+    none = await unavailable(chained.chain, BOTH, request_)
+    assert reasons(none) == [("anthropic", "refused")]
+    assert none.unanswered_cost_microusd > 0
+    assert not none.retryable
     assert chained.second.count == 0
 
 
 async def test_what_comes_after_rules_is_not_asked(chained: Chained, request_: ModelRequest) -> None:
-    with pytest.raises(AllProvidersFailed, match="names none"):
-        await chained.chain.ask(("rules", "anthropic"), request_)
+    assert await unavailable(chained.chain, ("rules", "anthropic"), request_) == ModelUnavailable(reasons=())
     assert chained.first.count == 0
 
 
 async def test_a_provider_without_settings_is_passed_over(server: ModelServer, request_: ModelRequest) -> None:
-    chain = ProviderChain([OpenAIProvider(Endpoint(server.openai_url))], Circuits("decide", Policy(), Clock()))
-    reply = await chain.ask(BOTH, request_)
+    chain = ProviderChain([OpenAIProvider(Endpoint(server.openai_url))], Circuits("decide", BreakerPolicy(), Clock()))
+    reply = await answered(chain, BOTH, request_)
     assert reasons(reply) == [("anthropic", "not_configured")]
     await chain.aclose()
 
@@ -117,14 +130,14 @@ async def test_a_provider_without_settings_is_passed_over(server: ModelServer, r
 async def test_a_circuit_opens_waits_and_closes_by_one_probe(chained: Chained, request_: ModelRequest) -> None:
     chained.first.script.extend([Step(Conduct.OVERLOADED)] * 2)
     for _ in range(3):
-        reply = await chained.chain.ask(BOTH, request_)
+        reply = await answered(chained.chain, BOTH, request_)
     assert reasons(reply) == [("anthropic", "circuit_open")]
     assert chained.first.count == 2
     assert [chained.circuits.is_open(name) for name in ("anthropic", "openai-compatible")] == [True, False]
 
     chained.clock.seconds = 10.0
     chained.first.script.append(Step(delay_seconds=0.2))
-    replies = await asyncio.gather(*(chained.chain.ask(BOTH, request_) for _ in range(5)))
+    replies = await asyncio.gather(*(answered(chained.chain, BOTH, request_) for _ in range(5)))
     assert sorted(reply.provider for reply in replies) == ["anthropic"] + ["openai-compatible"] * 4
     assert chained.first.count == 3
     assert not chained.circuits.is_open("anthropic")
@@ -133,23 +146,23 @@ async def test_a_circuit_opens_waits_and_closes_by_one_probe(chained: Chained, r
 async def test_a_circuit_stays_open_as_long_as_the_provider_asks(chained: Chained, request_: ModelRequest) -> None:
     chained.first.script.extend([Step(Conduct.RATE_LIMITED, retry_after_seconds=60)] * 2)
     for _ in range(2):
-        await chained.chain.ask(BOTH, request_)
+        await answered(chained.chain, BOTH, request_)
     chained.clock.seconds = 59.0
-    assert reasons(await chained.chain.ask(BOTH, request_)) == [("anthropic", "circuit_open")]
+    assert reasons(await answered(chained.chain, BOTH, request_)) == [("anthropic", "circuit_open")]
     chained.clock.seconds = 60.0
-    assert reasons(await chained.chain.ask(BOTH, request_)) == []
+    assert reasons(await answered(chained.chain, BOTH, request_)) == []
 
 
 async def test_a_cancelled_probe_lets_the_next_one_out(chained: Chained, request_: ModelRequest) -> None:
     chained.first.script.extend([Step(Conduct.OVERLOADED), Step(Conduct.OVERLOADED), Step(Conduct.HANG)])
     for _ in range(2):
-        await chained.chain.ask(BOTH, request_)
+        await answered(chained.chain, BOTH, request_)
     chained.clock.seconds = 10.0
-    probe = asyncio.create_task(chained.chain.ask(BOTH, request_))
+    probe = asyncio.create_task(chained.chain.ask(BOTH, request_, "desk"))
     await chained.first.wait_for(lambda server: server.count == 3)
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
-    assert (await chained.chain.ask(BOTH, request_)).provider == "anthropic"
+    assert (await answered(chained.chain, BOTH, request_)).provider == "anthropic"
 
 
 async def test_questions_that_a_provider_rejects_do_not_open_its_circuit(
@@ -157,7 +170,7 @@ async def test_questions_that_a_provider_rejects_do_not_open_its_circuit(
 ) -> None:
     chained.first.script.extend([Step(Conduct.TOO_LONG)] * 5)
     for _ in range(5):
-        await chained.chain.ask(BOTH, request_)
+        await answered(chained.chain, BOTH, request_)
     assert not chained.circuits.is_open("anthropic")
 
 
@@ -167,16 +180,52 @@ async def test_a_question_that_was_never_sent_says_nothing_about_the_provider(
     unpriced = request_.model_copy(update={"model": "our-own-model"})
     chained.first.script.extend([Step(Conduct.OVERLOADED)] * 2)
     for request in (request_, unpriced, request_):
-        await chained.chain.ask(BOTH, request)
+        await answered(chained.chain, BOTH, request)
     assert chained.circuits.is_open("anthropic")
 
 
-async def test_recorded_replies_are_given_again_in_order(chained: Chained, request_: ModelRequest) -> None:
-    votes = [await chained.chain.ask(BOTH, request_) for _ in range(2)]
-    recorded = RecordedReplies({request_.digest(): votes})
-    assert [await recorded.ask(BOTH, request_) for _ in range(2)] == votes
-    with pytest.raises(NotRecorded, match="recorded 2 times and asked 3 times"):
-        await recorded.ask(BOTH, request_)
-    with pytest.raises(NotRecorded, match="charter version"):
-        await recorded.ask(BOTH, request_.model_copy(update={"prompt": "another"}))
-    assert chained.first.count == 2
+async def test_an_order_that_comes_while_one_provider_is_asked_keeps_the_next_from_being_asked(
+    server: ModelServer, request_: ModelRequest
+) -> None:
+    orders = ["", "stop_all by ops: night"]
+
+    async def why_not(_agent: str) -> str:
+        return orders.pop(0)
+
+    async with ModelServer() as second:
+        providers = (
+            AnthropicProvider(api_key=KEY, base_url=server.anthropic_url),
+            OpenAIProvider(Endpoint(second.openai_url, KEY)),
+        )
+        circuits = Circuits("decide", BreakerPolicy(), Clock())
+        chain = ProviderChain(providers, circuits, why_not)
+        server.script.append(Step(Conduct.OVERLOADED))
+        none = await unavailable(chain, BOTH, request_)
+        await chain.aclose()
+        assert reasons(none) == [("anthropic", "overloaded"), ("openai-compatible", "stopped")]
+        assert (server.count, second.count) == (1, 0)
+        assert not circuits.is_open("openai-compatible")
+
+
+async def test_a_question_that_waits_for_room_asks_for_orders_when_it_has_it(
+    server: ModelServer, request_: ModelRequest
+) -> None:
+    """Otherwise it would be sent long after an order to stop, according to the orders of the time when it began to
+    wait.
+    """
+    ordered = False
+
+    async def why_not(_agent: str) -> str:
+        return "stopped" if ordered else ""
+
+    provider = AnthropicProvider(api_key=KEY, base_url=server.anthropic_url)
+    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()), why_not, calls_at_once=1)
+    server.script.append(Step(Conduct.HANG))
+    first, second = (asyncio.create_task(chain.ask(("anthropic",), request_, "desk")) for _ in range(2))
+    await server.wait_for(lambda server: server.count == 1)
+    ordered = True
+    first.cancel()
+    assert reasons(await second) == [("anthropic", "stopped")]
+    assert server.count == 1
+    await asyncio.gather(first, return_exceptions=True)
+    await chain.aclose()

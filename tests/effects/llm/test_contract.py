@@ -1,4 +1,4 @@
-"""What every provider does, whoever it asks: one battery over both, against a real server on loopback."""
+"""What every provider does: the same tests for all of them, against a real server on loopback."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from effects.llm.anthropic import AnthropicProvider
-from effects.llm.openai import Endpoint, OpenAIProvider
-from effects.llm.protocol import MEANINGS, Kind, ModelError, Paid, Provider
-from processors.model import ModelRequest
-from processors.prices import worst_request_price_microusd
-from processors.replies import MAX_ANSWER_CHARACTERS
+from nightdesk.effects.llm.anthropic import AnthropicProvider
+from nightdesk.effects.llm.openai import Endpoint, OpenAIProvider
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, Paid, Provider
+from nightdesk.processors.model import ModelRequest
+from nightdesk.processors.prices import worst_request_price_microusd
+from nightdesk.processors.replies import MAX_ANSWER_CHARACTERS
 from tests.fakes.model_server import INPUT_TOKENS, OUTPUT_TOKENS, Conduct, ModelServer, Step
 
 KEY = SecretStr("secret-key")
@@ -104,11 +104,11 @@ async def test_each_failure_has_its_kind_its_price_and_no_second_try(
     assert asked.server.count == 1
     answered = conduct in (Conduct.REFUSE, Conduct.TRUNCATE)
     if MEANINGS[kind].paid is Paid.UNKNOWN:
-        assert caught.value.spent_microusd == worst_price(asked.request)
+        assert caught.value.unanswered_cost_microusd == worst_price(asked.request)
     elif answered:
-        assert 0 < caught.value.spent_microusd < worst_price(asked.request)
+        assert 0 < caught.value.unanswered_cost_microusd < worst_price(asked.request)
     else:
-        assert caught.value.spent_microusd == 0
+        assert caught.value.unanswered_cost_microusd == 0
 
 
 @pytest.mark.parametrize("conduct", [Conduct.DROP, Conduct.MALFORMED_HTTP])
@@ -118,7 +118,7 @@ async def test_a_connection_that_breaks_may_have_been_paid(asked: Asked, conduct
         await asked.provider.ask(asked.request)
     # Not every HTTP client tells the two apart, and they mean the same.
     assert caught.value.kind in (Kind.CONNECTION_LOST, Kind.MALFORMED_HTTP)
-    assert caught.value.spent_microusd == worst_price(asked.request)
+    assert caught.value.unanswered_cost_microusd == worst_price(asked.request)
 
 
 async def test_an_answer_that_is_no_json_is_an_answer(asked: Asked) -> None:
@@ -140,7 +140,7 @@ async def test_no_answer_in_time_is_charged_at_the_worst_price(asked: Asked) -> 
     with pytest.raises(ModelError) as caught:
         await asked.provider.ask(hurried)
     assert caught.value.kind is Kind.TIMEOUT
-    assert caught.value.spent_microusd == worst_price(hurried)
+    assert caught.value.unanswered_cost_microusd == worst_price(hurried)
 
 
 async def test_nobody_listening_costs_nothing(build: Build, request_: ModelRequest) -> None:
@@ -150,7 +150,7 @@ async def test_nobody_listening_costs_nothing(build: Build, request_: ModelReque
         with pytest.raises(ModelError) as caught:
             await provider.ask(request_.for_provider(provider.name))
         await provider.aclose()
-    assert (caught.value.kind, caught.value.spent_microusd) == (Kind.CONNECTION, 0)
+    assert (caught.value.kind, caught.value.unanswered_cost_microusd) == (Kind.CONNECTION, 0)
 
 
 async def test_a_model_without_a_price_is_not_asked(asked: Asked) -> None:
@@ -175,7 +175,7 @@ async def test_calls_fly_at_once_and_a_cancelled_one_ends(asked: Asked) -> None:
 
 def test_an_error_keeps_its_reason_when_it_is_pickled() -> None:
     error = pickle.loads(pickle.dumps(ModelError(Kind.TIMEOUT, "too late", 12, 3.0)))
-    assert (error.kind, error.message, error.spent_microusd, error.retry_after_seconds) == (
+    assert (error.kind, error.message, error.unanswered_cost_microusd, error.retry_after_seconds) == (
         Kind.TIMEOUT, "too late", 12, 3.0
     )  # fmt: skip
 
@@ -185,7 +185,7 @@ def worst_price(request: ModelRequest) -> int:
 
 
 async def test_an_answer_of_megabytes_is_cut_to_one_that_is_too_long(asked: Asked) -> None:
-    """It has to be recorded; and it stays no answer."""
+    """It has to be recorded, and it stays malformed."""
     asked.server.decide = lambda prompt: "x" * 10_000_000
     reply = await asked.provider.ask(asked.request)
     assert len(reply.text) == MAX_ANSWER_CHARACTERS + 1

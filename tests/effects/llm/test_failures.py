@@ -1,9 +1,9 @@
-"""The table of statuses: what each means where it is not plain from the battery."""
+"""The table of statuses that the contract tests do not cover."""
 
 import pytest
 
-from effects.llm.failures import kind_of_status, retry_after_seconds
-from effects.llm.protocol import MEANINGS, Kind
+from nightdesk.effects.llm.failures import kind_of_status, retry_after_seconds
+from nightdesk.effects.llm.protocol import MEANINGS, Kind
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from effects.llm.protocol import MEANINGS, Kind
         (408, Kind.TIMEOUT),
         (413, Kind.CONTEXT_EXCEEDED),
         (500, Kind.SERVER_ERROR),
-        (503, Kind.OVERLOADED),
+        (503, Kind.SERVER_ERROR),
         (504, Kind.TIMEOUT),
         (529, Kind.OVERLOADED),
         (599, Kind.SERVER_ERROR),
@@ -26,7 +26,9 @@ def test_each_status_has_its_kind(status: int, kind: Kind) -> None:
     assert kind_of_status(status, "the prompt was fine") is kind
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("0.5", 0.5), ("-1", 0.0), ("Sun, 22 Nov 2026", 0.0)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0.5", 0.5), ("-1", 0.0), ("Sun, 22 Nov 2026", 0.0), ("inf", 0.0), ("nan", 0.0)]
+)
 def test_retry_after_is_never_a_surprise(value: str, seconds: float) -> None:
     assert retry_after_seconds({"retry-after": value}) == seconds
     assert retry_after_seconds({}) == 0.0

@@ -1,12 +1,12 @@
-"""The guard of these tests itself: a provider that is given no address would call the real one."""
+"""The guard of these tests: a provider that is given no address would call the real one."""
 
 import socket
 
 import pytest
 from pydantic import SecretStr
 
-from effects.llm.anthropic import AnthropicProvider
-from processors.model import ModelRequest
+from nightdesk.effects.llm.anthropic import AnthropicProvider
+from nightdesk.processors.model import ModelRequest
 from tests.effects.llm.conftest import LeftTheMachine
 
 

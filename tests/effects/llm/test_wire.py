@@ -1,4 +1,4 @@
-"""What goes over the wire that only one of the providers has."""
+"""What only one of the providers sends."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from effects.llm.anthropic import AnthropicProvider
-from effects.llm.openai import Endpoint, OpenAIProvider
-from effects.llm.protocol import Kind, ModelError, Provider
-from processors.model import ModelRequest, ModelUsage, TokenPrice
+from nightdesk.effects.llm.anthropic import AnthropicProvider
+from nightdesk.effects.llm.openai import Endpoint, OpenAIProvider
+from nightdesk.effects.llm.protocol import Kind, ModelError, Provider
+from nightdesk.processors.model import ModelRequest, ModelUsage, TokenPrice
 from tests.effects.llm.test_contract import worst_price
 from tests.fakes.model_server import Conduct, ModelServer, Step
 
@@ -60,7 +60,7 @@ async def test_an_answer_that_stopped_short_is_paid_and_not_used(
         await provider.ask(request_.for_provider(provider.name))
     await provider.aclose()
     assert caught.value.kind is kind
-    assert caught.value.spent_microusd > 0
+    assert caught.value.unanswered_cost_microusd > 0
 
 
 async def test_anthropic_without_credentials_says_so(server: ModelServer, request_: ModelRequest) -> None:

@@ -1,10 +1,10 @@
-"""`python -m tests.processors.charter.keep`: keep the example charters as they are today, beside the older ones."""
+"""`python -m tests.processors.charter.keep`: stores the example charters as they are today, beside the older ones."""
 
 import json
 from pathlib import Path
 
-from nightdesk.charters import charter_files, load_charter
-from processors.charter import Charter
+from nightdesk.operations.charters import charter_files, load_charter
+from nightdesk.processors.charter import Charter
 from tests.processors.examples import compiled
 
 KEPT = Path(__file__).parent / "kept"

@@ -1,4 +1,4 @@
-"""The charters of this repository: right, known to editors, and sensible over their whole day without a model."""
+"""The charters of this repository are valid, known to editors, and sensible over their whole day without a model."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,17 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from nightdesk.charters import load_charter
-from processors import prompts, routing
-from processors.charter import CompiledCharter, compile_charter
-from processors.charter.schema import charter_schema, charter_schema_text
-from processors.charter.source import read_yaml
-from processors.deciding import ModelUnavailable, decide
-from processors.prices import worst_ask_price_microusd
-from schemas.records import Decision, Event, Fallback
+from nightdesk.operations.charters import load_charter
+from nightdesk.processors import playbook, prompts, routing
+from nightdesk.processors.charter import CompiledCharter, compile_charter
+from nightdesk.processors.charter.schema import charter_schema, charter_schema_text
+from nightdesk.processors.charter.source import read_yaml
+from nightdesk.processors.conditions import is_met
+from nightdesk.processors.deciding import decide
+from nightdesk.processors.model import ModelUnavailable
+from nightdesk.processors.playbook import Progress, StepResult
+from nightdesk.processors.prices import worst_ask_price_microusd
+from nightdesk.schemas.records import CancelCondition, Decision, Event, Fallback
 
 CHARTERS = Path(__file__).parents[3] / "charters"
 TRIAGE = CHARTERS / "support-triage"
@@ -49,7 +52,9 @@ def without_a_model(charter: CompiledCharter, event: Event) -> Decision | None:
 
 def test_the_schema_for_editors_is_the_current_one() -> None:
     committed = (CHARTERS / "charter.schema.json").read_text(encoding="utf-8")
-    assert committed == charter_schema_text(), "run: python -m processors.charter.schema > charters/charter.schema.json"
+    assert committed == charter_schema_text(), (
+        "run: python -m nightdesk.processors.charter.schema > charters/charter.schema.json"
+    )
 
 
 @pytest.mark.parametrize("file", sorted(CHARTERS.glob("*/charter.yaml")), ids=lambda file: str(file.parent.name))
@@ -90,6 +95,43 @@ def test_every_ticket_has_a_sensible_end_without_a_model(triage: CompiledCharter
         # Money never moves without a person, whoever asks for it and however.
         assert decision.disposition == ("needs_approval" if decision.action == "refund" else "execute")
         assert not any(each.reason == "rule_failed" for each in decision.fallbacks)
+
+
+def followed_up(charter: CompiledCharter, answered: Decision) -> Event:
+    """The event that comes after an answer, unless it is cancelled."""
+    flow = playbook.run(answered, charter, Progress(), answered.decided_at)
+    outcome = next(flow)
+    while True:
+        done = outcome.outcome(StepResult("done", '{"id": "r-1"}'), started_at=answered.decided_at, latency_ms=1)
+        try:
+            outcome = flow.send(done)
+        except StopIteration as end:
+            [timer] = end.value.timers
+            assert [condition.type for condition in timer.cancel_when] == ["ticket.closed", "ticket.created"]
+            assert isinstance(timer.record, Event)
+            return timer.record
+
+
+def test_answered_tickets_are_asked_about_once_and_few_reach_a_person(triage: CompiledCharter) -> None:
+    """Of those that are still open after two days and whose customer has not written again."""
+    decided = [without_a_model(triage, as_event(line)) for line in day() if line["type"] == "ticket.created"]
+    answered = [decision for decision in decided if decision is not None and decision.action == "respond"]
+    assert len(answered) >= 20
+    for decision in answered:
+        second = without_a_model(triage, followed_up(triage, decision))
+        assert second is not None
+        assert (second.action, second.disposition) == ("check_back", "execute")
+        unsure = decision.model_copy(update={"confidence": 0.75})
+        third = without_a_model(triage, followed_up(triage, unsure))
+        assert third is not None
+        assert third.action == "escalate"
+
+
+@pytest.mark.parametrize(("text", "is_heard"), [("Never mind, please cancel my refund", True), ("Thank you!", False)])
+def test_a_customer_who_takes_a_refund_back_is_heard(triage: CompiledCharter, text: str, is_heard: bool) -> None:
+    [condition] = triage.charter.actions["refund"].reconsider_on
+    newer = as_event({**day()[1], "id": "evt-newer", "data": {"text": text}})
+    assert is_met([CancelCondition(type=condition.type, when=condition.when or "")], newer) is is_heard
 
 
 def end_of(charter: CompiledCharter, subject: str, position: int = 0) -> Decision:

@@ -1,7 +1,7 @@
-"""A charter that an older program applied means the same to today's: same version, same defaults, nothing refused.
+"""A charter that an older version applied means the same today: same version, same defaults, nothing refused.
 
-`python -m tests.processors.charter.keep` writes `kept/<agent>-<version>.json` once, and it is never changed: `content`
-is what lies on the `control` topic, `means` the charter with every default said.
+`python -m tests.processors.charter.keep` writes `kept/<agent>-<version>.json` once, and it never changes: `content` is
+what is on the `control` topic, `means` the charter with every default.
 """
 
 import json
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from processors.charter import compile_charter
-from processors.charter.parsing import charter_from_json
+from nightdesk.processors.charter import compile_charter
+from nightdesk.processors.charter.parsing import charter_from_json
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 
@@ -30,7 +30,7 @@ def test_there_are_kept_charters() -> None:
 
 
 def _within(kept: Any, today: Any) -> bool:
-    """Whether today's says all that the kept one says, and perhaps more."""
+    """Whether today's charter has everything that the stored one has, and perhaps more."""
     if isinstance(kept, dict) and isinstance(today, dict):
         return all(key in today and _within(value, today[key]) for key, value in kept.items())
     if isinstance(kept, list) and isinstance(today, list):

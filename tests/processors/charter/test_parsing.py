@@ -1,4 +1,4 @@
-"""A charter's text to a charter: what is wrong, all at once, each with its line."""
+"""From a charter's text to a charter: all problems at once, each with its line."""
 
 import socket
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.charter import (
+from nightdesk.processors.charter import (
     CharterInvalid,
     Problem,
     charter_from_json,
@@ -14,7 +14,8 @@ from processors.charter import (
     compile_charter,
     parse_charter,
 )
-from processors.charter.parsing import named_files
+from nightdesk.processors.charter.parsing import named_files
+from tests.effort import examples
 from tests.processors.examples import CHARTER, EXAMPLE_LINE, FILES, changed
 
 
@@ -49,10 +50,13 @@ WRONG = [
     ("agent: desk\n", "", "description: Answers", "is missing"),
     ("mode: live", "mood: live", "mood: live", "did you mean 'mode'"),
     ("mode: live", "mode: life", "mode: life", "'dry_run' or 'live'"),
-    ("mode: live", "mode: live\nmode: live", None, "twice, first in line"),
+    ("mode: live", "mode: live\nmode: live", None, "duplicate key, first in line"),
     ("mode: live", "mode: &x live", "mode: &x", "anchors"),
     ("mode: live", "mode: !!python/name:os.system live", "mode: !!python", "tag"),
-    ("mode: live", "? [a]\n: live", "? [a]", "plain text"),
+    ("mode: live", "? [a]\n: live", "? [a]", "must be a string"),
+    ("kind: research", "kind: research\n    baseline: {minutes: 6}", "look:", "for actions of kind respond"),
+    ("type: ticket.created", "type: ticket.created\n    baseline: {minutes: 0}", "baseline:", "measures nothing"),
+    ("type: ticket.created", "type: ticket.created\n    baseline: {usd: -1}", "baseline:", "greater than or equal"),
     ('when: event.data.status == "open"', "when: event.data.status ==", "when:", "not an expression"),
     ('when: event.data.status == "open"', "when: evnt.data.status", "when:", "unknown name 'evnt'"),
     ('when: event.data.status == "open"', "when: size(decision)", "when:", "unknown name 'decision'"),
@@ -72,13 +76,26 @@ WRONG = [
     ("confidence: 0.9\n", "confidence: 90\n", "confidence: 90", "less than or equal to 1"),
     ("for: [refund]", "for: [refunds]", "for: [refunds]", "no action 'refunds'"),
     ("require: decision.parameters.amount <= 100.0", "require: (", "require: (", "not an expression"),
-    ("name: refund-cap", "name: votes", "name: votes", "take another"),
+    ("name: refund-cap", "name: votes", "name: votes", "use another"),
     ("  refund:\n    - {do: pay", "  reffund:\n    - {do: pay", "  reffund:", "no action 'reffund'"),
     ("do: pay", "do: pey", "do: pey", "no handler 'pey'"),
     (", undo: unsend", "", "do: send", "name its undo"),
     ("path: /refunds}", "path: /refunds, reconcile: /refunds}", "pay:", "reconcile is for idempotent: none"),
     ("path: /refunds}", "path: /refunds, idempotent: none, reconcile: '/{who}'}", "do: pay", "needs 'who'"),
+    ("path: /refunds}", "path: /refunds, idempotent: none, settles_within: 2m}", "pay:", "needs reconcile"),
+    (
+        "path: /refunds}",
+        "path: /refunds, idempotent: none, reconcile: /refunds, settles_within: 10s}",
+        "pay:",
+        "longer than timeout (10s)",
+    ),
+    ("path: /refunds}", "path: /refunds, did_not_happen: [200]}", "did_not_happen", "greater than or equal to 400"),
+    ("read_only: true", "read_only: true, did_not_happen: [422]", "history:", "for calls that change something"),
     ("path: /refunds}", "path: /refunds, cache: 10m}", "pay:", "cache is for calls that change nothing"),
+    ("undo: unsend", "undo: {do: unsend, with: {id: '{{ steps.later.id }}'}}", "undo: {do", "reads steps.later"),
+    ("undo: unsend", "undo: {do: unsend, with: {id: '{{ decision.parameters.x }}'}}", "undo: {do", "does not have"),
+    ("[anthropic, rules]", "[rules, anthropic]", "decide:", "rules always answer"),
+    ("[anthropic, rules]", "[anthropic, anthropic, rules]", "decide:", "has a duplicate"),
     ("undo: unsend", "undo: nothing", "undo: nothing", "no handler 'nothing'"),
     ("undo: unsend", "undo: unsend, irreversible: true", "do: send", "keep one of them"),
     ("    writes: true\n", "", "irreversible: true", "writes: true"),
@@ -96,12 +113,23 @@ WRONG = [
     ("note: {type: note}", "note: {}", "note: {}", "missing its type"),
     ("per_subject: 5/1h", "per_subject: 5 an hour", "per_subject:", "not a rate"),
     ("per_subject: 5/1h", "per_subject: 0/1h", "per_subject:", "not a rate"),
-    ("per_case_usd: 0.50", "per_case_usd: 50", "budget:", "no case could ever begin"),
-    ("per_case_usd: 0.50", "per_case_usd: 0.50, events: {x: {per_day_usd: 5}}", "budget:", "no trigger hears 'x'"),
+    ("per_case_usd: 0.50", "per_case_usd: 50", "budget:", "no case could ever start"),
+    ("per_case_usd: 0.50", "per_case_usd: 0.50, time_zone: Mars/Base", "budget:", "is no time zone"),
+    ("per_case_usd: 0.50", "per_case_usd: 0.50, reserve_usd: 3", "budget:", "say with urgent which cases are"),
+    (
+        "per_case_usd: 0.50",
+        "per_case_usd: 0.50, reserve_usd: 26, urgent: 'true'",
+        "budget:",
+        "only urgent cases could start",
+    ),
+    ("per_case_usd: 0.50", "per_case_usd: 0.50, events: {x: {per_day_usd: 5}}", "budget:", "no trigger accepts 'x'"),
     ("per_case_usd: 0.50", "per_case_usd: 0.50, actions: {pay: {per_day_usd: 5}}", "budget:", "no action 'pay'"),
-    ("per_case_usd: 0.50", "per_case_usd: 0.50, actions: {refund: {per_day_usd: 0.4}}", "budget:", "it never opens"),
+    ("per_case_usd: 0.50", "per_case_usd: 0.50, actions: {refund: {per_day_usd: 0.4}}", "budget:", "could start"),
     ("per_case_usd: 0.50", "per_case_usd: 0.50, actions: {escalate: {per_day_usd: 5}}", "budget:", "never stopped"),
     ("budget: {per_day_usd: 25, per_case_usd: 0.50}", "budget: {}", "budget:", "costs money"),
+    ("rules]\n", "rules]\n  when_unavailable: later\n", "when_unavailable", "'wait', 'rules' or 'escalate'"),
+    ("[anthropic, rules]", "rules\n  when_unavailable: wait", "when_unavailable", "names no model"),
+    ("rules]\n", "rules]\n  wait_at_most: 0s\n", "wait_at_most", "is not a duration"),
     ("    action: respond\n", "    action: reply\n", "action: reply", "no action 'reply'"),
     ("parameters: {text: ", "parameters: {body: ", "parameters: {body: ", "no parameter 'body'"),
     ("asks for {{ event.subject }}", "asks for {{ decision.action }}", "reasoning:", "unknown name 'decision'"),
@@ -158,7 +186,7 @@ def test_what_is_no_charter_is_refused_and_never_crashes(text: str) -> None:
     assert problems(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_any_part_left_out_gives_problems_or_a_charter_that_compiles(data: st.DataObject) -> None:
     lines = CHARTER.splitlines()
@@ -204,9 +232,33 @@ def test_the_version_is_the_content(old: str, new: str) -> None:
 def test_what_is_no_content_makes_no_version() -> None:
     # Comments, a default that is written out, another word for the same time.
     same = "# a comment\n" + changed(
-        ("at_most: 24h", "at_most: 1d"), ("mode: live", "mode: live\nconfidence_floor: 0.5")
+        ("at_most: 24h", "at_most: 1d"), ("mode: live", "mode: live\nconfidence_floor: 0.7")
     )
     assert parse_charter(same, FILES).version == parse_charter(CHARTER, FILES).version
+
+
+RESPOND = "{type: object, properties: {text: {type: string}}, required: [text], additionalProperties: false}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_open"),
+    [
+        (RESPOND, False),
+        (RESPOND.replace("false", "true"), True),
+        (RESPOND.replace(", additionalProperties: false", ""), True),
+        (RESPOND.replace("{type: object,", "{allOf: [{}],"), True),
+        (RESPOND.replace("{type: object,", "{anyOf: [{}],"), True),
+        (RESPOND.replace("{type: object,", "{oneOf: [{}],"), True),
+        (RESPOND.replace("{type: object,", "{$defs: {a: {}}, $ref: '#/$defs/a',"), True),
+        (RESPOND.replace("additionalProperties: false", "additionalProperties: {type: string}"), True),
+    ],
+)
+def test_a_template_reads_any_parameter_where_the_schema_leaves_their_names_open(schema: str, is_open: bool) -> None:
+    text = changed((RESPOND, schema), ('"{{ decision.parameters.text }}"', '"{{ decision.parameters.other }}"'))
+    if is_open:
+        assert parse_charter(text, FILES).agent == "desk"
+    else:
+        assert any("reads decision.parameters.other" in problem.reason for problem in problems(text))
 
 
 @pytest.mark.parametrize("name", list(FILES))

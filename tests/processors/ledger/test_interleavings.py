@@ -1,8 +1,8 @@
-"""Any interleaving of steps, against a reference that adds everything up anew each time.
+"""Any interleaving of steps, compared with a reference that adds everything up again each time.
 
-The reference keeps a row for each step and knows nothing of facts, purses or replacing: what it sums is what a person
-with a pencil would. Whatever happens in whatever order, no purse passes its cap, the account is the sum of the rows,
-and at the end, when what was never settled has expired, the log, the facts and the rows say the same.
+The reference has a row for each step and knows nothing of facts, balances or replacement: it sums as a person with a
+pencil would. Whatever happens in whatever order, no balance exceeds its cap, the account equals the sum of the rows,
+and at the end, when everything unsettled has expired, the log, the facts and the rows agree.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from processors.ledger import Account, Fact, after, day_of
-from processors.ledger.lines import expiring
-from processors.ledger.reserving import Granted, Policy, reserve
-from processors.reconciliation import Cost, book_of_log, book_of_table, drifts
-from schemas.records import BudgetEntry
+from nightdesk.processors.ledger import Account, Fact, after, day_of
+from nightdesk.processors.ledger.entries import expiry
+from nightdesk.processors.ledger.reserving import BudgetPolicy, Granted, reserve
+from nightdesk.processors.reconciliation import Cost, costs_of_log, costs_of_table, drifts
+from nightdesk.schemas.records import BudgetEntry
+from tests.effort import examples
 
 START = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 DAY, EVENTS, ACTIONS = 1000, {"ask": 400}, {"refund": 300, "reply": 700}
@@ -53,7 +54,7 @@ class Interleavings(RuleBasedStateMachine):
     def asks(self, worst: int, event: str) -> str:
         case_id = f"c-{len(self.facts)}"
         caps = {"": DAY} | ({"event:ask": EVENTS["ask"]} if event == "ask" else {})
-        verdict = reserve(self.account, Policy(caps, actions_microusd=ACTIONS), worst, self.now)
+        verdict = reserve(self.account, BudgetPolicy(caps, actions_microusd=ACTIONS), worst, self.now)
         fact = Fact(
             agent="a",
             case_id=case_id,
@@ -72,7 +73,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(target=settled, case_id=steps, share=st.floats(0, 1), action=st.sampled_from(["refund", "reply", "look", ""]))
     def settles(self, case_id: str, share: float, action: str) -> BudgetEntry:
-        """Also long after it expired, and again with another amount: the first word stands."""
+        """Also long after it expired, and again with another amount: the first settlement counts."""
         fact = self.facts[case_id]
         done = "" if action in fact.closed_actions else action
         entry = self._line("settle", fact, int(fact.reserved_microusd * share), done)
@@ -89,20 +90,13 @@ class Interleavings(RuleBasedStateMachine):
         if entry.case_id in self.rows:
             self._say(entry)
 
-    @rule(case_id=consumes(steps))
-    def is_released(self, case_id: str) -> None:
-        row = self.rows.get(case_id)
-        if row is not None:
-            self.rows[case_id] = row if row.sure else replace(row, amount=0, may=(), sure=True)
-            self._say(self._line("release", self.facts[case_id], 0, ""))
-
     @rule(minutes=st.sampled_from([1, 20, 300, 1500]))
     def time_goes_on(self, minutes: int) -> None:
         """Past midnight too; what is open for too long expires."""
         self.now += timedelta(minutes=minutes)
         for fact in list(self.facts.values()):
             if fact.state == "open" and fact.until <= self.now.timestamp():
-                self._say(expiring(fact))
+                self._say(expiry(fact))
 
     @rule()
     def the_process_dies(self) -> None:
@@ -125,15 +119,15 @@ class Interleavings(RuleBasedStateMachine):
     def the_account_is_the_sum_of_the_rows(self) -> None:
         for day in {row.day for row in self.rows.values()}:
             of_day = [row for row in self.rows.values() if row.day == day]
-            purses = {"": of_day, "event:ask": [row for row in of_day if row.event == "ask"]}
-            purses |= {f"action:{action}": [row for row in of_day if action in row.may] for action in ACTIONS}
-            for task, rows in purses.items():
+            scope_balances = {"": of_day, "event:ask": [row for row in of_day if row.event == "ask"]}
+            scope_balances |= {f"action:{action}": [row for row in of_day if action in row.may] for action in ACTIONS}
+            for task, rows in scope_balances.items():
                 assert self.account.balance(day, task).left_microusd(DAY) == DAY - total(rows), task
 
     def teardown(self) -> None:
         self.time_goes_on(1500)
         assert not [fact for fact in self.facts.values() if fact.state == "open"]
-        assert list(drifts(book_of_log(self.log), book_of_table(self.facts.values()), self._audit(), self.now)) == []
+        assert list(drifts(costs_of_log(self.log), costs_of_table(self.facts.values()), self._audit(), self.now)) == []
         self.no_purse_passes_its_cap()
         self.the_account_is_the_sum_of_the_rows()
 
@@ -165,4 +159,4 @@ def total(rows: Iterable[Row]) -> int:
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(max_examples=150, stateful_step_count=40)
+TestInterleavings.settings = settings(max_examples=examples(150), stateful_step_count=40)

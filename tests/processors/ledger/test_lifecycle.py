@@ -1,12 +1,12 @@
-"""The first word about a step's cost stands, and none that was spent is forgotten."""
+"""The first settlement of a step counts, and no spent money is forgotten."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from processors.ledger import KEPT_S, Fact, after, day_of
-from processors.ledger.lines import expiring
-from schemas.records import BudgetEntry
+from nightdesk.processors.ledger import KEPT_S, Fact, after, day_of
+from nightdesk.processors.ledger.entries import expiry, returned
+from nightdesk.schemas.records import BudgetEntry, Case, Event
 
 NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 OPEN = Fact(
@@ -35,13 +35,12 @@ def known(state: str, **more: object) -> Fact:
     ("before", "entry", "state", "spent"),
     [
         (OPEN, line("settle", 40), "settled", 40),
-        (OPEN, line("release", 40), "settled", 0),
+        (OPEN, line("settle"), "settled", 0),
         (OPEN, line("expire", 100), "unknown", 0),
         (known("unknown"), line("settle", 40), "settled", 40),
-        (known("unknown"), line("release"), "settled", 0),
+        (known("unknown"), line("settle"), "settled", 0),
         (known("settled", settled_at=0.0), line("settle", 40), "settled", 40),
         (None, line("settle", 40), "settled", 40),
-        (None, line("release"), "settled", 0),
     ],
 )
 def test_what_a_line_makes_of_a_fact(before: Fact | None, entry: BudgetEntry, state: str, spent: int) -> None:
@@ -51,10 +50,10 @@ def test_what_a_line_makes_of_a_fact(before: Fact | None, entry: BudgetEntry, st
     assert fact.settled_at == NOW.timestamp()
 
 
-@pytest.mark.parametrize("kind", ["settle", "release", "expire", "ended"])
+@pytest.mark.parametrize("kind", ["settle", "expire", "ended"])
 @pytest.mark.parametrize(
     "before",
-    [known("settled", settled_at=1.0, ended_at=1.0), known("refused"), known("deferred"), known("escalated")],
+    [known("settled", settled_at=1.0, ended_at=1.0), known("refused"), known("escalated")],
     ids=lambda fact: fact.state,
 )
 def test_everything_else_changes_nothing(before: Fact, kind: str) -> None:
@@ -91,7 +90,6 @@ def test_while_nobody_knows_it_counts_for_every_action_that_it_may_have_been() -
 
 def test_an_open_fact_is_looked_at_when_it_expires_and_a_settled_one_is_kept_for_duplicates() -> None:
     assert OPEN.kept_until == OPEN.until
-    assert known("deferred").kept_until == 0.0
     late = NOW + timedelta(days=9)
     settled = after(known("unknown"), line("settle", 5, time=late))
     assert settled is not None
@@ -99,6 +97,53 @@ def test_an_open_fact_is_looked_at_when_it_expires_and_a_settled_one_is_kept_for
 
 
 def test_an_expiry_says_what_was_held_and_when_it_was_over() -> None:
-    expiry = expiring(OPEN)
-    assert (expiry.kind, expiry.amount_microusd, expiry.day, expiry.step) == ("expire", 100, "2026-11-22", 0)
-    assert expiry.time.timestamp() == OPEN.until
+    entry = expiry(OPEN)
+    assert (entry.kind, entry.amount_microusd, entry.day, entry.step) == ("expire", 100, "2026-11-22", 0)
+    assert entry.time.timestamp() == OPEN.until
+
+
+EVENT = Event(id="e", source="s", type="ask", subject="t", time=NOW)
+CASE = Case(case_id="c", agent="a", charter_version="v", event=EVENT, received_at=NOW)
+
+
+def give_back(case: Case = CASE, cost: int = 0, retry_after_s: int = 0, at: datetime = NOW) -> BudgetEntry:
+    return returned(case, "unavailable", "no model answers", cost, at, retry_after_s)
+
+
+@pytest.mark.parametrize("before", [OPEN, known("unknown"), known("settled", settled_at=0.0), None])
+def test_a_step_that_was_given_back_waits_and_its_cost_is_spent(before: Fact | None) -> None:
+    fact = after(before, give_back(cost=40, retry_after_s=60))
+    assert fact is not None
+    assert (fact.state, fact.spent_microusd, fact.returns) == ("returned", 40, 1)
+    assert fact.kept_until == 0.0, "for as long as it waits"
+
+
+@pytest.mark.parametrize(
+    "before", [known("settled", settled_at=1.0), known("refused", returns=1), known("returned", returns=1)]
+)
+def test_what_was_decided_or_given_back_before_is_not_given_back(before: Fact) -> None:
+    assert after(before, give_back(cost=40)) is None
+
+
+def test_a_second_return_includes_the_cost_of_the_first_and_keeps_its_beginning() -> None:
+    first = give_back(cost=40)
+    assert first.case is not None
+    second = give_back(first.case, cost=0, at=NOW + timedelta(hours=1))
+    assert second.case is not None
+    assert (second.amount_microusd, second.case.returns, second.case.returned_microusd) == (40, 2, 40)
+    assert second.case.waits_since == NOW
+    assert first.entry_id != second.entry_id == give_back(first.case).entry_id
+
+
+def test_an_order_to_pause_does_not_begin_the_wait_for_a_model_anew() -> None:
+    waiting = give_back().case
+    assert waiting is not None
+    paused = returned(waiting, "paused", "paused by ops", 0, NOW + timedelta(hours=1)).case
+    assert paused is not None
+    assert paused.waits_since == NOW
+
+
+def test_a_step_that_was_given_back_is_settled_by_a_redelivery_that_decided_it() -> None:
+    fact = after(known("returned", returns=1, spent_microusd=40), line("settle", 50))
+    assert fact is not None
+    assert (fact.state, fact.spent_microusd) == ("settled", 50)

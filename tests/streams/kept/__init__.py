@@ -1,6 +1,5 @@
-"""What workers of older versions left in their tables, kept for ever.
+"""The tables that workers of older versions left, stored for ever.
 
-tables.py    the files, and a table recovered from one
-stories/     how it came to lie there, and how a worker of today goes on
-__main__.py  `python -m tests.streams.kept`: keep what today's workers leave, as the next version
+tables.py the files, and a table recovered from one stories/ how an older worker wrote the tables, and how a worker of
+today continues __main__.py `python -m tests.streams.kept`: stores the tables of today's workers as the next version
 """

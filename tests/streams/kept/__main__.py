@@ -1,4 +1,4 @@
-"""`python -m tests.streams.kept`: keep what today's workers leave in their tables, where it has a new shape."""
+"""`python -m tests.streams.kept`: stores the tables of today's workers if their shape has changed."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""What lay in the tables of an older version: `v<number>.json`, written once by `python -m tests.streams.kept`.
+"""The tables of an older version: `v<number>.json`, written once by `python -m tests.streams.kept`.
 
-A version holds only the stories that it changed. Their values are as they lie on the changelog topic: envelope
+A version has only the stories that it changed. Their values are as they are on the changelog topic: envelope
 (hexadecimal) and text.
 """
 
@@ -8,47 +8,48 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streams.runtime.tables import ENVELOPE
-from tests.streams.stages.bench import PARTITION, Bench
+from nightdesk.messaging.changelog import ENVELOPE
+from tests.streams.stages.stage_harness import PARTITION, Bench
 
 FOLDER = Path(__file__).parent
 # Story -> table -> key -> envelope and text.
 Tables = dict[str, dict[str, list[str]]]
-Kept = dict[str, Tables]
+StoryTables = dict[str, Tables]
 
 
 def versions() -> list[int]:
-    """The kept ones, oldest first."""
+    """The stored versions, oldest first."""
     return sorted(int(path.stem[1:]) for path in FOLDER.glob("v*.json"))
 
 
-def kept(version: int) -> Kept:
-    found: Kept = json.loads((FOLDER / f"v{version}.json").read_text())
+def kept(version: int) -> StoryTables:
+    found: StoryTables = json.loads((FOLDER / f"v{version}.json").read_text())
     return found
 
 
-def keep(version: int, stories: Kept) -> None:
+def keep(version: int, stories: StoryTables) -> None:
     (FOLDER / f"v{version}.json").write_text(json.dumps(stories, indent=1) + "\n")
 
 
 def left_by(bench: Bench) -> Tables:
     """What a worker leaves behind."""
-    return {
-        name: {
-            key.decode(): [ENVELOPE.pack(1, table._expires_at.get((PARTITION, key), 0.0)).hex(), value.decode()]
-            for key, value in table.facts(PARTITION).items()
-        }
-        for name, table in bench.tables.items()
-        if len(table)
-    }
+    tables: Tables = {}
+    for message in bench.changelog:
+        name, key = message.topic.removesuffix("-changelog"), (message.key or b"").decode()
+        if message.value is None:
+            del tables[name][key]
+        else:
+            envelope, value = message.value[: ENVELOPE.size], message.value[ENVELOPE.size :]
+            tables.setdefault(name, {})[key] = [envelope.hex(), value.decode()]
+    return {name: entries for name, entries in tables.items() if entries}
 
 
 def recover(bench: Bench, tables: Tables) -> Bench:
     """A worker of today reads what the older one left."""
     for name, facts in tables.items():
         for key, (envelope, text) in facts.items():
-            bench.tables[name]._recover(PARTITION, key.encode(), bytes.fromhex(envelope) + text.encode())
-    bench.handlers.recovered()
+            bench.tables[name].recover(PARTITION, key.encode(), bytes.fromhex(envelope) + text.encode(), None)
+    list(bench.handlers.recovered())
     return bench
 
 
@@ -59,7 +60,7 @@ def is_kept(story: str, today: Tables) -> bool:
 
 
 def shape(tables: Tables) -> set[str]:
-    """Which fields the values have: a new one is a new version."""
+    """The fields of the values. A new field is a new version."""
     return {
         f"{name}{path}"
         for name, facts in tables.items()

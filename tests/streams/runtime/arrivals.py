@@ -1,11 +1,11 @@
-"""Records as Faust hands them to a stage."""
+"""Records as Faust delivers them to a stage."""
 
 from faust.types import TP
 
-from streams.runtime.changes import Changes
-from streams.runtime.delivery import RawEvent
-from streams.runtime.guard import Guard
-from streams.runtime.producer import Headers
+from nightdesk.messaging.producer import Headers
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.runtime.handling.delivery import RawEvent
+from nightdesk.streams.runtime.handling.guard import Guard
 
 
 def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> RawEvent:
@@ -13,8 +13,14 @@ def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers
     return RawEvent(tp, offset, 1_795_000_000.0, key, value, headers)
 
 
-def handled(guard: Guard, event: RawEvent) -> Changes:
-    """What a record comes to that nothing has to be waited for."""
-    changes = guard.handle(event)
-    assert isinstance(changes, Changes), "it converses"
-    return changes
+def handled(guard: Guard, event: RawEvent) -> StagedWrites:
+    """The result of a record that has nothing to wait for."""
+    writes = guard.handle(event)
+    assert isinstance(writes, StagedWrites), "it converses"
+    return writes
+
+
+async def ended(guard: Guard, event: RawEvent) -> StagedWrites:
+    """The result of a record, after everything that it had to wait for."""
+    answer = guard.handle(event)
+    return answer if isinstance(answer, StagedWrites) else await answer()

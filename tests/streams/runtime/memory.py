@@ -1,6 +1,5 @@
-"""A table without Faust and a producer without a broker, for tests of what lies on top of them.
-
-`MemoryTable` is a real `FactTable` whose changelog nobody has to recover; `HeldProducer` delivers when it is told to.
+"""State stores that own their partitions, and a producer without a broker: `HeldProducer` delivers when the test says
+so.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from dataclasses import dataclass, field
 
 import faust
 
-from streams.runtime.producer import Message, NotDelivered
-from streams.runtime.tables import FactTable
+from nightdesk.messaging.producer import Message, NotDelivered
+from nightdesk.streams.api.state_store import StateStore
+from nightdesk.streams.runtime.state.tables import FaustTable
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Sent:
 
 
 class HeldProducer:
-    """Remembers what it was given; each delivery is told."""
+    """Stores what it was given, and delivers on demand."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -54,16 +54,26 @@ class HeldProducer:
         """Nothing is held."""
 
 
-def table(name: str, partitions: int = 4) -> FactTable:
-    """A table whose partitions are all ours."""
-    app = faust.App("memory", broker="kafka://nowhere", store="memory://", topic_partitions=partitions)
-    made = FactTable(app, name=name, partitions=partitions)
+def table(name: str, partitions: int = 4) -> StateStore:
+    """A state store that owns all of its partitions."""
+    store = StateStore(name)
+    begin_terms(store, partitions)
+    return store
+
+
+def begin_terms(store: StateStore, partitions: int = 4) -> None:
+    """As after a recovery that found nothing."""
     for partition in range(partitions):
-        made._terms[partition] = 1
-    return made
+        store.begin_term(partition, 1)
+
+
+def faust_table(store: StateStore, partitions: int = 4) -> FaustTable:
+    """A table without a broker: the test calls its recovery."""
+    app = faust.App("memory", broker="kafka://nowhere", store="memory://", topic_partitions=partitions)
+    return FaustTable(app, store, partitions=partitions)
 
 
 async def turns(count: int = 5) -> None:
-    """Let the loop go round."""
+    """Let the event loop run a few times."""
     for _ in range(count):
         await asyncio.sleep(0)

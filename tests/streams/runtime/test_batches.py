@@ -1,4 +1,4 @@
-"""The consumer that hands on many records at a time: who may touch what was fetched, and in which order it comes."""
+"""The consumer that delivers many records at a time: who may touch fetched records, and their order."""
 
 import threading
 from types import SimpleNamespace
@@ -11,24 +11,25 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
-from streams.runtime import faust_app
-from streams.runtime.batches import (
+from nightdesk.streams.runtime import faust_app
+from nightdesk.streams.runtime.consuming.batches import (
     FETCH_WAIT_MS,
     QUIET_FETCH_WAIT_MS,
     RECORDS_AT_ONCE,
     BatchConsumer,
     FetchThread,
-    in_turns,
+    round_robin,
 )
-from streams.runtime.committer import BUSY_RECORDS
-from streams.runtime.delivery import RawEvent
-from streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.handling.delivery import RawEvent
+from nightdesk.streams.runtime.membership.lease import Lease
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.state.committer import BUSY_RECORDS
 
 FIRST, SECOND = TP("ingest", 0), TP("ingest", 1)
 
 
 class Fetching(QueueServiceThread):
-    """The thread of a consumer: says on which thread it was asked to seek."""
+    """The thread of a consumer: records on which thread it was asked to seek."""
 
     abstract = False
 
@@ -53,21 +54,40 @@ async def test_a_seek_is_made_by_the_thread_that_fetches() -> None:
 
 def test_partitions_take_turns_and_keep_their_order() -> None:
     long, short = list(range(2 * RECORDS_AT_ONCE + 1)), [0, 1]
-    turns = [(tp, list(records)) for tp, records in in_turns({FIRST: long, SECOND: short})]
+    turns = [(tp, list(records)) for tp, records in round_robin({FIRST: long, SECOND: short})]
     assert [tp for tp, _ in turns] == [FIRST, SECOND, FIRST, FIRST]
     assert [record for tp, records in turns if tp == FIRST for record in records] == long
 
 
-async def test_a_request_does_not_wait_at_the_broker_for_longer_than_we_say() -> None:
-    """The name that is set is aiokafka's own: should it get another, this fails."""
-    app = faust_app.build("patience", WorkerPolicy({"bootstrap.servers": "127.0.0.1:1"}, "t.", 1, "w0"))
+async def test_the_end_of_a_partition_that_a_rebalance_took_away_is_not_known() -> None:
+    """Gauges are set from it in every second, also in a rebalance."""
+    consumer = AIOKafkaConsumer()
+    thread = FetchThread.__new__(FetchThread)
+    thread._consumer = consumer
+    ends = [thread.highwater(FIRST)]
+    consumer._subscription.subscribe(topics={"ingest"})
+    ends.append(thread.highwater(FIRST))
+    consumer._subscription.assign_from_subscribed([FIRST])
+    consumer._subscription.subscription.assignment.state_value(FIRST).highwater = 7
+    ends += [thread.highwater(FIRST), thread.highwater(SECOND)]
+    await consumer.stop()
+    assert ends == [None, None, 7, None]
+
+
+async def test_a_request_waits_and_reads_as_we_say() -> None:
+    """The attributes that are set are aiokafka's own: this test fails if they are renamed."""
+    app = faust_app.build(
+        "patience", WorkerPolicy({"bootstrap.servers": "127.0.0.1:1"}, "t.", 1, "w0"), Lease(30.0, 60.0)
+    )
     thread = app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way to its consumer
     as_it_comes, ours = AIOKafkaConsumer(), thread._create_worker_consumer(app.transport)
     waits_ms = [vars(consumer)["_fetch_max_wait_ms"] for consumer in (as_it_comes, ours)]
+    isolation = [vars(consumer)["_isolation_level"] for consumer in (as_it_comes, ours)]
     thread.thread_loop.close()
     await as_it_comes.stop()
     await ours.stop()
     assert waits_ms[0] > waits_ms[1] == FETCH_WAIT_MS
+    assert isolation == ["read_uncommitted", "read_committed"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +95,7 @@ async def test_a_request_does_not_wait_at_the_broker_for_longer_than_we_say() ->
     [(0, QUIET_FETCH_WAIT_MS), (BUSY_RECORDS - 1, QUIET_FETCH_WAIT_MS), (BUSY_RECORDS, FETCH_WAIT_MS)],
 )
 def test_only_a_busy_stage_asks_often(records: int, wait_ms: int) -> None:
-    """The names that are set are aiokafka's own: should they get others, this fails."""
+    """The attributes that are set are aiokafka's own: this test fails if they are renamed."""
     assert "_fetcher" in vars(AIOKafkaConsumer)["__init__"].__code__.co_names
     assert "_fetch_max_wait_ms" in vars(Fetcher)["__init__"].__code__.co_names
     thread = FetchThread.__new__(FetchThread)
@@ -86,7 +106,7 @@ def test_only_a_busy_stage_asks_often(records: int, wait_ms: int) -> None:
 
 @pytest.mark.parametrize("timestamp", [1_795_000_000_500, None])
 def test_records_travel_whole_and_without_anything_that_faust_obeys(timestamp: int | None) -> None:
-    """As aiokafka gives them: its headers are a tuple, and an old producer's record has no time."""
+    """As aiokafka gives them: the headers are a tuple, and an old producer's record has no time."""
     headers = (("traceparent", b"00-1"), ("Faust-Ag-ReplyTo", b"somebody"))
     records: list[Any] = [
         ConsumerRecord("ingest", 0, at, timestamp, 0, b"key", b"value", None, 3, 5, headers) for at in (7, 8)

@@ -1,4 +1,4 @@
-"""State before words, words before acknowledgement, groups in order, and silence after the partitions are gone."""
+"""State before output, output before the commit, groups in order, and no writes after the partitions are revoked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Callable
 
 import pytest
 
-from schemas.topics import AUDIT
-from streams.runtime.changes import Changes
-from streams.runtime.committer import GROUPS_AT_ONCE, Committer
-from streams.runtime.tables import ENVELOPE, FactTable
+from nightdesk.messaging.changelog import ENVELOPE
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.api.state_store import StateStore
+from nightdesk.streams.runtime.state.committer import GROUPS_AT_ONCE, LINGER_S, Committer
+from tests.streams.audit_samples import audit_record
+from tests.streams.fault_injection.conversation import local_codec
 from tests.streams.runtime.memory import HeldProducer, table, turns
-from tests.streams.storm.conversation import local_codec
+
+
+class NotTheOwner(Exception):
+    """Raised instead of ending the process."""
 
 
 class Scene:
@@ -20,20 +27,28 @@ class Scene:
 
     def __init__(self) -> None:
         self.producer = HeldProducer()
-        self.committer = Committer(self.producer, lambda: None, lambda: 0)  # type: ignore[arg-type]  # its one method is the port
+        self.is_busy = False
+        # The next so many times that it is asked the process still owns its partitions.
+        self.owner_for = 1_000_000
+        self.committer = Committer(self.producer, self.alive, lambda: self.is_busy)  # type: ignore[arg-type]  # its one method is the port
         self.facts = table("facts")
         self.done: list[str] = []
+
+    def alive(self) -> None:
+        if not self.owner_for:
+            raise NotTheOwner
+        self.owner_for -= 1
 
     def finisher(self, name: str) -> Callable[[], None]:
         return lambda: self.done.append(name)
 
-    def changes(self, *, fact: str | None = None, word: str | None = None) -> Changes:
-        changes = Changes(local_codec(), "t.", partition=1)
+    def writes(self, *, fact: str | None = None, word: str | None = None) -> StagedWrites:
+        writes = StagedWrites(local_codec(), "t.", partition=1)
         if fact is not None:
-            changes.put(self.facts, "key", fact.encode())
+            writes.put(self.facts, "key", fact.encode())
         if word is not None:
-            changes.send(AUDIT, "subject", word.encode())
-        return changes
+            writes.send(AUDIT, "subject", word.encode())
+        return writes
 
     def said(self) -> list[bytes | None]:
         return [value for sent in self.producer.sent if "t.audit" in sent.topics for value in sent.values]
@@ -50,10 +65,10 @@ def _fact(value: bytes | None) -> bytes:
 
 
 async def test_nothing_is_said_before_the_facts_are_durable_and_nothing_done_before_it_is_said(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="f", word="w"), scene.finisher("one"))
+    scene.committer.submit(scene.writes(fact="f", word="w"), scene.finisher("one"))
     await turns()
     [facts] = scene.producer.sent
-    assert facts.topics == {scene.facts.changelog_topic_name}
+    assert facts.topics == {scene.facts.changelog_topic}
     assert facts.messages[0].partition == 1
     facts.deliver()
     await turns()
@@ -65,25 +80,25 @@ async def test_nothing_is_said_before_the_facts_are_durable_and_nothing_done_bef
     assert scene.done == ["one"]
 
 
-async def test_what_is_to_be_remembered_once_said_waits_until_it_is(scene: Scene) -> None:
-    changes = scene.changes(word="w")
-    changes.put_once_said(scene.facts, "key", b"said")
-    scene.committer.submit(changes, scene.finisher("one"))
+async def test_a_put_after_emit_waits_until_the_record_is_emitted(scene: Scene) -> None:
+    writes = scene.writes(word="w")
+    writes.put_after_emit(scene.facts, "key", b"said")
+    scene.committer.submit(writes, scene.finisher("one"))
     await turns()
     [words] = scene.producer.sent
-    assert (words.topics, scene.facts.read(1, "key")) == ({"t.audit"}, None)
+    assert (words.topics, scene.facts.get(1, "key")) == ({"t.audit"}, None)
     words.deliver()
     await turns()
     [_, facts] = scene.producer.sent
-    assert (facts.topics, scene.facts.read(1, "key")) == ({scene.facts.changelog_topic_name}, b"said")
+    assert (facts.topics, scene.facts.get(1, "key")) == ({scene.facts.changelog_topic}, b"said")
     facts.deliver()
-    await scene.committer.drained()
+    await turns()
     assert scene.done == ["one"]
 
 
 async def test_what_comes_in_one_turn_is_one_group_and_a_key_is_written_once(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="first"), scene.finisher("one"))
-    scene.committer.submit(scene.changes(fact="last"), scene.finisher("two"))
+    scene.committer.submit(scene.writes(fact="first"), scene.finisher("one"))
+    scene.committer.submit(scene.writes(fact="last"), scene.finisher("two"))
     await turns()
     [facts] = scene.producer.sent
     assert [_fact(value) for value in facts.values] == [b"last"]
@@ -92,10 +107,23 @@ async def test_what_comes_in_one_turn_is_one_group_and_a_key_is_written_once(sce
     assert scene.done == ["one", "two"]
 
 
-async def test_groups_are_said_in_the_order_in_which_they_were_formed(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="slow", word="first"), scene.finisher("one"))
+async def test_a_group_that_will_grow_lingers_and_no_other_does(scene: Scene) -> None:
+    scene.is_busy = True
+    scene.committer.submit(scene.writes(word="first"), scene.finisher("first"))
     await turns()
-    scene.committer.submit(scene.changes(word="second"), scene.finisher("two"))
+    assert scene.said() == []
+    await asyncio.sleep(2 * LINGER_S)
+    assert scene.said() == [b"first"]
+    scene.is_busy = False
+    scene.committer.submit(scene.writes(word="second"), scene.finisher("second"))
+    await turns()
+    assert scene.said() == [b"first", b"second"]
+
+
+async def test_groups_are_said_in_the_order_in_which_they_were_formed(scene: Scene) -> None:
+    scene.committer.submit(scene.writes(fact="slow", word="first"), scene.finisher("one"))
+    await turns()
+    scene.committer.submit(scene.writes(word="second"), scene.finisher("two"))
     await turns()
     assert scene.said() == [], "the second group has no facts, and still waits for the first"
     scene.producer.sent[0].deliver()
@@ -105,10 +133,10 @@ async def test_groups_are_said_in_the_order_in_which_they_were_formed(scene: Sce
 
 async def test_what_comes_while_two_groups_are_under_way_goes_out_together(scene: Scene) -> None:
     for number in range(GROUPS_AT_ONCE):
-        scene.committer.submit(scene.changes(word=f"first {number}"), scene.finisher(f"first {number}"))
+        scene.committer.submit(scene.writes(word=f"first {number}"), scene.finisher(f"first {number}"))
         await turns()
     for number in range(5):
-        scene.committer.submit(scene.changes(word=f"later {number}"), scene.finisher(f"later {number}"))
+        scene.committer.submit(scene.writes(word=f"later {number}"), scene.finisher(f"later {number}"))
         await turns()
     assert len(scene.said()) == GROUPS_AT_ONCE
     scene.producer.sent[0].deliver()
@@ -117,9 +145,9 @@ async def test_what_comes_while_two_groups_are_under_way_goes_out_together(scene
 
 
 async def test_what_is_abandoned_is_never_said_and_never_done(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="f", word="w"), scene.finisher("under way"))
+    scene.committer.submit(scene.writes(fact="f", word="w"), scene.finisher("under way"))
     await turns()
-    scene.committer.submit(scene.changes(word="x"), scene.finisher("not begun"))
+    scene.committer.submit(scene.writes(word="x"), scene.finisher("not begun"))
     scene.committer.abandon()
     await turns()
     assert scene.said() == []
@@ -128,7 +156,7 @@ async def test_what_is_abandoned_is_never_said_and_never_done(scene: Scene) -> N
 
 
 async def test_words_that_were_under_way_when_abandoned_finish_nothing(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(word="w"), scene.finisher("one"))
+    scene.committer.submit(scene.writes(word="w"), scene.finisher("one"))
     await turns()
     scene.committer.abandon()
     await turns()
@@ -137,16 +165,16 @@ async def test_words_that_were_under_way_when_abandoned_finish_nothing(scene: Sc
 
 
 async def test_after_abandoning_new_groups_do_not_wait_for_old_ones(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="never delivered", word="old"), scene.finisher("old"))
+    scene.committer.submit(scene.writes(fact="never delivered", word="old"), scene.finisher("old"))
     await turns()
     scene.committer.abandon()
-    scene.committer.submit(scene.changes(word="new"), scene.finisher("new"))
+    scene.committer.submit(scene.writes(word="new"), scene.finisher("new"))
     await turns()
     assert scene.said() == [b"new"]
 
 
 async def test_commit_returns_when_the_step_is_durable(scene: Scene) -> None:
-    step = asyncio.create_task(scene.committer.commit(scene.changes(fact="intent")))
+    step = asyncio.create_task(scene.committer.commit(scene.writes(fact="intent")))
     await turns()
     assert not step.done()
     scene.producer.sent[0].deliver()
@@ -154,22 +182,61 @@ async def test_commit_returns_when_the_step_is_durable(scene: Scene) -> None:
     assert step.done()
 
 
-async def test_drained_waits_for_everything(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="f"), scene.finisher("one"))
-    drained = asyncio.create_task(scene.committer.drained())
-    await turns()
-    assert not drained.done()
-    scene.producer.sent[0].deliver()
-    await drained
-    assert scene.done == ["one"]
-
-
 async def test_a_fact_is_in_memory_from_the_submit_on(scene: Scene) -> None:
-    scene.committer.submit(scene.changes(fact="f"), scene.finisher("one"))
-    assert scene.facts.read(1, "key") == b"f"
+    scene.committer.submit(scene.writes(fact="f"), scene.finisher("one"))
+    assert scene.facts.get(1, "key") == b"f"
 
 
 def test_an_empty_fact_is_an_error() -> None:
-    facts: FactTable = table("facts")
+    facts: StateStore = table("facts")
     with pytest.raises(ValueError, match="never empty"):
-        Changes(local_codec(), "t.", 0).put(facts, "key", b"")
+        StagedWrites(local_codec(), "t.", 0).put(facts, "key", b"")
+
+
+@pytest.mark.parametrize(("owner_for", "sent"), [(0, []), (1, ["facts"]), (2, ["facts", "words"])])
+async def test_who_does_not_own_the_partition_any_more_writes_and_says_nothing(
+    scene: Scene, owner_for: int, sent: list[str]
+) -> None:
+    """Checked before the state is sent, and again before the output."""
+    scene.owner_for = owner_for
+    scene.committer.submit(scene.writes(fact="f", word="w"), scene.finisher("one"))
+    await turns()
+    for one in scene.producer.sent:
+        one.deliver()
+    await turns()
+    assert ["words" if "t.audit" in one.topics else "facts" for one in scene.producer.sent] == sent
+    assert scene.done == []
+
+
+class Audited:
+    """A committer that notes of which audit records it was told."""
+
+    def __init__(self) -> None:
+        self.producer = HeldProducer()
+        self.told: list[AuditRecord] = []
+        self.committer = Committer(self.producer, lambda: None, lambda: False, audited=self.told.extend)  # type: ignore[arg-type]  # its one method is the port
+
+    def submit(self, record: AuditRecord) -> None:
+        writes = StagedWrites(local_codec(), "t.", partition=1)
+        writes.audit(record)
+        self.committer.submit(writes, lambda: None)
+
+
+async def test_audit_records_are_told_when_they_are_durable_and_not_before() -> None:
+    scene, record = Audited(), audit_record("acted", "completed")
+    scene.submit(record)
+    await turns()
+    [sent] = [sent for sent in scene.producer.sent if sent.messages]
+    assert scene.told == []
+    sent.deliver()
+    await turns()
+    assert scene.told == [record]
+
+
+async def test_audit_records_that_are_abandoned_are_not_told() -> None:
+    scene = Audited()
+    scene.submit(audit_record("acted", "completed"))
+    await turns()
+    scene.committer.abandon()
+    await turns()
+    assert scene.told == []

@@ -1,66 +1,104 @@
-"""A process that stood still ends before it does anything else; one that merely worked does not."""
+"""A process without progress ends if work waits, and only then."""
 
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-from textwrap import dedent
+from __future__ import annotations
+
+import threading
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 
-from streams.runtime.fail_stop import ExitCode
+from nightdesk.streams.runtime.process import liveness
+from nightdesk.streams.runtime.process.fail_stop import ExitCode
+from nightdesk.streams.runtime.process.liveness import Watchdog
 
-ROOT = Path(__file__).parents[3]
-FROZEN_AFTER_S = 1.5
-
-BEATING = f"""
-import asyncio
-from streams.runtime.liveness import FreezeGuard
-
-async def main() -> None:
-    guard = FreezeGuard({FROZEN_AFTER_S})
-    beat = asyncio.create_task(guard.beat())
-    await asyncio.sleep(0.2)
-    print("alive", flush=True)
-    EFFECT
-    print("acted", flush=True)
-
-asyncio.run(main())
-"""
-# What wakes first: the beat, or whoever is about to act.
-ACTING = {"beat": "await beat", "effect": "import time; time.sleep(3); guard.check()"}
+PLACE = ("t.act", 0)
+ROUNDS = 20
+LIMIT_S = 3 * Watchdog.INTERVAL_S
 
 
-def _run(program: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+class Log:
+    """A broker whose log ends at `end`, or that cannot be reached; or a client that `hangs`."""
+
+    def __init__(self, end: int = 5, *, away: bool = False, hangs: bool = False) -> None:
+        self.end = end
+        self.away = away
+        self.hangs = hangs
+
+    def get_watermark_offsets(self, _place: Any, **_: float) -> tuple[int, int]:
+        self.list_topics()
+        return 0, self.end
+
+    def list_topics(self, **_: float) -> None:
+        if self.hangs:
+            threading.Event().wait()
+        if self.away:
+            raise KafkaException
 
 
-@pytest.mark.parametrize("wakes", ACTING)
-def test_a_process_that_was_frozen_ends_when_it_wakes(wakes: str) -> None:
-    program = dedent(BEATING).replace("EFFECT", ACTING[wakes])
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "alive\n"
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(FROZEN_AFTER_S * 2)
-        process.send_signal(signal.SIGCONT)
-        assert process.wait(30) == ExitCode.FROZEN
-        assert process.stdout.read() == "", "nothing was done after it woke"
+class Rounds:
+    """So many rounds, without waiting."""
+
+    def __init__(self) -> None:
+        self.left = ROUNDS
+
+    def wait(self, _interval_s: float) -> bool:
+        self.left -= 1
+        return self.left < 0
 
 
-def test_what_was_before_the_loop_is_no_pause() -> None:
-    """A stage is built, then everything else is: on a slow machine that takes longer than a process may stand still."""
-    slow = f"import time; time.sleep({FROZEN_AFTER_S * 1.5}); beat = asyncio.create_task(guard.beat())"
-    program = (
-        dedent(BEATING).replace("beat = asyncio.create_task(guard.beat())", slow).replace("EFFECT", "guard.check()")
-    )
-    ended = _run(program)
-    assert (ended.returncode, ended.stdout) == (0, "alive\nacted\n"), ended.stderr
+class Ended(Exception):
+    """Raised instead of ending the process."""
 
 
-def test_a_process_that_beats_goes_on() -> None:
-    program = dedent(BEATING).replace("EFFECT", f"await asyncio.sleep({FROZEN_AFTER_S * 2}); guard.check()")
-    ended = _run(program)
-    assert (ended.returncode, ended.stdout) == (0, "alive\nacted\n"), ended.stderr
+def _ends(
+    monkeypatch: pytest.MonkeyPatch,
+    log: Log,
+    *,
+    position: int = 5,
+    busy: bool = False,
+    moves: bool = False,
+    limit_s: float = LIMIT_S,
+) -> int | None:
+    """After how many rounds it ends, if it does."""
+
+    def end(code: ExitCode, _reason: str) -> None:
+        assert code is ExitCode.NO_PROGRESS
+        raise Ended
+
+    monkeypatch.setattr(liveness, "fail_stop", end)
+    monkeypatch.setattr(liveness, "new_reader", lambda _config, _name: log)
+    rounds = Rounds()
+    progress = (lambda: rounds.left) if moves else (lambda: 0)
+    watchdog = Watchdog({}, lambda: limit_s, progress, lambda: busy, lambda: {PLACE: position})
+    watchdog._stopped = rounds  # type: ignore[assignment]
+    try:
+        watchdog._watch()
+    except Ended:
+        return ROUNDS - rounds.left
+    return None
+
+
+def test_an_idle_stage_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ends(monkeypatch, Log(end=5), position=5) is None
+
+
+def test_a_stage_that_is_behind_and_stands_still_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ends(monkeypatch, Log(end=6), position=5) == 3
+
+
+def test_a_stage_with_work_in_its_hands_that_stands_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ends(monkeypatch, Log(end=5), position=5, busy=True) == 3
+
+
+def test_whatever_moves_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ends(monkeypatch, Log(end=6), position=5, busy=True, moves=True) is None
+
+
+def test_while_the_broker_is_away_nobody_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ends(monkeypatch, Log(end=6, away=True), position=5, busy=True) is None
+
+
+def test_a_client_that_never_comes_back_from_a_question_ends_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits by the wall clock, which was ahead when the wait began and was set back."""
+    assert _ends(monkeypatch, Log(hangs=True), busy=True, limit_s=0.1) == 1

@@ -1,4 +1,4 @@
-"""After a dead letter a subject's later records wait, go on in their order, and none is lost whenever a process dies.
+"""After a dead letter a subject's later records wait, continue in order, and none is lost whenever a process dies.
 
 A stage's guard, dispatcher and committer on a log in memory. The handler refuses what is in `broken`.
 """
@@ -15,27 +15,34 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from schemas.dead_letters import CONTEXT_HEADER, END_HEADER, Headers, original_headers, replay_headers
-from schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, Event, Record
-from schemas.topics import INGEST
-from streams.runtime import queues
-from streams.runtime.changes import Changes
-from streams.runtime.committer import Committer
-from streams.runtime.delivery import Delivery
-from streams.runtime.dispatcher import Dispatcher
-from streams.runtime.guard import Guard, Route, conversing
-from streams.runtime.parking import Parking
-from streams.runtime.policy import WorkerPolicy
-from streams.runtime.producer import Message
-from streams.runtime.tables import ENVELOPE, FactTable
+from nightdesk.messaging.partitions import partition_of
+from nightdesk.messaging.producer import Message
+from nightdesk.schemas.dead_letters import (
+    CONTEXT_HEADER,
+    RELEASE_HEADER,
+    Headers,
+    end_headers,
+    original_headers,
+    release_token,
+    replay_headers,
+)
+from nightdesk.schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, Event, Record
+from nightdesk.schemas.topics import INGEST
+from nightdesk.streams.api import Delivery, Route, StagedWrites, async_handler
+from nightdesk.streams.api.state_store import StateStore
+from nightdesk.streams.runtime.handling import queues
+from nightdesk.streams.runtime.handling.dispatcher import Dispatcher
+from nightdesk.streams.runtime.handling.guard import Guard
+from nightdesk.streams.runtime.handling.parking import Parking
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.state.committer import Committer
+from tests.streams.fault_injection.conversation import local_codec
+from tests.streams.fault_injection.events import event
 from tests.streams.runtime.arrivals import arrival
-from tests.streams.runtime.memory import table
-from tests.streams.storm.conversation import local_codec
-from tests.streams.storm.events import event
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CODEC = local_codec()
-PARTITION = 1
+PARTITION = 0
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,13 @@ class Logged:
 
 @dataclass
 class World:
-    """What outlives a process: the log, how far it is read, the changelog, what was said."""
+    """What survives a process: the log, its read position, the changelog, the output."""
 
     log: list[Logged] = field(default_factory=list)
     committed: int = 0
     changelog: list[Message] = field(default_factory=list)
     said: list[Message] = field(default_factory=list)
+    forwarded: list[Message] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     now: datetime = NOW
 
@@ -64,7 +72,7 @@ class World:
             self.log.append(Logged(subject.encode(), CODEC.encode(one)))
 
     def letters(self) -> dict[str, tuple[DeadLetter, Message]]:
-        """By id, in the order in which they were said first."""
+        """By id, in the order of their first appearance."""
         found: dict[str, tuple[DeadLetter, Message]] = {}
         for message in self.said:
             if message.topic == "t.ingest.dlq":
@@ -74,16 +82,31 @@ class World:
 
     def replay(self, number: int = -1) -> None:
         letter, message = list(self.letters().values())[number]
-        headers = replay_headers(letter, original_headers(letter, message.headers))
+        token = release_token(message.headers)
+        headers = replay_headers(letter, original_headers(letter, message.headers), token)
         self.log.append(Logged(message.key or b"", message.value, headers))
 
     def discard(self, number: int = -1) -> None:
         letter, message = list(self.letters().values())[number]
         end = DeadLetterEnd(dead_letter_id=letter.dead_letter_id, verdict="discarded", person="Ada", time=NOW)
-        self.log.append(Logged(message.key or b"", None, ((END_HEADER, CODEC.encode(end)),)))
+        headers = end_headers(end, CODEC, release_token(message.headers))
+        self.log.append(Logged(message.key or b"", None, headers))
+
+    def forges(self, token: bytes | None, *, replay: bool, number: int = -1) -> None:
+        """Somebody who knows how ids are derived, but not the token, ends a letter or claims to replay it."""
+        letter, message = list(self.letters().values())[number]
+        forged = () if token is None else ((RELEASE_HEADER, token),)
+        end = DeadLetterEnd(dead_letter_id=letter.dead_letter_id, verdict="discarded", person="Eve", time=NOW)
+        headers = replay_headers(letter, ()) if replay else end_headers(end, CODEC)
+        value = CODEC.encode(event(0, "s").model_copy(update={"id": "forged"})) if replay else None
+        self.log.append(Logged(message.key or b"", value, (*headers, *forged)))
+
+    def refused(self) -> list[str]:
+        lines = [CODEC.decode(AuditRecord, message.value) for message in self.said if message.topic == "t.audit"]
+        return [line.reason for line in lines if line.kind == "ignored"]
 
     def done(self) -> list[str]:
-        """What the handler said, in order."""
+        """What the handler emitted, in order."""
         return [(message.value or b"").decode() for message in self.said if message.topic == "t.decide"]
 
     def parked(self) -> list[str]:
@@ -93,7 +116,7 @@ class World:
 
 @dataclass
 class Dying:
-    """A producer whose process dies after so many more batches. What came before is with the broker."""
+    """A producer whose process dies after so many more batches. The broker has the earlier ones."""
 
     world: World
     lives: int = 1_000_000
@@ -103,7 +126,10 @@ class Dying:
         self.lives -= 1
         if self.lives >= 0:
             for message in messages:
-                (self.world.changelog if message.partition >= 0 else self.world.said).append(message)
+                if message.topic == "t.ingest":
+                    self.world.forwarded.append(message)
+                else:
+                    (self.world.changelog if message.partition >= 0 else self.world.said).append(message)
             future.set_result(None)
         return future
 
@@ -111,23 +137,31 @@ class Dying:
 class Process:
     """One life of a stage."""
 
-    def __init__(self, world: World, converses: bool = False, lives: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        world: World,
+        converses: bool = False,
+        lives: int = 1_000_000,
+        partitions: int = 1,
+        partition: int = PARTITION,
+    ) -> None:
         self.world = world
         self._finished: set[int] = set()
-        self._facts = _recovered(world)
-        policy = WorkerPolicy({}, "t.", 4, "w0", clock=lambda: world.now)
+        self._partition = partition
+        self._facts = _recovered(world, partition)
+        policy = WorkerPolicy({}, "t.", partitions, "w0", clock=lambda: world.now)
         parking = Parking(self._facts, CODEC, policy.clock)
-        route = Route(INGEST, conversing(self._converse) if converses else self._handle, _queue_of)
+        route = Route(INGEST, async_handler(self._converse) if converses else self._handle, _queue_of)
         guard = Guard("ingest", (route,), CODEC, policy, parking)
-        self._committer = Committer(Dying(world, lives), lambda: None, lambda: 0)  # type: ignore[arg-type]  # a producer of ours
+        self._committer = Committer(Dying(world, lives), lambda: None, lambda: False)  # type: ignore[arg-type]  # a producer of ours
         self.dispatcher = Dispatcher(guard, self._committer, parking)
 
     async def live(self) -> Process:
         """Read the log to its end, and be idle."""
-        self.dispatcher.resume(PARTITION)
+        self.dispatcher.resume(self._partition)
         for offset in range(self.world.committed, len(self.world.log)):
             one = self.world.log[offset]
-            came = arrival(TP("t.ingest", PARTITION), offset, one.key, one.value, one.headers)
+            came = arrival(TP("t.ingest", self._partition), offset, one.key, one.value, one.headers)
             self.dispatcher.dispatch(came, lambda offset=offset: self._finished.add(offset))  # type: ignore[misc]  # bound here
             await asyncio.sleep(0)
         for _ in range(2000):
@@ -137,20 +171,20 @@ class Process:
         return self
 
     def is_idle(self) -> bool:
-        return not len(self._facts)
+        return {*self._facts.entries(self._partition)} <= {b"seed"}
 
     def die(self) -> None:
         self.dispatcher.cancel()
         self._committer.abandon()
 
-    def _handle(self, delivery: Delivery[Event], changes: Changes) -> None:
+    def _handle(self, delivery: Delivery[Event], writes: StagedWrites) -> None:
         if delivery.record.id in self.world.broken:
             raise ConnectionError(delivery.record.id)
-        changes.messages.append(Message("t.decide", b"k", delivery.record.id.encode()))
+        writes.messages.append(Message("t.decide", b"k", delivery.record.id.encode()))
 
-    async def _converse(self, delivery: Delivery[Event], changes: Changes) -> None:
+    async def _converse(self, delivery: Delivery[Event], writes: StagedWrites) -> None:
         await asyncio.sleep(0)
-        self._handle(delivery, changes)
+        self._handle(delivery, writes)
 
 
 def _queue_of(record: Record | None, key: bytes | None) -> str | None:
@@ -159,12 +193,13 @@ def _queue_of(record: Record | None, key: bytes | None) -> str | None:
     return subject if subject.startswith("s") else None
 
 
-def _recovered(world: World) -> FactTable:
-    facts = table("parked")
+def _recovered(world: World, partition: int) -> StateStore:
+    facts = StateStore("parked")
     for message in world.changelog:
-        facts._recover(message.partition, message.key, message.value)
-    facts._terms[PARTITION] = 1
-    assert ENVELOPE.size
+        headers = [(name, value or b"") for name, value in message.headers]
+        facts.recover(message.partition, message.key, message.value, headers)
+    facts.begin_term(partition, 1)
+    facts.end_recovery()
     return facts
 
 
@@ -237,8 +272,9 @@ async def test_the_second_letter_replayed_first_waits_for_the_first(converses: b
     world.arrives("e")
     process = await Process(world, converses).live()
     world.log[2] = Logged(b"s", CODEC.encode(event(0, "s").model_copy(update={"id": "mended"})))
-    letter, _ = list(world.letters().values())[1]
-    world.log.append(Logged(b"s", world.log[2].value, replay_headers(letter, ())))
+    letter, message = list(world.letters().values())[1]
+    token = release_token(message.headers)
+    world.log.append(Logged(b"s", world.log[2].value, replay_headers(letter, (), token)))
     await process.live()
     assert world.done() == []
     world.broken.clear()
@@ -246,6 +282,59 @@ async def test_the_second_letter_replayed_first_waits_for_the_first(converses: b
     await process.live()
     assert world.done() == ["b", "c", "mended", "e"]
     assert process.is_idle()
+
+
+@both
+@pytest.mark.parametrize("token", [None, b"", b"wrong", b"\xff", "٣".encode()])
+@pytest.mark.parametrize("replay", [False, True])
+async def test_a_made_up_end_or_replay_moves_nothing_and_the_audit_says_so(
+    converses: bool, replay: bool, token: bytes | None
+) -> None:
+    world = World(broken={"b"})
+    world.arrives("b", "c")
+    process = await Process(world, converses).live()
+    world.forges(token, replay=replay)
+    await process.live()
+    assert world.done() == []
+    [reason] = world.refused()
+    assert "without its release token" in reason
+    world.broken.clear()
+    world.replay(0)
+    await process.live()
+    assert world.done() == ["b", "c", "forged"] if replay else ["b", "c"]
+    assert process.is_idle()
+
+
+async def test_the_token_is_on_the_letter_alone_and_stays_the_same_until_the_letter_has_an_end() -> None:
+    world = World(broken={"b"})
+    world.arrives("b")
+    (await Process(world, lives=1).live()).die()  # remembered, and not said
+    (await Process(world).live()).die()
+    world.committed = 0
+    process = await Process(world).live()  # the same record again
+    letters = [message for message in world.said if message.topic == "t.ingest.dlq"]
+    assert len(letters) == 2
+    [token] = {release_token(message.headers) for message in letters}
+    assert not any(token in (message.value or b"") for message in world.said)
+    world.replay()
+    await process.live()
+    [first, second] = [dict(message.headers)[RELEASE_HEADER] for _, message in world.letters().values()]
+    assert first != second
+
+
+async def test_a_replay_that_turns_out_to_belong_elsewhere_leaves_its_queue() -> None:
+    world = World()
+    world.log.append(Logged(b"s", b"unreadable"))
+    world.arrives("c")
+    process = await Process(world, partitions=4, partition=partition_of(b"s", 4)).live()
+    letter, message = next(iter(world.letters().values()))
+    mended = CODEC.encode(event(0, "other").model_copy(update={"id": "mended"}))
+    headers = replay_headers(letter, (), release_token(message.headers))
+    world.log.append(Logged(b"s", mended, headers))
+    await process.live()
+    assert (world.done(), process.is_idle()) == (["c"], True)
+    [sent] = [message for message in world.forwarded if message.topic == "t.ingest"]
+    assert (sent.key, sent.partition, sent.value) == (b"other", partition_of(b"other", 4), mended)
 
 
 async def test_a_queue_that_grows_too_long_becomes_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,11 +356,11 @@ async def test_a_letter_that_nobody_decides_on_is_forgotten_with_its_topic() -> 
     world.arrives("b", "c")
     process = await Process(world).live()
     world.now += timedelta(days=29)
-    process.dispatcher.let_go_expired(PARTITION)
+    process.dispatcher.release_expired(PARTITION)
     await process.live()
     assert world.done() == []
     world.now += timedelta(days=2)
-    process.dispatcher.let_go_expired(PARTITION)
+    process.dispatcher.release_expired(PARTITION)
     await process.live()
     assert world.done() == ["c"]
     assert process.is_idle()

@@ -1,22 +1,24 @@
-"""Each step happens once, in order, and what came of it is kept, whatever happens in between."""
+"""Each step happens once and in order, and its outcome is stored, whatever happens in between."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
-import orjson
 import pytest
 
-from processors import backoff
-from schemas import ids
-from schemas.records import BudgetEntry, Case, Decision, Reminder
-from schemas.topics import ACT, BUDGET, DECIDE, LATER
-from streams import charters
-from streams.charters import CharterMissing, Control
-from streams.ports import Performed
-from streams.stages.act import Act
-from streams.stages.calls import HALTED_RETRY_S
-from streams.stages.errands import KEPT_S
+from nightdesk.processors import backoff
+from nightdesk.processors.execution import BREAKER
+from nightdesk.processors.playbook import StepResult
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import BudgetEntry, Case, Decision, Timer
+from nightdesk.schemas.topics import ACT, BUDGET, DECIDE, TIMERS
+from nightdesk.streams import control as charters
+from nightdesk.streams.control import CharterMissing, Control
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.execution import KEPT_S
 from tests.processors.examples import case, compiled, event
-from tests.streams.stages.bench import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said, words
+from tests.schemas.details import outcomes_of
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said, words
 from tests.streams.stages.world import BROKEN, BUSY, LATE, World, decision
 
 CHARTER = compiled(("approval: always", "approval: never"))
@@ -36,12 +38,12 @@ def _bench(world: World, control: Control | None = None, crash_after: int | None
 
 async def test_the_steps_are_done_in_order_each_under_its_own_key() -> None:
     world = World()
-    changes = await _bench(world).take(ACT, RESPOND)
+    writes = await _bench(world).take(ACT, RESPOND)
     assert world.calls == [
         ("send", ids.step_id(RESPOND.decision_id, 0)),
         ("note", ids.step_id(RESPOND.decision_id, 1)),
     ]
-    [record] = audited(changes)
+    [record] = audited(writes)
     assert (record.kind, record.status, record.decision_id) == ("acted", "completed", RESPOND.decision_id)
 
 
@@ -57,7 +59,7 @@ async def test_a_step_that_may_succeed_later_is_tried_again_when_it_is_due() -> 
     world = World(send=[BUSY])
     bench = _bench(world)
     waits = await bench.take(ACT, RESPOND)
-    [reminder] = said(waits, LATER, Reminder)
+    [reminder] = said(waits, TIMERS, Timer)
     first, longest_s = ids.step_id(RESPOND.decision_id, 0), backoff.LONGEST_S[0]
     assert (reminder.topic, reminder.due_at - Clock().now) == (
         "act",
@@ -71,14 +73,37 @@ async def test_a_step_that_may_succeed_later_is_tried_again_when_it_is_due() -> 
     assert world.calls[0] == world.calls[1], "under the same key"
 
 
+async def test_the_other_sides_wish_to_be_left_alone_is_kept_and_bounded() -> None:
+    for wish_s, expected_s in ((600.0, 600.0), (1e9, 3_600.0)):
+        world = World(send=[replace(BUSY, retry_after_seconds=wish_s)])
+        [reminder] = said(await _bench(world).take(ACT, RESPOND), TIMERS, Timer)
+        assert (reminder.due_at - Clock().now).total_seconds() == expected_s
+
+
+async def test_a_call_that_is_cancelled_says_nothing_about_the_other_side() -> None:
+    """A worker that ends cancels its calls, which is no failure of the system that it called."""
+
+    class Cancelled(World):
+        async def perform(self, *call: object) -> object:  # type: ignore[override]  # it never answers
+            raise asyncio.CancelledError
+
+    bench = _bench(Cancelled())
+    for number in range(BREAKER.failures_to_open + 1):
+        with pytest.raises(asyncio.CancelledError):
+            await bench.take(ACT, RESPOND, number)
+    assert not bench.handlers._calls._circuits.is_open("desk")  # type: ignore[attr-defined]  # what the stage believes
+
+
 async def test_after_the_last_retry_the_step_has_failed() -> None:
     world = World(send=[BUSY, BUSY, BUSY])
     bench = _bench(world)
     for offset in range(2):
-        assert len(said(await bench.take(ACT, RESPOND, offset), LATER, Reminder)) == 1
-    [record] = audited(await bench.take(ACT, RESPOND, 2))
-    assert record.status == "failed"
+        assert len(said(await bench.take(ACT, RESPOND, offset), TIMERS, Timer)) == 1
+    writes = await bench.take(ACT, RESPOND, 2)
+    assert outcomes_of(audited(writes)[0])[0].status == "failed"
     assert world.handlers == ["send"] * 3
+    [handed_over] = said(writes, DECIDE, Case)
+    assert handed_over.escalate_because == "respond failed; step 0 (send) failed: 503"
 
 
 @pytest.mark.parametrize(
@@ -92,29 +117,66 @@ async def test_after_the_last_retry_the_step_has_failed() -> None:
     ],
 )
 async def test_a_step_that_may_have_happened_at_any_call_has_not_failed(
-    answers: tuple[Performed, ...], status: str
+    answers: tuple[StepResult, ...], status: str
 ) -> None:
     bench = _bench(World(send=list(answers)))
     for offset in range(3):
-        changes = await bench.take(ACT, RESPOND, offset)
-    [record] = [record for record in audited(changes) if record.kind == "acted"]
-    assert orjson.loads(record.detail)["outcomes"][0]["status"] == status
+        writes = await bench.take(ACT, RESPOND, offset)
+    [record] = [record for record in audited(writes) if record.kind == "acted"]
+    assert outcomes_of(record)[0].status == status
 
 
 async def test_a_step_that_only_reads_leaves_no_doubt() -> None:
     bench = _bench(World(history=[LATE, LATE, LATE]))
     asked = decision(case(CHARTER, event(customer="c-1")), "look", "research")
     for offset in range(3):
-        changes = await bench.take(ACT, asked, offset)
-    [record] = [record for record in audited(changes) if record.kind == "acted"]
-    assert orjson.loads(record.detail)["outcomes"][0]["status"] == "failed"
+        writes = await bench.take(ACT, asked, offset)
+    [record] = [record for record in audited(writes) if record.kind == "acted"]
+    assert outcomes_of(record)[0].status == "failed"
 
 
 async def test_what_was_done_is_undone_when_a_later_step_fails() -> None:
     world = World(note=[BROKEN])
     [record] = audited(await _bench(world).take(ACT, RESPOND))
-    assert record.status == "failed"
+    assert (record.status, record.reason) == ("running", "step 1 (note) failed: 400; undone: send")
     assert world.handlers == ["send", "note", "unsend"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ event.data.cents * 1000000000000 }}",
+        "{{ event.data.large * 100 }}",
+        "{{ event.data.text | float }}",
+        "{{ range(3) }}",
+        "{{ '%c' % 55296 }}",
+        "{{ (0 - event.data.cents) ** 0.5 }}",
+        "{{ namespace(a=1) }}",
+        "{{ 'abc' | truncate(1) }}",
+    ],
+)
+async def test_a_step_whose_values_cannot_be_sent_fails_before_its_call_and_the_others_are_undone(value: str) -> None:
+    charter = compiled(('{reply: "{{ steps.reply.id }}"}', f'{{deep: ["{value}"]}}'))
+    asked = decision(case(charter, event("nan", cents=10**9, large=1e307)), text="tomorrow")
+    world = World()
+    [record] = audited(await _bench(world, in_force(charter)).take(ACT, asked))
+    assert (record.kind, record.status, world.handlers) == ("acted", "running", ["send", "unsend"])
+    [sent, failed, undone] = outcomes_of(record)
+    assert (sent.status, failed.status, undone.status) == ("done", "failed", "undone")
+    assert failed.error
+
+
+async def test_who_does_not_own_the_partition_any_more_makes_no_call_and_what_it_began_is_known() -> None:
+    world = World(once=("pay",))
+    former = _bench(world)
+    former.step.owner = False
+    with pytest.raises(Crash):
+        await former.take(ACT, REFUND)
+    assert world.calls == [], "the intent is durable, and nothing was sent"
+    assert former.step.steps == 1
+    [record] = audited(await _bench(world).inherit(former).take(ACT, REFUND))
+    assert '"status":"unknown"' in record.detail
+    assert "pay" not in world.handlers
 
 
 async def test_a_crash_in_the_midst_of_a_call_that_cannot_be_repeated_leaves_it_unknown() -> None:
@@ -150,13 +212,13 @@ async def test_a_crash_after_a_step_does_only_what_is_left() -> None:
 async def test_after_an_order_to_stop_nothing_acts_until_it_is_taken_back() -> None:
     control, world = in_force(CHARTER), World()
     bench = _bench(world, control)
-    control.obey(order("stop_all", "*", "*", reason="night"))
+    control.apply(order("stop_all", "*", "*", reason="night"))
     for offset in range(5):
-        [reminder] = said(await bench.take(ACT, RESPOND, offset), LATER, Reminder)
-        assert (reminder.due_at - Clock().now).total_seconds() == HALTED_RETRY_S
-        assert "night" in reminder.reason
+        writes = await bench.take(ACT, RESPOND, offset)
+        [record] = audited(writes)
+        assert (record.status, "night" in record.reason, said(writes, TIMERS, Timer)) == ("waiting", True, [])
     assert world.calls == []
-    control.obey(order("resume", "*", "*"))
+    control.apply(order("resume", "*", "*"))
     [record] = audited(await bench.take(ACT, RESPOND, 5))
     assert record.status == "completed"
     assert '"attempts":1' in record.detail, "an order to stop costs no attempt"
@@ -169,14 +231,14 @@ async def test_an_order_to_stop_between_two_steps_loses_nothing_of_the_first() -
         async def perform(self, *call: object) -> object:  # type: ignore[override]  # the order comes during the call
             done = await super().perform(*call)  # type: ignore[arg-type]
             if len(self.calls) == 1:
-                control.obey(order("pause", "desk", "desk", reason="wait"))
+                control.apply(order("pause", "desk", "desk", reason="wait"))
             return done
 
     world = Stopped()
     bench = _bench(world, control)
     paid = decision(case(PAY_THEN_NOTE), "refund", amount=50.0)
-    assert len(said(await bench.take(ACT, paid), LATER, Reminder)) == 1
-    control.obey(order("resume", "desk", "desk"))
+    assert [record.status for record in audited(await bench.take(ACT, paid))] == ["waiting"]
+    control.apply(order("resume", "desk", "desk"))
     [record] = audited(await _bench(world, control).inherit(bench).take(ACT, paid, 1))
     assert (record.status, world.handlers) == ("completed", ["pay", "history"])
 
@@ -191,27 +253,27 @@ async def test_a_decision_that_its_charter_would_not_make_is_refused_here_too() 
 
 async def test_research_comes_back_as_the_next_step() -> None:
     asked = decision(case(CHARTER, event(customer="c-1")), "look", "research")
-    changes = await _bench(World()).take(ACT, asked)
-    [asks] = said(changes, BUDGET, BudgetEntry)
+    writes = await _bench(World()).take(ACT, asked)
+    [asks] = said(writes, BUDGET, BudgetEntry)
     assert (asks.kind, asks.step, asks.case_id) == ("reserve", 1, CASE.case_id)
     assert asks.case is not None
     assert (asks.case.step, asks.case.reserved_microusd) == (1, 0)
     assert asks.case.history[0].outcomes[0].status == "done"
-    assert said(changes, DECIDE, Case) == []
+    assert said(writes, DECIDE, Case) == []
 
 
 async def test_a_case_that_a_person_is_to_have_needs_no_money() -> None:
     bounds = compiled(("limits: {per_subject: 5/1h}", "limits: {per_subject: 5/1h}\nbounds: {actions: 1}"))
     asked = decision(case(bounds, event(customer="c-1")), "look", "research")
-    changes = await _bench(World(), in_force(bounds)).take(ACT, asked)
-    [following] = said(changes, DECIDE, Case)
+    writes = await _bench(World(), in_force(bounds)).take(ACT, asked)
+    [following] = said(writes, DECIDE, Case)
     assert "bounds.actions" in following.escalate_because
-    assert said(changes, BUDGET, BudgetEntry) == []
+    assert said(writes, BUDGET, BudgetEntry) == []
 
 
 async def test_a_wait_comes_back_when_it_is_over() -> None:
-    changes = await _bench(World()).take(ACT, decision(CASE, "wait", "wait", after="2h"))
-    [reminder] = said(changes, LATER, Reminder)
+    writes = await _bench(World()).take(ACT, decision(CASE, "wait", "wait", after="2h"))
+    [reminder] = said(writes, TIMERS, Timer)
     assert (reminder.topic, (reminder.due_at - Clock().now).total_seconds()) == ("budget", 7200)
     assert reminder.key == CHARTER.agent, "the ledger of an agent has one writer"
     asks = CODEC.decode(BudgetEntry, reminder.value)

@@ -1,6 +1,6 @@
-"""Each bound of a case, reached through the decide and act stages: it stops, that is recorded, and a person gets it.
+"""Each bound of a case, reached through the decide and act stages: the case stops, the audit says so, a person gets it.
 
-The model wants to look around for ever.
+The model asks for research for ever.
 """
 
 from collections.abc import Sequence
@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from processors.charter import CompiledCharter
-from processors.deciding import ModelUnavailable
-from processors.model import ModelReply, ModelRequest
-from schemas.records import AuditRecord, BudgetEntry, Case, Decision
-from schemas.topics import ACT, BUDGET, DECIDE
-from streams.runtime.changes import Changes
-from streams.stages.act import Act
-from streams.stages.decide import Decide
+from nightdesk.processors.charter import CompiledCharter
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, Decision
+from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.decide import Decide
 from tests.processors.examples import answer, case, compiled, event, reply
-from tests.streams.stages.bench import Bench, Clock, audited, in_force, said
+from tests.streams.stages.stage_harness import Bench, Clock, audited, in_force, said
 from tests.streams.stages.world import World
 
 STEPS_AT_MOST = 50
@@ -29,7 +28,7 @@ TELLS = ("handlers:\n", "handlers:\n  tell: {type: http, connection: desk, path:
 
 
 class Endless:
-    """Looks around, `malformed` times wrongly before each right answer, and takes its time."""
+    """Asks for research, with `malformed` wrong replies before each right one, and takes its time."""
 
     def __init__(self, clock: Clock, seconds: float, *, malformed: bool) -> None:
         self.asked = 0
@@ -37,7 +36,7 @@ class Endless:
         self._seconds = seconds
         self._malformed = malformed
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest) -> ModelReply | ModelUnavailable:
+    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
         self.asked += 1
         self._clock.forward(self._seconds)
         return reply("no" if self._malformed and self.asked % 2 else answer("look"), cost_microusd=1)
@@ -48,7 +47,7 @@ class Endless:
 
 @dataclass
 class Story:
-    """What came of one case."""
+    """The result of one case."""
 
     audit: list[AuditRecord]
     questions: int
@@ -72,10 +71,10 @@ async def _story(charter: CompiledCharter, seconds: float = 0.0, *, malformed: b
     return Story(story, model.asked, world.handlers, steps)
 
 
-def _goes_on(acted: Changes) -> list[Case]:
-    """The next step, for which the budget stage holds money."""
-    asking = [entry.case for entry in said(acted, BUDGET, BudgetEntry) if entry.kind == "reserve" and entry.case]
-    return said(acted, DECIDE, Case) + [one.model_copy(update={"reserved_microusd": 500_000}) for one in asking]
+def _goes_on(acted: StagedWrites) -> list[Case]:
+    """The next step, with money that the budget stage reserved."""
+    reservation = [entry.case for entry in said(acted, BUDGET, BudgetEntry) if entry.kind == "reserve" and entry.case]
+    return said(acted, DECIDE, Case) + [one.model_copy(update={"reserved_microusd": 500_000}) for one in reservation]
 
 
 def _bounded(**bounds: int) -> CompiledCharter:

@@ -1,17 +1,18 @@
-"""A system that is away queues what wants to go there and loses none of it; one call finds out that it is back."""
+"""Calls to a system that is away wait, and none is lost; one call finds out that it is back."""
 
 import pytest
 
-from processors.breaker import Report, Result
-from schemas.records import Decision, Reminder
-from schemas.topics import ACT, LATER
-from streams.runtime.changes import Changes
-from streams.stages.act import Act
-from streams.stages.calls import BREAKER
-from streams.stages.circuits import Circuits
+from nightdesk.processors.breaker import CallReport, Result
+from nightdesk.processors.execution import BREAKER
+from nightdesk.schemas.records import Decision, Timer
+from nightdesk.schemas.topics import ACT, TIMERS
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.circuits import Circuits
 from tests.processors.examples import case, compiled, event
+from tests.schemas.details import outcomes_of
 from tests.streams.runtime.memory import table
-from tests.streams.stages.bench import CODEC, Bench, Clock, audited, in_force, said
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, said
 from tests.streams.stages.world import AWAY, BROKEN, BUSY, World, decision
 
 CHARTER = compiled()
@@ -28,23 +29,23 @@ def _bench(world: World, clock: Clock) -> Bench:
 
 
 class Desk:
-    """The later stage's part: what waits comes again when it is due."""
+    """Takes the part of the timers stage: what waits comes again when it is due."""
 
     def __init__(self, bench: Bench, clock: Clock) -> None:
         self._bench = bench
         self._clock = clock
         self._offset = 0
-        self.waiting: list[Reminder] = []
+        self.waiting: list[Timer] = []
         self.ends: list[str] = []
 
     async def take(self, record: Decision) -> None:
         self._offset += 1
-        changes = await self._bench.take(ACT, record, self._offset)
-        self.waiting += said(changes, LATER, Reminder)
-        self.ends += [record.status for record in audited(changes) if record.kind == "acted"]
+        writes = await self._bench.take(ACT, record, self._offset)
+        self.waiting += said(writes, TIMERS, Timer)
+        self.ends += [record.status for record in audited(writes) if record.kind == "acted"]
 
     async def until(self, seconds: float) -> None:
-        """Everything that is due within so long, in its order."""
+        """Everything that is due within so many seconds, in order."""
         end = self._clock.now.timestamp() + seconds
         while self.waiting and (first := min(self.waiting, key=lambda each: each.due_at)).due_at.timestamp() <= end:
             self.waiting.remove(first)
@@ -89,13 +90,46 @@ async def test_a_new_process_knows_that_the_system_is_away() -> None:
         await killed.take(ACT, _answer(number))
     killed.tick()
     made = len(world.calls)
-    changes = await _bench(world, clock).inherit(killed).take(ACT, _answer(5))
+    writes = await _bench(world, clock).inherit(killed).take(ACT, _answer(5))
     assert len(world.calls) == made
-    [record] = audited(changes)
+    [record] = audited(writes)
     assert (record.kind, record.status, record.reason) == ("queued", "waiting", "again: desk is away")
     clock.forward(BREAKER.open_seconds)
     await _bench(world, clock).inherit(killed).take(ACT, _answer(6))
     assert len(world.calls) == made + 1, "the new process finds out, too"
+
+
+async def test_read_again_after_a_crash_a_decision_may_wait_for_something_else_and_each_record_says_one_thing() -> None:
+    clock = Clock()
+    dead = _bench(World(send=[BUSY]), clock)
+    first = await dead.take(ACT, _answer(0))
+    heir = _bench(World(send=[AWAY] * 100), clock).inherit(dead)
+    for number in range(1, BREAKER.failures_to_open + 1):
+        await heir.take(ACT, _answer(number), number)
+    again = await heir.take(ACT, _answer(0))
+    [busy], [away] = audited(first), audited(again)
+    assert busy.reason != away.reason == "again: desk is away"
+    assert busy.record_id != away.record_id
+    [timer], [same] = said(first, TIMERS, Timer), said(again, TIMERS, Timer)
+    assert timer.timer_id == same.timer_id, "it comes back once all the same"
+
+
+async def test_the_audit_says_once_that_an_action_waits_for_a_system_however_often_it_is_called() -> None:
+    clock, world = Clock(), World(send=[AWAY] * 100_000)
+    bench = _bench(world, clock)
+    said_so, again = [], []
+    for number in range(20):
+        said_so += audited(await bench.take(ACT, _answer(1), number))
+        again += audited(await bench.take(ACT, _answer(1), number))
+        clock.forward(BREAKER.open_seconds_at_most)
+    assert [record.reason for record in said_so if "is away" in record.reason] == ["again: desk is away: no connection"]
+    assert len(said_so) <= BREAKER.failures_to_open + 1, "the calls before the circuit opened, and the outage"
+    told_again = [record.reason for record in again if "is away" in record.reason]
+    assert told_again == ["again: desk is away"], "a record that is delivered again says so again"
+    world.answers["send"].clear()
+    clock.forward(BREAKER.open_seconds_at_most)
+    [ended] = audited(await bench.take(ACT, _answer(1), 20))
+    assert ended.status == "completed"
 
 
 async def test_an_action_is_given_up_when_its_charter_says_so() -> None:
@@ -105,42 +139,77 @@ async def test_an_action_is_given_up_when_its_charter_says_so() -> None:
     await desk.until(DAY_S - 300)
     assert desk.ends == []
     await desk.until(600)
-    assert (desk.ends, desk.waiting) == (["failed"], [])
+    assert (desk.ends, desk.waiting) == (["running"], [])
 
 
 @pytest.mark.parametrize("answer", [BUSY, BROKEN])
 async def test_what_says_nothing_of_the_system_does_not_stop_others(answer: object) -> None:
-    world = World(send=[answer] * 9)  # type: ignore[list-item]  # a Performed
+    world = World(send=[answer] * 9)  # type: ignore[list-item]  # a StepResult
     bench = _bench(world, Clock())
     for number in range(9):
         await bench.take(ACT, _answer(number))
     assert world.handlers == ["send"] * 9
 
 
+@pytest.mark.parametrize("retry_after_s", [15.0, 3_600.0, float("inf"), 1e20])
+def test_a_clock_that_was_ahead_shuts_no_circuit_for_longer(retry_after_s: float) -> None:
+    clock, kept = Clock(), table("circuits")
+    circuits = Circuits("act", BREAKER, clock)
+    circuits.table.store = kept
+    clock.forward(3_600)
+    for _ in range(BREAKER.failures_to_open):
+        generation = circuits.admit("desk")
+        assert generation is not None
+        circuits.record("desk", CallReport(generation, Result.FAILED, retry_after_s))
+    _tick(circuits, 1)
+    assert 0 < circuits.shut_for_s("desk") <= BREAKER.open_seconds_at_most
+    clock.forward(-3_600)
+    assert circuits.shut_for_s("desk") == 0
+    assert circuits.admit("desk") is not None, "one call finds out"
+    heir = Circuits("act", BREAKER, clock)
+    heir.table.store = kept
+    heir.recovered()
+    assert not heir.is_open("desk")
+
+
 def test_the_last_that_was_written_counts() -> None:
     clock, kept = Clock(), table("circuits")
     first, second = Circuits("act", BREAKER, clock), Circuits("act", BREAKER, clock)
     for circuits, partition in ((first, 1), (second, 2)):
-        circuits.bind(kept)
+        circuits.table.store = kept
         clock.forward(1)
         for _ in range(BREAKER.failures_to_open):
             generation = circuits.admit("desk")
             assert generation is not None
-            circuits.record("desk", Report(generation, Result.FAILED))
+            circuits.record("desk", CallReport(generation, Result.FAILED))
         _tick(circuits, partition)
     clock.forward(BREAKER.open_seconds)
     generation = first.admit("desk")
     assert generation is not None
-    first.record("desk", Report(generation, Result.SUCCEEDED))
+    first.record("desk", CallReport(generation, Result.SUCCEEDED))
     _tick(first, 1)
     heir = Circuits("act", BREAKER, clock)
-    heir.bind(kept)
+    heir.table.store = kept
     heir.recovered()
     assert not heir.is_open("desk")
 
 
 def _tick(circuits: Circuits, partition: int) -> None:
-    changes = Changes(CODEC, "t.", partition)
-    circuits.tick(partition, changes)
-    for put in changes.puts:
-        put.table.write(put)
+    writes = StagedWrites(CODEC, "t.", partition)
+    circuits.tick(partition, writes)
+    for put in writes.puts:
+        put.store.write(put)
+
+
+async def test_what_is_given_up_did_not_begin_when_it_was_given_up() -> None:
+    """Otherwise it would look like a call that began after an order to stop."""
+    clock = Clock()
+    desk = Desk(_bench(World(retries=2, send=[AWAY] * 1000), clock), clock)
+    for number in range(BREAKER.failures_to_open):
+        await desk.take(_answer(number))
+    away_since = clock.now
+    await desk.take(_answer(9))
+    clock.forward(DAY_S)
+    [record] = audited(await desk._bench.take(ACT, _answer(9), 90))
+    [outcome] = outcomes_of(record)
+    assert (outcome.status, outcome.started_at, outcome.latency_ms) == ("failed", away_since, 0)

@@ -1,21 +1,24 @@
-"""The act topic is open to whoever may produce to it: what no stage of ours said is a dead letter, and nothing is done.
+"""Anybody who may produce to the act topic can write there: a record that no stage of ours made becomes a dead letter,
+and nothing is executed.
 
-`Forged` is what the guard makes a dead letter of.
+The guard makes a dead letter of `Forged`.
 """
 
+from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 
-from processors.provenance import Forged, payload_sha256
-from schemas import ids
-from schemas.records import ApprovalReply, BudgetEntry, Decision, Reminder, Spent
-from schemas.topics import ACT, APPROVALS, BUDGET, LATER
-from streams.stages.act import Act
-from streams.stages.errands import KEPT_S
+from nightdesk.processors.provenance import Forged, payload_sha256
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.records import ApprovalReply, BudgetEntry, Decision, Spent, Timer
+from nightdesk.schemas.topics import ACT, APPROVALS, BUDGET, TIMERS
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.execution import KEPT_S
 from tests.processors.examples import NOW, case, compiled, event
-from tests.streams.stages.bench import CODEC, Bench, Clock, audited, in_force, said, words
+from tests.schemas.details import detail_as
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, said, words
 from tests.streams.stages.world import World, decision
 
 CHARTER = compiled()
@@ -43,7 +46,8 @@ def _at_step(step: int, **changes: Any) -> Decision:
 
 FORGED = {
     "another decision id": RESPOND.model_copy(update={"decision_id": ids.decision_id("other", 0)}),
-    "another case id": _with_case(RESPOND, case_id=ids.case_id("desk", "shop", "e-2")),
+    "another case id": _with_case(RESPOND, case_id=ids.case_id("desk", "shop", "e-2", CASE.subject)),
+    "another subject": _with_event(RESPOND, subject="another"),
     "another event": _with_event(RESPOND, id="e-2"),
     "a kind that knows no bounds": RESPOND.model_copy(update={"kind": "escalate"}),
     "an event of a type that the charter takes no part in": _with_event(RESPOND, type="ticket.closed"),
@@ -51,7 +55,6 @@ FORGED = {
     "an event that breaks its schema": _with_event(RESPOND, data='{"status": "open"}'),
     "an event that is no JSON": _with_event(RESPOND, data="{"),
     "a refused one": RESPOND.model_copy(update={"disposition": "refused"}),
-    "a deferred one": RESPOND.model_copy(update={"disposition": "deferred"}),
     "a first step with a past": _with_case(RESPOND, spent=Spent(actions=1)),
     "a step before which nothing was done": _at_step(1),
     "a step far beyond all bounds": _at_step(1_000_000),
@@ -73,7 +76,7 @@ async def test_what_no_stage_of_ours_said_is_not_done(forged: Decision) -> None:
     [
         decision(CASE, text="something else"),
         decision(CASE, "look", "research"),
-        _with_event(RESPOND, subject="t-2"),
+        _with_event(RESPOND, time=NOW + timedelta(seconds=1)),
         _with_event(RESPOND, data='{"status": "open", "text": "x", "customer": "c-2"}'),
     ],
 )
@@ -102,13 +105,13 @@ async def test_a_case_goes_on_with_the_past_that_it_has_and_no_other() -> None:
     assert following is not None
     charged = following.spent.model_copy(update={"model_calls": 3, "cost_microusd": 40})
     true = decision(following.model_copy(update={"spent": charged, "reserved_microusd": 7}), text="found")
-    for changes in (
+    for writes in (
         {"history": ()},
         {"spent": Spent(actions=1, external_calls=0)},
         {"charter_version": "0" * 16},
         {"event": event(customer="c-9")},
     ):
-        lie = _with_case(true, **changes)
+        lie = _with_case(true, **writes)
         with pytest.raises((Forged, LookupError)):
             await bench.take(ACT, lie, 1)
     await bench.take(ACT, true, 2)
@@ -118,7 +121,7 @@ async def test_a_case_goes_on_with_the_past_that_it_has_and_no_other() -> None:
 async def test_a_long_wait_is_remembered_until_it_is_over() -> None:
     charter = compiled(("at_most: 24h", "at_most: 365d"))
     bench = Bench(Act(in_force(charter), World(), Clock()))
-    [reminder] = said(await bench.take(ACT, decision(case(charter), "wait", "wait", after="90d")), LATER, Reminder)
+    [reminder] = said(await bench.take(ACT, decision(case(charter), "wait", "wait", after="90d")), TIMERS, Timer)
     following = CODEC.decode(BudgetEntry, reminder.value).case
     assert following is not None
     late = reminder.due_at.timestamp() + KEPT_S - 1
@@ -138,7 +141,7 @@ async def test_what_waits_for_a_person_is_not_let_go_by_a_copy_that_says_otherwi
 
 
 async def test_an_approval_is_of_what_was_shown() -> None:
-    """Not of what comes later under the same id."""
+    """Not of another decision that comes later with the same id."""
     world = World()
     bench = _bench(world)
     await bench.take(ACT, REFUND)
@@ -183,8 +186,8 @@ async def test_an_answer_that_is_none_counts_for_nothing(wrong: dict[str, Any], 
 
 async def test_what_the_card_shows_is_what_the_answer_binds() -> None:
     [record] = audited(await _bench(World()).take(ACT, REFUND))
-    detail = orjson.loads(record.detail)
-    assert (detail["parameters"], detail["payload_sha256"]) == ({"amount": 50.0}, payload_sha256(REFUND))
+    detail = detail_as(ApprovalRequestDetail, record)
+    assert (detail.parameters, detail.payload_sha256) == (REFUND.parameters, payload_sha256(REFUND))
 
 
 async def test_a_decision_that_was_only_to_be_rehearsed_stays_that() -> None:

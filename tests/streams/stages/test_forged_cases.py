@@ -1,22 +1,25 @@
-"""What somebody gets who may produce to the topic `decide`: a case with money that the budget stage never held.
+"""What somebody can reach who may produce to the topic `decide`: a case with money that the budget stage never
+reserved.
 
-The cap of one case holds whatever a case says. The day's budget holds over what is reserved, so it does not hold over
-cases that reserved nothing: they are paid, and stand in the books. docs/guarantees.md says it as its limit.
+The cap of one case holds whatever a case says. The day's budget limits what is reserved, so it does not limit cases
+that reserved nothing: they are paid and appear in the ledger. docs/guarantees.md names this limit.
 """
 
 from typing import Any
 
 import pytest
 
-from processors.ledger import Account, Fact, day_of
-from processors.ledger.lines import asking
-from processors.provenance import Forged
-from schemas.records import BudgetEntry, Case, Reminder, Spent
-from schemas.topics import BUDGET, DECIDE, LATER
-from streams.stages.budget import Budget
-from streams.stages.decide import Decide
+from nightdesk.processors.ledger import Account, Fact, day_of
+from nightdesk.processors.ledger.entries import reservation
+from nightdesk.processors.provenance import Forged
+from nightdesk.schemas.audit import WaitDetail
+from nightdesk.schemas.records import BudgetEntry, Case, Spent
+from nightdesk.schemas.topics import BUDGET, DECIDE
+from nightdesk.streams.stages.budget import Budget
+from nightdesk.streams.stages.decide import Decide
 from tests.processors.examples import NOW, answer, case, compiled, event, reply
-from tests.streams.stages.bench import Bench, Clock, in_force, said
+from tests.schemas.details import detail_as
+from tests.streams.stages.stage_harness import Bench, Clock, audited, in_force, said
 from tests.streams.stages.test_decide import Model
 
 CAP_MICROUSD = 500_000
@@ -26,7 +29,7 @@ COST_MICROUSD = 400_000
 
 
 def _invented(number: int = 1, **changes: Any) -> Case:
-    """A case of an event that never was, that was never entered in the ledger."""
+    """A case of an event that never happened and was never entered in the ledger."""
     found = case(CHARTER, event().model_copy(update={"id": f"forged-{number}"}), reserved_microusd=CAP_MICROUSD)
     return found.model_copy(update=changes)
 
@@ -56,7 +59,7 @@ async def test_for_what_no_stage_of_ours_said_no_model_is_asked(changes: dict[st
 
 
 async def test_what_is_spent_without_asking_is_in_the_books_and_stops_those_who_ask() -> None:
-    """Also the limit, as it is: three invented cases spend more than the day has."""
+    """This also shows the limit: three invented cases spend more than the day has."""
     control = in_force(CHARTER)
     deciding = Bench(
         Decide(control, Model(*[reply(answer("respond", text="x"), cost_microusd=COST_MICROUSD)] * 3), Clock())
@@ -66,15 +69,15 @@ async def test_what_is_spent_without_asking_is_in_the_books_and_stops_those_who_
         for line in said(await deciding.take(DECIDE, _invented(number), number), BUDGET, BudgetEntry):
             await budget.take(BUDGET, line, number)
     assert _gone(budget) == 3 * COST_MICROUSD > PER_DAY_MICROUSD
-    changes = await budget.take(BUDGET, asking(case(CHARTER, reserved_microusd=0), NOW), 9)
-    assert said(changes, DECIDE, Case) == []
-    [deferred] = said(changes, LATER, Reminder)
-    assert deferred.due_at.date() > NOW.date()
+    writes = await budget.take(BUDGET, reservation(case(CHARTER, reserved_microusd=0), NOW), 9)
+    assert said(writes, DECIDE, Case) == []
+    [deferred] = audited(writes)
+    assert (deferred.status, detail_as(WaitDetail, deferred).cause) == ("deferred", "spent")
 
 
 def _gone(budget: Bench) -> int:
     account = Account()
-    for partition in budget.tables["ledger"].partitions_held():
-        for value in budget.tables["ledger"].facts(partition).values():
+    for partition in budget.tables["ledger"].partitions():
+        for value in budget.tables["ledger"].entries(partition).values():
             account.replace(None, Fact.model_validate_json(value))
-    return account.balance(day_of(NOW)).gone_microusd
+    return account.balance(day_of(NOW)).consumed_microusd

@@ -1,7 +1,7 @@
-"""A running case keeps the charter version that it began with, wherever in its life another one is promoted.
+"""A running case keeps its charter version, whenever another version is promoted.
 
-The whole life of a case on the benches of all stages: it asks for research, then for a refund, and a person approves.
-A new version comes after each of its records in turn, once with the workers going on and once with new ones.
+The whole life of a case through all stages: it asks for research, then for a refund, and a person approves. A new
+version is promoted after each of its records in turn, once with the same workers and once with new ones.
 """
 
 from collections import deque
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import pytest
 
-from processors.charter import CompiledCharter
-from processors.provenance import payload_sha256
-from schemas.records import ApprovalReply, AuditRecord, Case, Decision, Event, Record
-from schemas.topics import ACT, APPROVALS, AUDIT, BUDGET, BY_NAME, DECIDE, INGEST, LATER, Topic
-from streams.charters import Control
-from streams.stages.act import Act
-from streams.stages.budget import Budget
-from streams.stages.decide import Decide
-from streams.stages.ingest import Ingest
+from nightdesk.processors.charter import CompiledCharter
+from nightdesk.processors.provenance import payload_sha256
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, Case, Decision, Event, Record
+from nightdesk.schemas.topics import ACT, APPROVALS, AUDIT, BUDGET, BY_NAME, DECIDE, INGEST, TIMERS, Topic
+from nightdesk.streams.control import Control
+from nightdesk.streams.stages.act import Act
+from nightdesk.streams.stages.budget import Budget
+from nightdesk.streams.stages.decide import Decide
+from nightdesk.streams.stages.ingest import Ingest
 from tests.processors.examples import NOW, answer, compiled, event, reply
-from tests.streams.stages.bench import Bench, Clock, in_force, order, words
+from tests.streams.stages.stage_harness import Bench, Clock, in_force, order, words
 from tests.streams.stages.test_decide import Model
 from tests.streams.stages.world import World
 
@@ -33,7 +33,7 @@ LATER_VERSION = compiled(
 
 
 class Desk:
-    """All stages over one log and one control. Every record is delivered in turn; reminders stay where they are."""
+    """All stages over one log and one control. Every record is delivered in turn; timers stay where they are."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -55,14 +55,14 @@ class Desk:
         }
 
     def replace_workers(self, control: Control) -> None:
-        """New processes, which know of the orders what the topic still says."""
+        """New processes, which know only the orders that are still on the topic."""
         self.control, dead = control, self._benches
         self._benches = self._workers()
         for topic, bench in self._benches.items():
             bench.inherit(dead[topic])
 
     async def live(self, first: Event, after_each: Callable[[int], None]) -> None:
-        """Deliver until nobody says anything more, and approve what waits for a person."""
+        """Deliver until nothing is emitted any more, and approve what waits for a person."""
         self._log.append((INGEST, first))
         delivered = 0
         while self._log:
@@ -74,7 +74,7 @@ class Desk:
 
     def _take(self, topic: Topic, record: Record) -> None:
         self.said.append((topic, record))
-        if topic not in (AUDIT, LATER):
+        if topic not in (AUDIT, TIMERS):
             self._log.append((topic, record))
         if isinstance(record, AuditRecord) and (record.kind, record.status) == ("approval", "needs_approval"):
             self._log.append((APPROVALS, self._approval()))
@@ -100,12 +100,12 @@ class Desk:
 
 def _promote(control: Control, charter: CompiledCharter) -> None:
     name, content = f"desk/{charter.version}", charter.charter.to_json()
-    control.obey(order("charter", "desk", name, charter=content, charter_version=charter.version))
-    control.obey(order("promote", "desk", "desk/promoted", charter_version=charter.version))
+    control.apply(order("charter", "desk", name, charter=content, charter_version=charter.version))
+    control.apply(order("promote", "desk", "desk/promoted", charter_version=charter.version))
 
 
 async def _lived(promoted_after: int, *, replaced: bool = False) -> tuple[Desk, int]:
-    """The desk after a whole case, and how many records were delivered."""
+    """The desk after a whole case, and the number of delivered records."""
     desk, delivered = Desk(in_force(BEGUN)), 0
 
     def after_each(number: int) -> None:

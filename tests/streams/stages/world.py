@@ -1,25 +1,24 @@
-"""The outside as the act stage sees it: it does what it is told, and remembers every call."""
+"""The outside as the act stage sees it: it answers as told and records every call."""
 
 import orjson
 
-from processors.charter.compiled import CompiledCharter
-from processors.charter.quantities import Rate
-from processors.playbook import RunStep
-from schemas import ids
-from schemas.records import Case, Decision
-from streams.ports import Performed
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import Case, Decision
 from tests.processors.examples import NOW
 
-BUSY = Performed("failed", error="503", retryable=True)
-BROKEN = Performed("failed", error="400")
-LATE = Performed("unknown", error="no answer", retryable=True)
-AWAY = Performed("failed", error="no connection", retryable=True, answered=False)
+BUSY = StepResult("failed", error="503", retryable=True)
+BROKEN = StepResult("failed", error="400")
+LATE = StepResult("unknown", error="no answer", retryable=True)
+AWAY = StepResult("failed", error="no connection", retryable=True, answered=False)
 
 
 class World:
-    """`answers` by handler, each used once; `done` after that. `once` are handlers that must not be called twice."""
+    """`answers` by handler, each used once, then `done`. `once` are handlers that must not be called twice."""
 
-    def __init__(self, once: tuple[str, ...] = ("pay",), retries: int = 2, **answers: list[Performed]) -> None:
+    def __init__(self, once: tuple[str, ...] = ("pay",), retries: int = 2, **answers: list[StepResult]) -> None:
         self._once = once
         self._retries = retries
         self.answers = answers
@@ -39,21 +38,24 @@ class World:
     def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
         return self.rates.get(handler)
 
-    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> Performed:
+    def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
+        return StepResult("done", result=orjson.dumps({"sent": step.request}).decode())
+
+    async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
         if step.begun and step.handler in self._once:
-            return Performed("unknown", error="it was begun, and nobody knows how it ended")
+            return StepResult("unknown", error="it was begun, and nobody knows how it ended")
         self.calls.append((step.handler, step.step_id))
         answers = self.answers.get(step.handler)
         if answers:
             return answers.pop(0)
-        return Performed("done", result=orjson.dumps({"id": step.handler}).decode(), answered=True)
+        return StepResult("done", result=orjson.dumps({"id": step.handler}).decode(), answered=True)
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
 def decision(case: Case, action: str = "respond", kind: str = "respond", **parameters: object) -> Decision:
-    """As the decide stage would say it."""
+    """As the decide stage would make it."""
     return Decision.model_validate(
         {
             "decision_id": ids.decision_id(case.case_id, case.step),

@@ -5,14 +5,46 @@
   value: json
 - name: NIGHTDESK_LOG__LEVEL
   value: {{ $values.log.level }}
+{{- with $values.otlp }}
+{{- if .endpoint }}
+- name: NIGHTDESK_OTLP__ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- if .existingSecret }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_OTLP__HEADERS" .existingSecret .headersKey) }}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: NIGHTDESK_KAFKA__TOPIC_PREFIX
   value: {{ $values.kafka.topicPrefix | quote }}
 - name: NIGHTDESK_KAFKA__PARTITIONS
   value: {{ $values.kafka.partitions | quote }}
 - name: NIGHTDESK_KAFKA__REPLICATION_FACTOR
   value: {{ $values.kafka.replicationFactor | quote }}
+- name: NIGHTDESK_WORKER__ORDERS_CONFIRMED_WITHIN_S
+  value: {{ $values.worker.ordersConfirmedWithinSeconds | quote }}
 {{- range .process.needs }}
 {{- include (printf "nightdesk.env.%s" .) $values }}
+{{- end }}
+{{- range .process.logins }}
+{{- include "nightdesk.env.login" (list . (index $values.clickhouse .)) }}
+{{- end }}
+{{- if has "admin" .process.logins }}
+{{- range $name, $viewer := $values.clickhouse.viewers }}
+{{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CLICKHOUSE__VIEWERS__%s__PASSWORD" (upper $name)) $viewer.existingSecret $viewer.passwordKey) }}
+- name: {{ printf "NIGHTDESK_CLICKHOUSE__VIEWERS__%s__AGENTS" (upper $name) }}
+  value: {{ join "," $viewer.agents | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The login of one of ClickHouse's users. Each process gets those that it uses, beside the sink's in the URL. */}}
+{{- define "nightdesk.env.login" }}
+{{- $user := index . 0 | upper }}
+{{- with index . 1 }}
+{{- if .existingSecret }}
+{{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CLICKHOUSE__%s_USERNAME" $user) .existingSecret .usernameKey) }}
+{{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CLICKHOUSE__%s_PASSWORD" $user) .existingSecret .passwordKey) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -49,26 +81,42 @@
 - name: NIGHTDESK_CLICKHOUSE__URL
   value: {{ .clickhouse.url | quote }}
 {{- end }}
+- name: NIGHTDESK_CLICKHOUSE__RETENTION_MONTHS
+  value: {{ .clickhouse.retentionMonths | quote }}
+{{- with .clickhouse.textRetentionMonths }}
+- name: NIGHTDESK_CLICKHOUSE__TEXT_RETENTION_MONTHS
+  value: {{ . | quote }}
+{{- end }}
+{{- with .clickhouse.forgetKey }}
+{{- if .existingSecret }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CLICKHOUSE__FORGET_KEY" .existingSecret .key) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "nightdesk.env.model" }}
-{{- if .anthropic.existingSecret }}
-{{- include "nightdesk.secretEnv" (list "NIGHTDESK_ANTHROPIC__API_KEY" .anthropic.existingSecret .anthropic.apiKeyKey) }}
+{{- $values := . }}
+{{- range $section, $provider := include "nightdesk.providers" . | fromYaml }}
+{{- $settings := index $values $section }}
+{{- if $settings.existingSecret }}
+{{- range $key, $variable := $provider.secrets }}
+{{- include "nightdesk.secretEnv" (list $variable $settings.existingSecret (index $settings $key)) }}
 {{- end }}
-{{- with .anthropic.baseUrl }}
-- name: NIGHTDESK_ANTHROPIC__BASE_URL
+{{- end }}
+{{- range $key, $variable := $provider.values }}
+{{- with index $settings $key }}
+- name: {{ $variable }}
   value: {{ . | quote }}
 {{- end }}
-{{- with .openai.baseUrl }}
-- name: NIGHTDESK_OPENAI__BASE_URL
-  value: {{ . | quote }}
 {{- end }}
-{{- if .openai.existingSecret }}
-{{- include "nightdesk.secretEnv" (list "NIGHTDESK_OPENAI__API_KEY" .openai.existingSecret .openai.apiKeyKey) }}
 {{- end }}
 {{- end }}
 
 {{- define "nightdesk.env.connections" }}
+{{- with .outsideTopics }}
+- name: NIGHTDESK_OUTSIDE_TOPICS
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- range $name, $connection := .connections }}
 - name: NIGHTDESK_CONNECTIONS__{{ upper $name }}__BASE_URL
   value: {{ $connection.baseUrl | quote }}
@@ -83,6 +131,21 @@
 {{- if $connection.existingSecret }}
 {{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CONNECTIONS__%s__TOKEN" (upper $name)) $connection.existingSecret ($connection.tokenKey | default "token")) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A route may write to an outside topic. Secrets of routes come from the Secret: its keys are the variables. */}}
+{{- define "nightdesk.env.notify" }}
+{{- with .outsideTopics }}
+- name: NIGHTDESK_OUTSIDE_TOPICS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- range $name, $value := .notify.settings }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- range .notify.secretKeys }}
+{{- include "nightdesk.secretEnv" (list . $.notify.existingSecret .) }}
 {{- end }}
 {{- end }}
 

@@ -3,19 +3,25 @@ What each process may know and reach. The environment (_env.tpl) and the network
 from this table, so that a key and the way to use it go together: only decide asks a model, only act calls outside systems.
 */}}
 {{- define "nightdesk.stages" -}}
+# BEGIN GENERATED: stages, by `make generate` from streams/catalog.py
 ingest: {args: [worker, ingest], needs: [kafka, registry]}
 budget: {args: [worker, budget], needs: [kafka, registry]}
 decide: {args: [worker, decide], needs: [kafka, registry, model]}
 act: {args: [worker, act], needs: [kafka, registry, connections]}
-later: {args: [worker, later], needs: [kafka, registry]}
-sink: {args: [sink], needs: [kafka, registry, clickhouse]}
+timers: {args: [worker, timers], needs: [kafka, registry]}
+notify: {args: [worker, notify], needs: [kafka, registry, notify]}
+# END GENERATED
+sink: {args: [sink], needs: [kafka, registry, clickhouse], logins: [reader]}
 {{- end }}
 
 {{/* What is done before any stage starts, in this order of `weight`. Each can be done again without harm. */}}
 {{- define "nightdesk.setup" -}}
 topics: {args: [topics, apply], needs: [kafka], weight: 1}
 schemas: {args: [schemas, register], needs: [registry], weight: 2}
-migrate: {args: [migrate], needs: [clickhouse], weight: 3}
+{{- if .Values.clickhouse.admin.existingSecret }}
+users: {args: [users, apply], needs: [clickhouse], logins: [admin, migrate, reader, viewer], weight: 2}
+{{- end }}
+migrate: {args: [migrate], needs: [clickhouse], logins: [migrate], weight: 3}
 {{- if or .Values.charters.files .Values.charters.existingConfigMap }}
 charters: {args: [charter, apply, /charters], needs: [kafka, registry], weight: 4}
 {{- end }}

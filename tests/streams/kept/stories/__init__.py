@@ -1,10 +1,10 @@
-"""For each table what a worker left in it, and what a worker of today has to make of that. Listed by hand here.
+"""For each table: what an older worker left in it, and what a worker of today has to do with it. Listed by hand here.
 
-A story begins on a bench whose tables are kept, and goes on on another that finds them. What goes on may rely on
-nothing that was computed when it began: another version computed it.
+A story begins with a stage whose tables are stored and continues with another stage that finds them. The second part
+may not use anything that was computed in the first, because another version computed it.
 """
 
-from tests.streams.kept.stories import act, anomalies, answers, budget, decide, ingest, later, permits
+from tests.streams.kept.stories import act, anomalies, answers, budget, decide, ingest, later, notify, permits
 from tests.streams.kept.stories.story import Story
 
 STORIES: tuple[Story, ...] = (
@@ -16,4 +16,5 @@ STORIES: tuple[Story, ...] = (
     *act.STORIES,
     *answers.STORIES,
     *later.STORIES,
+    *notify.STORIES,
 )

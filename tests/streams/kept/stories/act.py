@@ -1,16 +1,16 @@
-"""Act: `progress`, `approvals` and `circuits`."""
+"""Act: `progress`, `approvals`, `newer_events`, `halted` and `circuits`."""
 
 import orjson
 import pytest
 
-from schemas.records import Reminder
-from schemas.topics import ACT, APPROVALS, LATER
-from streams.stages.act import Act
-from streams.stages.calls import BREAKER
+from nightdesk.processors.execution import BREAKER
+from nightdesk.schemas.records import Decision, Timer
+from nightdesk.schemas.topics import ACT, APPROVALS, SUBJECT_EVENTS, TIMERS
+from nightdesk.streams.stages.act import Act
 from tests.streams.kept.stories.story import CHARTER, Story, numbered
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, Crash, Step, audited, in_force, said
-from tests.streams.stages.test_approvals import REFUND, _reply
+from tests.streams.stages.stage_harness import Bench, Clock, Crash, Step, audited, in_force, order, said
+from tests.streams.stages.test_approvals import ASKED, RECONSIDERED, REFUND, _came, _reply
 from tests.streams.stages.world import AWAY, BUSY, World, decision
 
 AN_HOUR_S = 3600
@@ -71,15 +71,48 @@ async def _a_system_was_away() -> Bench:
 async def _it_is_left_alone(tables: Tables) -> None:
     world = World()
     bench = recover(_act(world), tables)
-    changes = await bench.take(ACT, decision(numbered(0), text="tomorrow"))
-    assert (world.calls, len(said(changes, LATER, Reminder))) == ([], 1)
+    writes = await bench.take(ACT, decision(numbered(0), text="tomorrow"))
+    assert (world.calls, len(said(writes, TIMERS, Timer))) == ([], 1)
     bench.handlers._clock.forward(AN_HOUR_S)  # type: ignore[attr-defined]  # the bench's own clock
     [acted] = audited(await bench.take(ACT, decision(numbered(0), text="tomorrow")))
     assert acted.status == "completed"
 
 
+async def _an_order_came() -> Bench:
+    control = in_force(CHARTER)
+    control.apply(order("pause", "desk", "desk"))
+    bench = Bench(Act(control, World(), Clock()))
+    await bench.take(ACT, DONE)
+    bench.tick()
+    return bench
+
+
+async def _it_is_let_go(tables: Tables) -> None:
+    world = World()
+    bench = recover(_act(world), tables)
+    [decided] = said(bench.tick(), ACT, Decision)
+    [acted] = audited(await bench.take(ACT, decided, 1))
+    assert (decided.decision_id, acted.status) == (DONE.decision_id, "completed")
+
+
+async def _an_event_came_early() -> Bench:
+    bench = Bench(Act(in_force(RECONSIDERED), World(), Clock()))
+    await bench.take(SUBJECT_EVENTS, _came(), 1)
+    return bench
+
+
+async def _it_takes_the_decision_back(tables: Tables) -> None:
+    world = World()
+    bench = recover(Bench(Act(in_force(RECONSIDERED), world, Clock())), tables)
+    [taken_back, acted] = audited(await bench.take(ACT, ASKED, 2))
+    assert "came: the case is decided again" in taken_back.reason
+    assert (acted.status, world.calls) == ("running", [])
+
+
 STORIES = (
     Story("decisions were begun", _decisions_were_begun, _they_are_ended),
     Story("a person answered", _a_person_answered, _nobody_answers_again),
+    Story("an order came", _an_order_came, _it_is_let_go),
+    Story("an event came while its case was being decided", _an_event_came_early, _it_takes_the_decision_back),
     Story("a system was away", _a_system_was_away, _it_is_left_alone),
 )

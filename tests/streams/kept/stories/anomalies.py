@@ -1,14 +1,14 @@
 """Budget: `pauses`."""
 
-from processors.ledger.lines import asking, settling
-from schemas.records import BudgetEntry, Case, ControlCommand
-from schemas.topics import BUDGET, CONTROL
-from streams.runtime.changes import Changes
-from streams.stages.budget import Budget
+from nightdesk.processors.ledger.entries import reservation, settlement
+from nightdesk.schemas.records import BudgetEntry, Case, ControlCommand
+from nightdesk.schemas.topics import BUDGET, CONTROL
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.stages.budget import Budget
 from tests.processors.examples import NOW, compiled
 from tests.streams.kept.stories.story import Story, numbered
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, in_force, said
+from tests.streams.stages.stage_harness import Bench, Clock, in_force, said
 from tests.streams.stages.world import decision
 
 WATCHED = compiled(("mode: live", "mode: live\nanomalies: {at_least: 1, low_confidence_rate: 0}"))
@@ -19,12 +19,12 @@ def _budget() -> Bench:
 
 
 def _doubtful(case: Case) -> BudgetEntry:
-    return settling(decision(case), low_confidence=True)
+    return settlement(decision(case).model_copy(update={"low_confidence": True}))
 
 
-async def _decided(bench: Bench, number: int) -> Changes:
+async def _decided(bench: Bench, number: int) -> StagedWrites:
     case = numbered(number, WATCHED)
-    await bench.take(BUDGET, asking(case, NOW), offset=10 * number)
+    await bench.take(BUDGET, reservation(case, NOW), offset=10 * number)
     return await bench.take(BUDGET, _doubtful(case), offset=10 * number + 1)
 
 

@@ -1,11 +1,11 @@
 """Answers: `answers`, of the act stage."""
 
-from schemas.topics import ACT
-from streams.stages.act import Act
+from nightdesk.schemas.topics import ACT
+from nightdesk.streams.stages.act import Act
 from tests.processors.examples import case, compiled, event
 from tests.streams.kept.stories.story import Story
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, in_force
+from tests.streams.stages.stage_harness import Bench, Clock, in_force
 from tests.streams.stages.world import World, decision
 
 CACHED = compiled(("read_only: true}", "read_only: true, cache: 10m}"))
@@ -26,7 +26,9 @@ async def _an_answer_came() -> Bench:
 
 
 async def _nobody_is_asked_again_in_vain(tables: Tables) -> None:
-    """Whether the answer is found depends on the words of the handler then; it does no harm where it is not."""
+    """Whether the answer is found depends on the handler's definition at that time; it does no harm if it is not
+    found.
+    """
     world = World()
     bench = recover(_act(world), tables)
     await bench.take(ACT, ASKS_TOO, 1)

@@ -1,14 +1,14 @@
-"""Budget: `ledger`."""
+"""Budget: `ledger`, `waiting`, `agent_clocks`."""
 
-from processors.charter import CompiledCharter
-from processors.ledger.lines import asking
-from schemas.records import BudgetEntry, Case, Reminder
-from schemas.topics import BUDGET, DECIDE, LATER
-from streams.stages.budget import Budget
+from nightdesk.processors.charter import CompiledCharter
+from nightdesk.processors.ledger.entries import reservation
+from nightdesk.schemas.records import BudgetEntry, Case
+from nightdesk.schemas.topics import BUDGET, DECIDE
+from nightdesk.streams.stages.budget import Budget
 from tests.processors.examples import NOW, compiled
 from tests.streams.kept.stories.story import Story, numbered
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, audited, in_force, said
+from tests.streams.stages.stage_harness import Bench, Clock, audited, in_force, order, said
 
 # A case costs a cent, whatever a model costs today, and the day has no room for two.
 CENTS = "per_day_usd: 0.01, per_case_usd: 0.01"
@@ -29,7 +29,7 @@ def _budget() -> Bench:
 
 
 def _reserve(charter: CompiledCharter, number: int) -> BudgetEntry:
-    return asking(numbered(number, charter), NOW)
+    return reservation(numbered(number, charter), NOW)
 
 
 async def _money_was_asked_for() -> Bench:
@@ -42,6 +42,8 @@ async def _money_was_asked_for() -> Bench:
         spent = {"kind": "settle", "amount_microusd": 10_000, "tokens": 15, "case": None}
         await bench.take(BUDGET, entry.model_copy(update=spent))
         await bench.take(BUDGET, _reserve(charter, 2))
+    bench.handlers._control.apply(order("pause", "desk", "desk", reason="night"))  # type: ignore[attr-defined]  # it comes from the control topic
+    bench.tick()  # the clock of what waits stands still
     return bench
 
 
@@ -50,16 +52,16 @@ async def _the_ledger_goes_on(tables: Tables) -> None:
     first = _reserve(OPEN, 1)
     [held] = said(await bench.take(BUDGET, first), DECIDE, Case)
     assert held.reserved_microusd == 10_000, "the same fact, the same words"
-    assert said(await bench.take(BUDGET, _reserve(OPEN, 3)), LATER, Reminder), "the open one holds the day's money"
+    assert audited(await bench.take(BUDGET, _reserve(OPEN, 3)))[0].kind == "deferred", "the open one holds the money"
     [escalated] = said(await bench.take(BUDGET, _reserve(ESCALATES, 2)), DECIDE, Case)
     assert escalated.escalate_because
     [refused] = audited(await bench.take(BUDGET, _reserve(REFUSES, 2)))
     assert refused.status == "refused"
-    [again] = said(await bench.take(BUDGET, _reserve(OPEN, 2)), LATER, Reminder)
+    assert audited(await bench.take(BUDGET, _reserve(OPEN, 2)))[0].kind == "deferred", "it waits already"
     settled = first.model_copy(update={"kind": "settle", "amount_microusd": 0, "case": None})
     await bench.take(BUDGET, settled)
-    bench.handlers._clock.forward((again.due_at - NOW).total_seconds())  # type: ignore[attr-defined]  # the bench's own clock
-    assert said(await bench.take(BUDGET, _reserve(OPEN, 2)), DECIDE, Case), "there is room now"
+    [went_on] = said(bench.tick(), DECIDE, Case)
+    assert went_on.event.id == "e-2", "there is room now, and it came before e-3"
 
 
 STORIES = (Story("money was asked for", _money_was_asked_for, _the_ledger_goes_on),)

@@ -1,14 +1,14 @@
-"""Decide: `replies`."""
+"""Decide: `replies` and `returned`."""
 
 import pytest
 
-from schemas.records import Decision
-from schemas.topics import ACT, DECIDE
-from streams.stages.decide import Decide
+from nightdesk.schemas.records import BudgetEntry, Decision
+from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
+from nightdesk.streams.stages.decide import Decide
 from tests.processors.examples import answer, reply
 from tests.streams.kept.stories.story import CHARTER, Story, numbered
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, Crash, Step, in_force, said
+from tests.streams.stages.stage_harness import Bench, Clock, Crash, Step, in_force, order, said
 from tests.streams.stages.test_decide import UNAVAILABLE, Model
 
 
@@ -32,4 +32,24 @@ async def _no_answer_is_bought_again(tables: Tables) -> None:
     assert made[2].cost_microusd > 1000, "and that one stays charged"
 
 
-STORIES = (Story("questions were asked", _questions_were_asked, _no_answer_is_bought_again),)
+async def _a_step_was_given_back() -> Bench:
+    control = in_force(CHARTER)
+    control.apply(order("pause", "desk", "desk"))
+    bench = Bench(Decide(control, Model(), Clock()))
+    await bench.take(DECIDE, numbered(0))
+    return bench
+
+
+async def _nothing_of_its_subject_overtakes_it(tables: Tables) -> None:
+    model = Model(reply(answer("respond", text="x")))
+    bench = recover(Bench(Decide(in_force(CHARTER), model, Clock())), tables)
+    [behind] = said(await bench.take(DECIDE, numbered(1)), BUDGET, BudgetEntry)
+    assert (behind.kind, behind.cause, model.asked) == ("returned", "paused", [])
+    first = numbered(0).model_copy(update={"returns": 1})
+    assert len(said(await bench.take(DECIDE, first, 1), ACT, Decision)) == 1
+
+
+STORIES = (
+    Story("questions were asked", _questions_were_asked, _no_answer_is_bought_again),
+    Story("a step was given back", _a_step_was_given_back, _nothing_of_its_subject_overtakes_it),
+)

@@ -1,12 +1,12 @@
 """Permits: `permits`, of the budget stage."""
 
-from schemas.records import Permit, Reminder
-from schemas.topics import LATER, PERMITS, PERMITTED
-from streams.stages.budget import Budget
+from nightdesk.schemas.records import RateRequest, Timer
+from nightdesk.schemas.topics import RATE_GRANTS, RATE_REQUESTS, TIMERS
+from nightdesk.streams.stages.budget import Budget
 from tests.processors.examples import NOW
 from tests.streams.kept.stories.story import CHARTER, Story, numbered
 from tests.streams.kept.tables import Tables, recover
-from tests.streams.stages.bench import Bench, Clock, in_force, said
+from tests.streams.stages.stage_harness import Bench, Clock, in_force, said
 from tests.streams.stages.world import decision
 
 
@@ -14,10 +14,10 @@ def _budget() -> Bench:
     return Bench(Budget(in_force(CHARTER), Clock()))
 
 
-def _permit(number: int) -> Permit:
+def _permit(number: int) -> RateRequest:
     """Two an hour, for as many purposes as are needed."""
-    return Permit(
-        permit_id=f"p-{number}",
+    return RateRequest(
+        request_id=f"p-{number}",
         limit="connection desk",
         count=2,
         per_seconds=3600,
@@ -31,15 +31,17 @@ def _permit(number: int) -> Permit:
 async def _leave_was_given() -> Bench:
     bench = _budget()
     for number in range(3):
-        await bench.take(PERMITS, _permit(number))
+        await bench.take(RATE_REQUESTS, _permit(number))
     return bench
 
 
 async def _the_slots_count(tables: Tables) -> None:
     bench = recover(_budget(), tables)
-    [granted] = said(await bench.take(PERMITS, _permit(1)), PERMITTED, Permit)
+    [granted] = said(await bench.take(RATE_REQUESTS, _permit(1)), RATE_GRANTS, RateRequest)
     assert granted.slot_at == NOW, "the same answer"
-    waits = [said(await bench.take(PERMITS, _permit(number)), LATER, Reminder)[0].due_at - NOW for number in (2, 3, 4)]
+    waits = [
+        said(await bench.take(RATE_REQUESTS, _permit(number)), TIMERS, Timer)[0].due_at - NOW for number in (2, 3, 4)
+    ]
     assert [round(wait.total_seconds()) for wait in waits] == [3600, 3600, 7200]
 
 

@@ -1,13 +1,13 @@
-"""What a story is, and the cases that they share."""
+"""The type of a story, and the cases that stories share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from processors.charter import CompiledCharter
-from schemas.records import Case
+from nightdesk.processors.charter import CompiledCharter
+from nightdesk.schemas.records import Case
 from tests.processors.examples import case, compiled, event
 from tests.streams.kept.tables import Tables
-from tests.streams.stages.bench import Bench
+from tests.streams.stages.stage_harness import Bench
 
 CHARTER = compiled()
 

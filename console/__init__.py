@@ -1,0 +1,15 @@
+"""The web console: the second user interface of `operations`, beside the command line.
+
+    settings      where it listens, and who may come in
+    visitors      persons, their roles and agents, from a token file
+    sessions      who is logged in
+    requests      the checks that every request passes, and the headers of every answer
+    formats       how values are written in a page
+    failures      an error as a page that gives the request as a command
+    frame         what a page is made with: the visit, the template or its JSON twin
+    pages/        one module for each page: its routes and its view model
+    catalog       the list of pages
+    app           puts all of it together
+
+A page reads with one operation, shows the value, and changes something only through an operation as well.
+"""

@@ -1,0 +1,83 @@
+"""Puts the console together: the checks around it, the pages, the files beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+
+from nightdesk.console import catalog
+from nightdesk.console.failures import add_failures
+from nightdesk.console.frame import Console, new_templates
+from nightdesk.console.pages import login
+from nightdesk.console.requests import RequestChecks
+from nightdesk.console.sessions import Sessions
+from nightdesk.console.settings import ConsoleSettings
+from nightdesk.console.visitors import Visitors, read_visitors, whoever_starts_it
+from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.installation import Installation
+from nightdesk.operations.persons import Person, PersonSettings
+
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltConsole:
+    """The application, and the link with which whoever started it comes in; empty if a token file says who may."""
+
+    app: FastAPI
+    link: str
+
+
+def build(
+    installation: Installation, dead_letters: DeadLetterQueue, settings: ConsoleSettings, person: PersonSettings
+) -> BuiltConsole:
+    """Connects nowhere. Raises `Failure` for settings with which the console must not start."""
+    settings.check()
+    visitors, link = _visitors(settings, person)
+    console = Console(installation, dead_letters, settings, visitors, Sessions(), catalog.PAGES, new_templates())
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.console = console
+    add_failures(app)
+    app.add_middleware(RequestChecks, hosts=settings.hosts, is_encrypted=settings.is_encrypted)
+    app.get("/healthz")(_healthy)
+    app.get("/")(_first_page)
+    app.include_router(login.router)
+    for page in catalog.PAGES:
+        app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return BuiltConsole(app, link)
+
+
+def serve(app: FastAPI, settings: ConsoleSettings) -> None:
+    """Answer requests until SIGTERM. Addresses are not logged: the link to come in has a token."""
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _visitors(settings: ConsoleSettings, person: PersonSettings) -> tuple[Visitors, str]:
+    if settings.token_file is not None:
+        return read_visitors(settings.token_file), ""
+    visitors, token = whoever_starts_it(settings, Person.of(person))
+    return visitors, f"{settings.address}/login?token={token}"
+
+
+def _healthy() -> PlainTextResponse:
+    return PlainTextResponse("ok\n")
+
+
+def _first_page() -> RedirectResponse:
+    return RedirectResponse(catalog.PAGES[0].path)

@@ -1,0 +1,160 @@
+"""What a page is made with: the visit of a person, and the template or its JSON twin.
+
+Every page that has an address has a second one with `.json` behind it. Both show the same value, so a script sees what
+a person sees.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic_core import to_jsonable_python
+
+from nightdesk.console.formats import FILTERS, shown
+from nightdesk.console.sessions import COOKIE, Sessions
+from nightdesk.console.settings import ConsoleSettings
+from nightdesk.console.visitors import Forbidden, Role, Visitor, Visitors
+from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.installation import Installation
+
+TWIN = ".json"
+TEMPLATES = Path(__file__).parent / "templates"
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Response])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One entry of the navigation. `key` opens it, after `g`; a page of `every_agent` concerns none alone."""
+
+    name: str
+    title: str
+    key: str
+    router: APIRouter
+    every_agent: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What all pages use."""
+
+    installation: Installation
+    dead_letters: DeadLetterQueue
+    settings: ConsoleSettings
+    visitors: Visitors
+    sessions: Sessions
+    pages: tuple[Page, ...]
+    templates: Environment
+
+    def render(self, template: str, **values: Any) -> str:
+        return self.templates.get_template(template).render(pages=self.pages, **values)
+
+
+class LoginNeeded(Exception):
+    """Nobody is logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of a person who is logged in. `csrf` is empty if a token came with it instead of a cookie."""
+
+    request: Request
+    console: Console
+    visitor: Visitor
+    csrf: str
+    now: datetime
+
+    @property
+    def wants_json(self) -> bool:
+        return self.request.url.path.endswith(TWIN)
+
+    def show(self, template: str, view: Any, status: int = HTTPStatus.OK) -> Response:
+        """The value as a page, or as JSON."""
+        if self.wants_json:
+            return JSONResponse(to_jsonable_python(view), status)
+        return HTMLResponse(self.console.render(template, visit=self, view=view, request=self.request), status)
+
+    def done(self, path: str) -> Response:
+        """After a change: go on to a page, which can be loaded again without changing anything again."""
+        return RedirectResponse(path, HTTPStatus.SEE_OTHER)
+
+
+def new_templates() -> Environment:
+    """Texts are escaped, and a name that a template misspells is an error."""
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(FILTERS)
+    return templates
+
+
+def page(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Register an endpoint as a page with its JSON twin. The twin comes first: an id in a path takes any text."""
+
+    def register(endpoint: Endpoint) -> Endpoint:
+        router.get(path + TWIN)(endpoint)
+        router.get(path)(endpoint)
+        return endpoint
+
+    return register
+
+
+def console_of(request: Request) -> Console:
+    found = request.app.state.console
+    assert isinstance(found, Console)
+    return found
+
+
+def visit(request: Request) -> Visit:
+    """The visit of whoever is logged in by cookie or by a token in the request. Raises `LoginNeeded`."""
+    console, now = console_of(request), datetime.now(UTC)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and (visitor := console.visitors.with_token(token.strip())) is not None:
+        return Visit(request, console, visitor, "", now)
+    session = console.sessions.find(request.cookies.get(COOKIE, ""), now)
+    if scheme or session is None:
+        raise LoginNeeded
+    return Visit(request, console, session.visitor, session.csrf, now)
+
+
+Visiting = Annotated[Visit, Depends(visit)]
+
+
+async def change(visit: Visiting, csrf: Annotated[str, Form()] = "") -> Visit:
+    """A visit that may change something: the form came from one of our own pages. Raises `Forbidden`."""
+    visit.request.state.form = {
+        name: str(value) for name, value in (await visit.request.form()).items() if name != "csrf"
+    }
+    if visit.csrf and not hmac.compare_digest(visit.csrf.encode(), csrf.encode()):
+        raise Forbidden("the form is not from this session: load the page again")
+    return visit
+
+
+Changing = Annotated[Visit, Depends(change)]
+
+
+def everything(visit: Visiting) -> Visit:
+    """A visit to what cannot be divided by agents. Raises `Forbidden`."""
+    visit.visitor.check(Role.viewer)
+    return visit
+
+
+SeeingEverything = Annotated[Visit, Depends(everything)]

@@ -1,0 +1,193 @@
+"""Agents: the charter in force, its versions and what changed between them, budgets and limits, pause and resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import unified_diff
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import yaml
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+
+from nightdesk.console.frame import Changing, Page, Visit, Visiting, page
+from nightdesk.console.visitors import Role
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.agents import Agent, CharterVersion, read_agent, read_agents
+from nightdesk.operations.balances import ScopeBalance, scope_balances
+from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
+from nightdesk.operations.orders import EVERY_AGENT, switch
+from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
+from nightdesk.schemas.persons import shown_order
+
+router = APIRouter()
+PAGE = Page("agents", "Agents", "e", router)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What of a day's money is spent and held. `scope` is empty for the whole day."""
+
+    scope: str
+    day: str
+    spent_microusd: int
+    held_microusd: int
+    unknown_microusd: int
+    per_day_microusd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent in the list."""
+
+    agent: str
+    version: str
+    mode: str
+    halts: Sequence[str]
+    gauges: Sequence[Gauge]
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """The page. `may_stop_all`: the visitor may stop every agent, or let them go on."""
+
+    agents: Sequence[AgentRow]
+    every_agent_halted: Sequence[str]
+    may_stop_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a charter, with what changed since the one before it, line by line."""
+
+    version: str
+    issued_by: str
+    applied_at: datetime
+    is_in_force: bool
+    changes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """The page of one agent. What cannot be read is None."""
+
+    row: AgentRow
+    charter: str
+    limits: dict[str, str]
+    versions: Sequence[Version]
+    waiting: Sequence[WaitingGroup]
+    held_back: Sequence[HaltedDecisions]
+    may_order: bool
+
+
+@page(router, "/agents")
+def list_agents(visit: Visiting) -> Response:
+    agents = [agent for agent in read_agents(visit.console.installation) if visit.visitor.sees(agent.name)]
+    balances = scope_balances(visit.console.installation, "", visit.now) if agents else []
+    of_all = {shown_order(halt) for agent in agents for halt in agent.halts if halt.agent == EVERY_AGENT}
+    rows = [_row(agent, balances) for agent in agents]
+    return visit.show("agents.html", Agents(rows, sorted(of_all), visit.visitor.may(Role.operator)))
+
+
+@page(router, "/agents/{name}")
+def show_agent(visit: Visiting, name: str) -> Response:
+    if not visit.visitor.sees(name):
+        raise Failure(f"{name!r} is none of your agents", "", FailureKind.NOT_FOUND)
+    installation = visit.console.installation
+    agent = read_agent(installation, name)
+    view = AgentView(
+        _row(agent, scope_balances(installation, "", visit.now, name)),
+        as_yaml(next((one.content for one in agent.versions if one.version == agent.promoted), "{}")),
+        _limits(agent),
+        list(reversed(list(versions(agent.versions, agent.promoted)))),
+        [one for one in waiting_steps(installation) if one.agent == name],
+        [one for one in halted_decisions(installation) if one.agent == name],
+        visit.visitor.may(Role.operator, name),
+    )
+    return visit.show("agent.html", view)
+
+
+@router.post("/agents/{name}/orders")
+def order(
+    visit: Changing,
+    name: str,
+    kind: Annotated[Literal["pause", "resume"], Form()],
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Pause one agent, or let it go on."""
+    visit.visitor.check(Role.operator, name)
+    if name == EVERY_AGENT:
+        raise Failure("this is for one agent", "Stop or resume every agent on the page Agents", FailureKind.INVALID)
+    return _give(visit, kind, name, reason, f"/agents/{quote(name)}")
+
+
+@router.post("/agents")
+def order_all(
+    visit: Changing,
+    kind: Annotated[Literal["stop_all", "resume"], Form()],
+    sure: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Stop every agent, or let them go on."""
+    visit.visitor.check(Role.operator)
+    if not sure:
+        raise Failure("this is for every agent", "Tick the box that says so", FailureKind.INVALID)
+    return _give(visit, kind, EVERY_AGENT, reason, "/agents")
+
+
+def _give(visit: Visit, kind: Literal["pause", "resume", "stop_all"], agent: str, reason: str, then: str) -> Response:
+    switch(visit.console.installation, kind, agent, reason.strip(), visit.visitor.name)
+    return visit.done(then)
+
+
+def _row(agent: Agent, balances: Sequence[ScopeBalance]) -> AgentRow:
+    return AgentRow(
+        agent.name,
+        agent.promoted,
+        "" if agent.charter is None else agent.charter.mode,
+        [shown_order(halt) for halt in agent.halts],
+        [_gauge(one) for one in balances if one.agent == agent.name],
+    )
+
+
+def _gauge(balance: ScopeBalance) -> Gauge:
+    return Gauge(
+        balance.scope,
+        balance.day,
+        balance.spent_microusd,
+        balance.reserved_microusd,
+        balance.unknown_microusd,
+        balance.per_day_microusd,
+    )
+
+
+def _limits(agent: Agent) -> dict[str, str]:
+    """The limits and bounds of the charter in force, as they stand in it."""
+    if agent.charter is None:
+        return {}
+    parts = {"limits": agent.charter.limits, "bounds": agent.charter.bounds}
+    return {
+        f"{part} {name}": str(value)
+        for part, of_part in parts.items()
+        for name, value in of_part.model_dump(mode="json", exclude_none=True).items()
+        if value not in ({}, [], "")
+    }
+
+
+def versions(found: Sequence[CharterVersion], promoted: str) -> Iterator[Version]:
+    """Each version with what changed since the one before it."""
+    before = ""
+    for one in found:
+        text = as_yaml(one.content)
+        changes = list(unified_diff(before.splitlines(), text.splitlines(), n=2, lineterm=""))[2:] if before else []
+        yield Version(one.version, one.issued_by, one.applied_at, one.version == promoted, changes)
+        before = text
+
+
+def as_yaml(content: str) -> str:
+    """A charter's JSON as people write it."""
+    return yaml.safe_dump(json.loads(content), sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,125 @@
+"""Approvals: what waits for a person, the exact payload, what the agent saw, and the person's answer.
+
+The form sends the hash of what the person saw, and how many newer events were shown beside it. An answer to anything
+else, or to a decision that somebody has answered, is not sent, and the person is told. Two answers at the same moment
+are both sent: the act stage counts the first, and the page tells the second person so
+(docs/decisions/0034-approvals-and-their-subject.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+
+from nightdesk.console.frame import Changing, Page, Visit, Visiting, page
+from nightdesk.console.pages.story import CaseView, case_view, seen_by
+from nightdesk.console.visitors import Role
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.approvals import Answer, answer, given_answers, waiting_decision, waiting_decisions
+from nightdesk.operations.cases import trace
+from nightdesk.sinks.approval_answers import GivenAnswer
+from nightdesk.sinks.approvals import Waiting
+from nightdesk.sinks.story import EventStory
+
+router = APIRouter()
+PAGE = Page("approvals", "Approvals", "a", router)
+
+NO_REASON = "Say why you reject it: the reason is in the audit"
+CHANGED = "What is shown has changed since you loaded the page. Look at it again"
+ANSWERED = "It does not wait any more, so your answer was not sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """The page: what expires first comes first."""
+
+    waiting: Sequence[Waiting]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One decision. `waiting` is None once it has an answer; `sent` is the visitor's answer, which may not be recorded
+    yet. `problem` says why an answer was not sent.
+    """
+
+    decision_id: str
+    waiting: Waiting | None
+    answers: Sequence[GivenAnswer]
+    events: Sequence[EventStory]
+    case: CaseView | None
+    may_answer: bool
+    sent: str
+    is_settled: bool
+    problem: str
+
+
+@page(router, "/approvals")
+def list_waiting(visit: Visiting) -> Response:
+    """What expires first comes first."""
+    waiting = [one for one in waiting_decisions(visit.console.installation) if visit.visitor.sees(one.agent)]
+    return visit.show("approvals.html", Approvals(sorted(waiting, key=lambda one: one.expires_at)))
+
+
+@page(router, "/approvals/{decision_id}")
+def show(visit: Visiting, decision_id: str, sent: Literal["", "approve", "reject"] = "") -> Response:
+    return _show(visit, decision_id, sent=sent)
+
+
+@router.post("/approvals/{decision_id}")
+def give(
+    visit: Changing,
+    decision_id: str,
+    verdict: Annotated[Literal["approve", "reject"], Form()],
+    payload_sha256: Annotated[str, Form()],
+    newer_events: Annotated[int, Form()] = 0,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Send the answer, unless it is to something else than what the person saw."""
+    installation = visit.console.installation
+    waiting = _waiting(visit, decision_id)
+    if waiting is None:
+        return _show(visit, decision_id, ANSWERED)
+    visit.visitor.check(Role.approver, waiting.agent)
+    if waiting.payload_sha256 != payload_sha256 or len(waiting.newer_events) > newer_events:
+        return _show(visit, decision_id, CHANGED)
+    if verdict == "reject" and not reason.strip():
+        return _show(visit, decision_id, NO_REASON, HTTPStatus.BAD_REQUEST)
+    answer(installation, waiting, Answer(verdict, reason.strip()), visit.visitor.person)
+    return visit.done(f"/approvals/{quote(decision_id)}?sent={verdict}")
+
+
+def _waiting(visit: Visit, decision_id: str) -> Waiting | None:
+    try:
+        found = waiting_decision(visit.console.installation, decision_id)
+    except Failure as failure:
+        if failure.kind is FailureKind.NOT_FOUND:
+            return None
+        raise
+    return found if found.decision_id == decision_id and visit.visitor.sees(found.agent) else None
+
+
+def _show(
+    visit: Visit, decision_id: str, problem: str = "", status: HTTPStatus = HTTPStatus.CONFLICT, sent: str = ""
+) -> Response:
+    waiting = _waiting(visit, decision_id)
+    story = seen_by(visit.visitor, trace(visit.console.installation, decision_id))
+    answers = given_answers(visit.console.installation, decision_id)
+    case = next((case for case in story.cases if any(one.decision_id == decision_id for one in case.decisions)), None)
+    view = Card(
+        decision_id,
+        waiting,
+        answers,
+        story.events,
+        None if case is None else case_view(case),
+        waiting is not None and visit.visitor.may(Role.approver, waiting.agent),
+        sent,
+        not (sent and not answers) and (waiting is not None or case is None or case.status != "running"),
+        problem,
+    )
+    return visit.show("approval.html", view, status if problem else HTTPStatus.OK)

@@ -1,0 +1,59 @@
+"""The settings of the web console. `nightdesk.settings` reads this section from the environment."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.settings import Section, ServerUrl, server_of
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+class ConsoleSettings(Section):
+    """The console listens on `host` and `port`; `url` is the address at which people open it, if it is another one.
+
+    `token_file` names the persons and their roles. Without one the console only listens on loopback, for the person who
+    started it, who comes in with `token`: it makes one if none is given.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=18080, ge=0, le=65535)
+    url: ServerUrl = ""
+    token_file: Path | None = None
+    token: SecretStr | None = None
+
+    def check(self) -> None:
+        """Raises `Failure` if others could reach the console and nothing says who they are."""
+        if self.token_file is None and not _is_loopback(self.host):
+            raise Failure(
+                f"the console does not listen on {self.host} without a token file: everybody there could approve",
+                "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/console.md), or leave out NIGHTDESK_CONSOLE__HOST",
+                FailureKind.NOT_CONFIGURED,
+            )
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names that a request may call the console by: a web page elsewhere could point its own name here."""
+        named = {server_of(self.url).netloc} if self.url else set()
+        return frozenset({*named, *(f"{name}:{self.port}" for name in LOOPBACK_NAMES)})
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether people reach it by https, through a proxy."""
+        return self.url.startswith("https:")
+
+    @property
+    def address(self) -> str:
+        """The address for people, without a slash at its end."""
+        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

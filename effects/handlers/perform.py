@@ -1,0 +1,27 @@
+"""Performs a step whose call may have been started by an earlier process.
+
+`begun` is true if the intent was recorded and no outcome was.
+"""
+
+from dataclasses import replace
+
+from nightdesk.effects.handlers.protocol import Call, Handler, Reconciles
+from nightdesk.processors.playbook import StepResult
+
+
+async def perform(handler: Handler, call: Call, *, begun: bool) -> StepResult:
+    """The result of the step, which happened at most once.
+
+    A started call is repeated if that is safe. Otherwise the other side is asked, and no call is made. If it cannot be
+    asked, the result is `unknown`: a person sees it, and there is no second attempt.
+    """
+    if begun and not handler.repeatable:
+        if not isinstance(handler, Reconciles):
+            return StepResult(
+                "unknown", error="the call was started and its response lost; it is not safe to repeat it"
+            )
+        return await handler.reconcile(call)
+    result = await handler.run(call)
+    # A response that was lost without a crash is handled like one after a crash: ask first.
+    can_be_asked = result.status == "unknown" and isinstance(handler, Reconciles)
+    return replace(result, retryable=True) if can_be_asked else result

@@ -1,0 +1,9 @@
+"""The names of a stage on the broker: its consumer group, and the prefix of its changelog topics."""
+
+# The table of a stage whose records may be parked behind a dead letter.
+PARKED = "parked"
+
+
+def group_id(topic_prefix: str, stage: str) -> str:
+    """For `nightdesk.` and `ingest` it is `nightdesk-ingest`."""
+    return topic_prefix.replace(".", "-") + stage

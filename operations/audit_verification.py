@@ -1,0 +1,170 @@
+"""Whether ClickHouse has the audit as the topic has it and as the sink wrote it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from nightdesk.messaging.broker_answers import broker_answers
+from nightdesk.messaging.clients import QUIET, new_reader
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_range
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.operations.installation import Installation
+from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.sinks.audit.chain import BEGINNING, Head
+from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked
+from nightdesk.sinks.verification.findings import Finding, Place
+from nightdesk.sinks.verification.rows import compared_rows
+from nightdesk.sinks.verification.topic import (
+    TopicRecord,
+    Total,
+    compared_records,
+    latest_incarnation,
+    total,
+)
+
+ANSWER_WITHIN_S = 30.0
+RECORDS_AT_ONCE = 5000
+STORED_ROWS = "SELECT count() FROM audit_records"
+
+# What is done, of how many; then how many more were done.
+Progress = Callable[[str, int], Callable[[int], None]]
+
+
+@dataclass(slots=True)
+class PartitionVerification:
+    """One partition of the topic. `first` is the offset at which the topic begins, `end` the one that the sink has
+    committed; `chain_from` is where the chain begins, None if there is none.
+    """
+
+    partition: int
+    first: int
+    end: int
+    head: str = ""
+    topic: Total = field(default_factory=Total)
+    clickhouse: Total = field(default_factory=Total)
+    chain_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerification:
+    """What was compared, and every row that is not as it was written."""
+
+    rows: int
+    partitions: tuple[PartitionVerification, ...]
+    findings: tuple[Finding, ...]
+
+
+def verify_audit(installation: Installation, progress: Progress) -> AuditVerification:
+    """Compare rows with places, places with the hash chains, and both with what the topic still has. Raises `Failure`.
+
+    What the sink has not committed is not compared.
+    """
+    kafka, topic = installation.kafka, installation.kafka.topic_prefix + AUDIT.name
+    consumer = new_reader({**kafka.client_config(), **QUIET}, group_id(kafka.topic_prefix, "sink"))
+    try:
+        with (
+            broker_answers(kafka),
+            registered_codec(installation) as codec,
+            clickhouse(installation.clickhouse) as client,
+        ):
+            return _Verification(client, consumer, codec, topic).run(progress)
+    finally:
+        consumer.close()
+
+
+class _Verification:
+    """One run. Each step gives its findings."""
+
+    def __init__(self, client: Client, consumer: Consumer, codec: Codec, topic: str) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._codec = codec
+        self._topic = topic
+        self._incarnation = latest_incarnation(client, topic)
+        self._partitions = {one.partition: one for one in self._read_partitions()}
+
+    def run(self, progress: Progress) -> AuditVerification:
+        rows = int(self._client.query(STORED_ROWS).result_rows[0][0])
+        found = list(compared_rows(self._client, self._topic, progress("rows", rows)))
+        found += self._walked(progress)
+        found += self._compared_with_topic(progress)
+        named = dict.fromkeys(found)  # two comparisons may name one row
+        return AuditVerification(rows, tuple(self._partitions.values()), tuple(named))
+
+    def _read_partitions(self) -> Iterator[PartitionVerification]:
+        known = self._consumer.list_topics(timeout=ANSWER_WITHIN_S).topics
+        if self._topic not in known:
+            raise Failure(f"there is no topic {self._topic}", "Run `nightdesk topics apply`", FailureKind.NOT_READY)
+        places = [TopicPartition(self._topic, number) for number in sorted(known[self._topic].partitions)]
+        for place in self._consumer.committed(places, ANSWER_WITHIN_S):
+            first, _ = self._watermarks(place.partition)
+            yield PartitionVerification(place.partition, first, max(place.offset, first), place.metadata or "")
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        place = TopicPartition(self._topic, partition)
+        first, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_WITHIN_S, cached=False)
+        return first, end
+
+    def _walked(self, progress: Progress) -> Iterator[Finding]:
+        found = chains(self._client, self._topic)
+        advance = progress("chains", len(found))
+        for chain in found:
+            yield from self._walked_chain(chain)
+            advance(1)
+
+    def _walked_chain(self, chain: Chain) -> Iterator[Finding]:
+        stored = links(self._client, chain)
+        own = self._partitions.get(chain.partition) if chain.incarnation == self._incarnation else None
+        if own is not None:
+            own.chain_from = stored[0].offset
+            if len(own.head) == len(BEGINNING):
+                # A link behind the commit is of records that are on their way.
+                stored = [*(link for link in stored if link.offset <= own.end), Head(own.end, own.head)]
+        yield from walked(self._client, chain, stored)
+        if own is not None:
+            late = list(behind(self._client, chain, own.end))
+            _, end = self._watermarks(chain.partition)
+            yield from (one for one in late if one.place.offset >= end)
+
+    def _compared_with_topic(self, progress: Progress) -> Iterator[Finding]:
+        advance = progress("topic", sum(one.end - one.first for one in self._partitions.values()))
+        starts = {(self._topic, one.partition): one.first for one in self._partitions.values()}
+        ends = {(self._topic, one.partition): one.end for one in self._partitions.values()}
+        batches: dict[int, list[TopicRecord]] = defaultdict(list)
+        for message in read_range(self._consumer, starts, ends, ANSWER_WITHIN_S):
+            own = self._partitions[message.partition() or 0]
+            record = self._record(message)
+            own.topic = own.topic.plus(record)
+            batch = batches[own.partition]
+            batch.append(TopicRecord(message.offset() or 0, record))
+            if len(batch) >= RECORDS_AT_ONCE:
+                yield from self._compared(own.partition, batches.pop(own.partition))
+                advance(len(batch))
+        for partition, batch in batches.items():
+            yield from self._compared(partition, batch)
+            advance(len(batch))
+        for one in self._partitions.values():
+            place = Place(self._incarnation, one.partition, one.first)
+            one.clickhouse = total(self._client, self._topic, place, one.end)
+
+    def _compared(self, partition: int, batch: list[TopicRecord]) -> Iterator[Finding]:
+        place = Place(self._incarnation, partition, batch[0].offset)
+        return compared_records(self._client, self._topic, place, batch)
+
+    def _record(self, message: Message) -> AuditRecord | None:
+        try:
+            return self._codec.decode(AuditRecord, message.value())
+        except Undecodable:
+            return None
+        except RegistryUnavailable as error:
+            raise Failure(str(error)) from error

@@ -1,0 +1,125 @@
+"""Reads charters and the files beside them: the edge around the pure parser."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.processors.charter import Charter, CharterInvalid, Problem, parse_charter
+from nightdesk.processors.charter.parsing import named_files
+from nightdesk.processors.charter.warnings import warnings_for
+
+CHARTER_FILE = "charter.yaml"
+MAX_FILE_BYTES = 1_000_000
+
+
+def charter_file(path: Path) -> Path:
+    """The charter file of `path`: the file itself, or the `charter.yaml` in a folder."""
+    return path / CHARTER_FILE if path.is_dir() else path
+
+
+def charter_files(folder: Path) -> tuple[Path, ...]:
+    """The charters in a folder: its `charter.yaml`, or every YAML file directly in it if it has none, and each
+    `NAME/charter.yaml`.
+
+    Other files beside a `charter.yaml` belong to that charter.
+    """
+    own = folder / CHARTER_FILE
+    direct = (own,) if own.is_file() else tuple(sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))))
+    return (*direct, *sorted(folder.glob(f"*/{CHARTER_FILE}")))
+
+
+def charter_paths(path: Path) -> tuple[Path, ...]:
+    """The charters at `path`: the file, or those in the folder."""
+    return (charter_files(path) if path.is_dir() else ()) or (charter_file(path),)
+
+
+def same_agent(loaded: Sequence[tuple[Path, Charter]]) -> dict[Path, str]:
+    """File -> error, for files whose agent another file defines, too, because only one of them would be in force."""
+    files: dict[str, dict[Path, Path]] = {}
+    for file, charter in loaded:
+        files.setdefault(charter.agent, {})[file.resolve()] = file
+    return {
+        file: f"agent {agent} is also in {', '.join(str(other) for other in found.values() if other != file)}:"
+        " an agent has one charter, so rename one or remove it"
+        for agent, found in files.items()
+        if len(found) > 1
+        for file in found.values()
+    }
+
+
+def missing_connections(charter: Charter, connections: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Connection -> the handlers that need it, for connections that the settings of this process lack."""
+    needing: dict[str, list[str]] = {}
+    for name, handler in charter.handlers.items():
+        if handler.outside and handler.outside not in connections:
+            needing.setdefault(handler.outside, []).append(name)
+    return {connection: tuple(handlers) for connection, handlers in needing.items()}
+
+
+def forbidden_connections(charter: Charter, agents: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Connection -> error, for connections that the settings reserve for other agents. `agents` has the agents that may
+    call each connection; empty means every one.
+    """
+    used = {handler.outside for handler in charter.handlers.values()}
+    return {
+        connection: f"connection {connection} is only for {', '.join(sorted(allowed))}: add {charter.agent} to"
+        f" NIGHTDESK_CONNECTIONS__{connection.upper()}__AGENTS here and at the workers"
+        for connection, allowed in agents.items()
+        if connection in used and allowed and charter.agent not in allowed
+    }
+
+
+def load_charter(path: Path) -> Charter:
+    """The charter in a file or folder, with the files that it names.
+
+    Raises `CharterInvalid` with all errors, and `Failure` if there is no readable file.
+    """
+    file = charter_file(path)
+    text = _read(file)
+    beside = file.parent.resolve()
+    files = {}
+    for name in named_files(text):
+        target = (beside / name).resolve()
+        # A charter can include only files beside it, because its content is sent to every worker.
+        if target.is_relative_to(beside) and target.is_file():
+            files[name] = _read(target)
+    return parse_charter(text, files)
+
+
+def usable_charter(path: Path) -> Charter:
+    """Like `load_charter`, but raises a `Failure` with the first error."""
+    try:
+        return load_charter(path)
+    except CharterInvalid as invalid:
+        problem = invalid.problems[0]
+        raise Failure(
+            f"{charter_file(path)}: line {problem.line}: {problem.reason}", "See `nightdesk charter check FILE`"
+        ) from None
+
+
+def usable_charters(files: Sequence[Path]) -> list[Charter]:
+    """All charters. Raises `Failure` for the first one that is invalid."""
+    found = [(file, usable_charter(file)) for file in files]
+    for file, reason in same_agent(found).items():
+        raise Failure(f"{file}: {reason}")
+    return [charter for _, charter in found]
+
+
+def load_warnings(path: Path, charter: Charter, others: Sequence[Charter] = ()) -> tuple[Problem, ...]:
+    """The warnings for a charter that `load_charter` read from `path`, given the `others` that would be in force with
+    it.
+    """
+    return warnings_for(charter, _read(charter_file(path)), others)
+
+
+def _read(file: Path) -> str:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise Failure(f"{file} has more than {MAX_FILE_BYTES} bytes", "A charter and its files are small texts")
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Failure(f"there is no file {file}", "Name a charter.yaml or its folder", FailureKind.NOT_FOUND) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{file} cannot be read: {error}", "Make it a readable UTF-8 text") from None

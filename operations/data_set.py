@@ -1,0 +1,23 @@
+"""Exports decisions with people's verdicts, for evaluation elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.operations.installation import Installation
+from nightdesk.sinks.data_set import ExportedDecision, Wanted, decisions_of, hours
+
+
+def export(
+    installation: Installation, wanted: Wanted, begin: Callable[[str, int], Callable[[int], None]]
+) -> Iterator[ExportedDecision]:
+    """The decisions, in the order of their cases' hours. `begin` is told how many hours there are, and gives what is
+    told of each that is done. Raises `Failure`.
+    """
+    with clickhouse(installation.clickhouse) as client:
+        found = hours(client, wanted)
+        advance = begin("hours", len(found))
+        for hour in found:
+            yield from decisions_of(client, hour, wanted)
+            advance(1)

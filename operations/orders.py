@@ -1,0 +1,111 @@
+"""Gives orders: records on the compacted topic `control`, of which the last one for an agent is in force, even after
+restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from datetime import UTC, datetime
+from typing import Literal
+
+from nightdesk.messaging.blocking_producer import produce
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.installation import Installation
+from nightdesk.operations.persons import claimed_name, of_a_person
+from nightdesk.processors.charter import Charter
+from nightdesk.processors.charter.parsing import charter_to_json
+from nightdesk.schemas.audit_records import ordered
+from nightdesk.schemas.records import ControlCommand
+from nightdesk.schemas.topics import AUDIT, CONTROL
+from nightdesk.streams.control import Control, apply_record
+
+EVERY_AGENT = "*"
+
+AppliesTo = Literal["new", "waiting"]
+SwitchKind = Literal["pause", "resume", "stop_all"]
+
+
+def charter_orders(charters: Sequence[Charter], applies_to: AppliesTo = "new") -> list[ControlCommand]:
+    """Publish each version, then promote it."""
+    orders = []
+    for charter in charters:
+        promote = ControlCommand(
+            key=f"{charter.agent}/promoted",
+            kind="promote",
+            agent=charter.agent,
+            charter_version=charter.version,
+            applies_to=applies_to,
+            issued_by=claimed_name(),
+            time=datetime.now(UTC),
+        )
+        content = charter_to_json(charter)
+        known = {
+            "key": f"{charter.agent}/{charter.version}",
+            "kind": "charter",
+            "charter": content,
+            "applies_to": "new",
+        }
+        orders += [promote.model_copy(update=known), promote]
+    return orders
+
+
+def apply_charters(settings: Installation, charters: Sequence[Charter], applies_to: AppliesTo = "new") -> None:
+    """Start new cases with these charters. Running cases keep theirs; with `waiting` the restrictions of these charters
+    apply to them as well. Raises `Failure`.
+    """
+    orders = charter_orders(charters, applies_to)
+    give_orders(settings, orders)
+    for order in orders:
+        if order.kind == "promote":
+            record_order(settings, order)
+
+
+def switch(settings: Installation, kind: SwitchKind, agent: str, reason: str, person: str = "") -> ControlCommand:
+    """Stop or resume one agent or all. Returns the order when the broker has it. Without a `person` it is the user who
+    is logged in.
+
+    Raises `Failure` for an agent without a charter, because with a misspelled name the right agent would go on.
+    """
+    if agent != EVERY_AGENT:
+        _check_known(agent, read_control(settings).agents() - {EVERY_AGENT})
+    order = ControlCommand(
+        key=agent,
+        kind=kind,
+        agent=agent,
+        reason=reason,
+        issued_by=of_a_person(person) if person else claimed_name(),
+        time=datetime.now(UTC),
+    )
+    give_orders(settings, [order])
+    record_order(settings, order)
+    return order
+
+
+def _check_known(agent: str, known: Set[str]) -> None:
+    if agent not in known:
+        remedy = f"Known are {', '.join(sorted(known))}" if known else "Apply a charter: nightdesk charter apply"
+        raise Failure(f"there is no agent {agent}, so no order was given", remedy, FailureKind.NOT_FOUND)
+
+
+def give_orders(settings: Installation, orders: Sequence[ControlCommand]) -> None:
+    """Emit the orders; returns when the broker has acknowledged them. Raises `Failure`."""
+    with registered_codec(settings) as codec:
+        records = [(order.key, codec.encode(order)) for order in orders]
+    produce(settings.kafka, CONTROL, records)
+
+
+def record_order(settings: Installation, order: ControlCommand) -> None:
+    """Record an order in the audit, like stages do for their own orders. Raises `Failure`."""
+    with registered_codec(settings) as codec:
+        produce(settings.kafka, AUDIT, [(order.agent, codec.encode(ordered(order, None)))])
+
+
+def read_control(settings: Installation) -> Control:
+    """The orders in force, as stages read them. Raises `Failure`."""
+    control = Control()
+    with registered_codec(settings) as codec:
+        for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
+            apply_record(control, codec, message.value())
+    return control

@@ -1,0 +1,141 @@
+"""Waits until an order to stop is obeyed, and verifies it with the workers' reports and the audit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
+from nightdesk.operations.installation import Installation
+from nightdesk.operations.orders import EVERY_AGENT
+from nightdesk.operations.stage_status import behind, topic_bounds
+from nightdesk.operations.stops import ActiveStop, Obedience, WorkerStop, active_stops, obedience
+from nightdesk.operations.workers import read_workers
+from nightdesk.processors.execution import order_against
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.sinks.late_steps import LateStep, late_steps
+
+LOOK_AGAIN_AFTER_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class StopCheck:
+    """The state of an order to stop. `late` are the calls that started after its bound, the oldest first; None if the
+    audit was not read. `held_back` are the decisions that wait for the end of an order.
+    """
+
+    obedience: Obedience
+    held_back: tuple[HaltedDecisions, ...]
+    late: tuple[LateStep, ...] | None = None
+
+    def check(self) -> None:
+        """Raises `Failure` if a call started after the bound or a worker has not confirmed."""
+        if self.late:
+            last = self.late[-1]
+            raise Failure(
+                f"{len(self.late)} calls started after the order, the last at {_time(last.started_at)}",
+                f"See `nightdesk why {last.case_id}`",
+                FailureKind.ACTED_AFTER_STOP,
+            )
+        _check_confirmed(self.obedience)
+
+
+def wait_for_stop(installation: Installation, agent: str, confirmed_within_s: float, timeout_s: float) -> StopCheck:
+    """Wait until all workers obey the order in force for an agent, or the time is over. Returns their state.
+
+    `confirmed_within_s` bounds the calls of a silent worker. Raises `Failure` if no order is in force.
+    """
+    found = _wait_until_obeyed(installation, _standing(installation, agent), confirmed_within_s, timeout_s)
+    return StopCheck(found, tuple(halted_decisions(installation)))
+
+
+def verify_stop(installation: Installation, agent: str, confirmed_within_s: float, timeout_s: float) -> StopCheck:
+    """Like `wait_for_stop`, with the calls in the audit that started after the order. Raises `Failure`, also if the
+    audit is not complete in time.
+    """
+    check = wait_for_stop(installation, agent, confirmed_within_s, timeout_s)
+    found = check.obedience
+    _wait_for_audit(installation, timeout_s)
+    after = found.no_call_after + _clocks_differ_by(found.workers)
+    holds_escalations = order_against((found.stop.order,), escalates=True) is not None
+    with clickhouse(installation.clickhouse) as client:
+        late = late_steps(client, agent, after, escalations=holds_escalations)
+    return replace(check, late=tuple(late))
+
+
+def unconfirmed_text(found: WorkerStop) -> str:
+    """Text for people: the workers that have not confirmed, and their state."""
+    if found.status == "silent":
+        return f"{found.worker.name} (silent since {_time(found.worker.last_at)})"
+    return f"{found.worker.name} (reports, and has not read the order)"
+
+
+def _check_confirmed(found: Obedience) -> None:
+    if found.unconfirmed:
+        who = "; ".join(unconfirmed_text(each) for each in found.unconfirmed)
+        raise Failure(
+            f"not confirmed: {who}",
+            f"Every worker's own bound prevents calls after {_time(found.no_call_after)}",
+            FailureKind.NOT_READY,
+        )
+    still_open = sum(each.open_calls for each in found.workers)
+    if still_open:
+        raise Failure(
+            f"{still_open} running calls have not finished",
+            "They started before the order. Check again: nightdesk stop verify",
+            FailureKind.NOT_READY,
+        )
+
+
+def _standing(installation: Installation, agent: str) -> ActiveStop:
+    """The agent's own order, or the one for every agent."""
+    stops = active_stops(installation)
+    stop = stops.get(agent) or stops.get(EVERY_AGENT)
+    if stop is None:
+        whom = "any agent" if agent == EVERY_AGENT else agent
+        known = f"Stopped are {', '.join(sorted(stops))}" if stops else "Give one: nightdesk stop-all --wait"
+        raise Failure(f"no order to stop is in force for {whom}", known, FailureKind.NOT_FOUND)
+    return stop
+
+
+def _wait_until_obeyed(
+    installation: Installation, stop: ActiveStop, confirmed_within_s: float, timeout_s: float
+) -> Obedience:
+    until = time.monotonic() + timeout_s
+    while True:
+        found = obedience(stop, read_workers(installation), timedelta(seconds=confirmed_within_s))
+        if found.is_complete or time.monotonic() > until:
+            return found
+        time.sleep(LOOK_AGAIN_AFTER_S)
+
+
+def _wait_for_audit(installation: Installation, timeout_s: float) -> None:
+    """Wait until the audit records of now are in ClickHouse. Later records are not waited for, because new events add
+    records all the time.
+    """
+    until = time.monotonic() + timeout_s
+    audit = topic_bounds(installation.kafka, AUDIT.name)
+    while lag := behind(installation.kafka, "sink", audit):
+        if time.monotonic() > until:
+            raise Failure(
+                f"the sink is {lag} records behind, so the audit is not complete",
+                "Ask again: nightdesk stop verify",
+                FailureKind.NOT_READY,
+            )
+        time.sleep(LOOK_AGAIN_AFTER_S)
+
+
+def _clocks_differ_by(workers: Sequence[WorkerStop]) -> timedelta:
+    """The largest difference between a worker's clock, which gives the start of a call, and the broker's, which gives
+    the time of the order.
+    """
+    offsets = [abs(each.worker.report.clock_offset_ms or 0) for each in workers]
+    return timedelta(milliseconds=max(offsets, default=0))
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,26 @@
+"""The users of the audit database: created with their rights, or shown as statements for an administrator."""
+
+from __future__ import annotations
+
+from nightdesk.operations.clickhouse import clickhouse
+from nightdesk.sinks.clickhouse.access import Account, statements_for
+from nightdesk.sinks.settings import ClickHouseSettings
+
+
+def user_statements(settings: ClickHouseSettings) -> list[str]:
+    """What creates the users of these settings. One without a password is not created, only granted its rights."""
+    database = settings.client_arguments()["database"]
+    return statements_for(database, settings.accounts())
+
+
+def apply_users(settings: ClickHouseSettings) -> list[Account]:
+    """Create the users that have a login of their own and make their rights equal to this version's; gives them.
+
+    Raises `Failure`, also if the administrator of the settings may not manage users.
+    """
+    accounts = [account for account in settings.accounts() if account.password]
+    database = settings.client_arguments()["database"]
+    with clickhouse(settings, "admin", bound=False) as client:
+        for statement in statements_for(database, accounts):
+            client.command(statement)
+    return accounts

@@ -1,0 +1,58 @@
+"""Reads the state of the stage processes from their reports on `workers`.
+
+Times are the broker's, which stamps each report. Silence is measured against the other reports first, because this
+machine's clock may be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.installation import Installation
+from nightdesk.schemas.records import WorkerReport
+from nightdesk.schemas.topics import WORKERS
+
+# Reports come once a second. If none comes at all, this machine's clock decides, with a larger margin.
+SILENT_AFTER = timedelta(seconds=5)
+ALL_SILENT_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process and its last report, which the broker stamped with `last_at`."""
+
+    report: WorkerReport
+    last_at: datetime
+    is_silent: bool
+
+    @property
+    def name(self) -> str:
+        """Its stage and instance id."""
+        return f"{self.report.stage}/{self.report.instance_id}"
+
+
+def read_workers(settings: Installation) -> list[Worker]:
+    """Every process that reported within the last day, by name. Raises `Failure`."""
+    last: dict[bytes, tuple[bytes, int]] = {}
+    for message in read_topic(settings.kafka, settings.kafka.topic_prefix + WORKERS.name):
+        value = message.value()
+        if value is not None:
+            last[message.key() or b""] = (value, message.timestamp()[1])
+    if not last:
+        return []
+    newest_at = _time(max(stamp_ms for _, stamp_ms in last.values()))
+    all_silent = datetime.now(UTC) - newest_at > ALL_SILENT_AFTER
+    with registered_codec(settings) as codec:
+        found = []
+        for value, stamp_ms in last.values():
+            report, at = codec.decode(WorkerReport, value), _time(stamp_ms)
+            silent = report.state in ("ready", "paused", "not_ready") and (all_silent or newest_at - at > SILENT_AFTER)
+            found.append(Worker(report, at, silent))
+    return sorted(found, key=lambda worker: worker.report.key)
+
+
+def _time(stamp_ms: int) -> datetime:
+    return datetime.fromtimestamp(stamp_ms / 1000, UTC)

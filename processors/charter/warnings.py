@@ -1,0 +1,195 @@
+"""Finds valid parts of a charter that will surprise its author. Pure.
+
+`nightdesk charter check` shows the warnings beside the errors; they do not fail the check.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from nightdesk.processors import prices
+from nightdesk.processors.charter import urgency
+from nightdesk.processors.charter.answers import answer_schema
+from nightdesk.processors.charter.handlers import HttpHandler
+from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.charter.overlaps import overlaps
+from nightdesk.processors.charter.parsing import Problem, dotted
+from nightdesk.processors.charter.schema_costs import costs_of
+from nightdesk.processors.charter.source import Path, read_yaml
+from nightdesk.processors.charter.system import system_text
+from nightdesk.processors.expressions import compile_expression
+from nightdesk.processors.scopes import CASE, DECISION, EVENT
+from nightdesk.processors.sizes import CHARACTERS_PER_ELEMENT
+from nightdesk.processors.templates import safe_elements
+
+# The elements of the largest accepted event (1,000,000 bytes), if they are strings of some length.
+LARGEST_EVENT = 1_000_000 // CHARACTERS_PER_ELEMENT
+
+# A price that expires does not help a charter that stays in force.
+LAST_PRICES_AT = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def warnings_for(charter: Charter, text: str, others: Sequence[Charter] = ()) -> tuple[Problem, ...]:
+    """Each warning with its line in the charter's YAML text. `others` are charters that would be in force beside it."""
+    source = read_yaml(text)
+    found = []
+    overlapping = ((("on", index), reason) for other in others for index, reason in overlaps(charter, other))
+    for path, reason in (*_found(charter), *overlapping):
+        position = source.position_of(path)
+        found.append(Problem(position.line, position.column, dotted(path), reason))
+    return tuple(sorted(found))
+
+
+def _found(charter: Charter) -> Iterator[tuple[Path, str]]:
+    for name, handler in charter.handlers.items():
+        if isinstance(handler, HttpHandler):
+            yield from ((("handlers", name), reason) for reason in _of_handler(handler))
+    yield from _of_waiting(charter)
+    yield from _of_money(charter)
+    yield from urgency.failing(charter)
+    yield from _dear(charter)
+    yield from _dear_schemas(charter)
+
+
+def _of_money(charter: Charter) -> Iterator[tuple[Path, str]]:
+    """Warns if the cap of a case does not pay for one question: then every case is decided without a model."""
+    cap = charter.budget.per_case_microusd
+    try:
+        least = sum(_least_price_microusd(charter, name) for name in charter.decide.asked)
+    except prices.UnknownPrice:
+        return  # a settings file or a newer table may have the price; without one no model is asked
+    if cap < least:
+        yield (
+            ("budget", "per_case_usd"),
+            f"is less than one question may cost: the prompt without an event, the answer's schema and"
+            f" max_output_tokens come to {least / 1_000_000:.6f} USD, so no model is ever asked. Raise it, or lower"
+            " decide.max_output_tokens",
+        )
+
+
+def _least_price_microusd(charter: Charter, provider: str) -> int:
+    """The worst price of asking the provider about the smallest event, by the prices that do not expire."""
+    decide = charter.decide
+    model = decide.models.get(provider) or decide.model or ""  # type: ignore[call-overload]  # a name of a provider
+    texts = (system_text(charter).encode(), orjson.dumps(answer_schema(charter)))
+    tokens = sum(map(len, texts)) + prices.FRAMING_TOKENS_AT_MOST
+    return prices.worst_price_microusd(model, tokens, decide.max_output_tokens, LAST_PRICES_AT, decide.prices)
+
+
+def _of_waiting(charter: Charter) -> Iterator[tuple[Path, str]]:
+    decide = charter.decide
+    if decide.wait_at_most is not None and decide.unavailable_policy != "wait":
+        yield ("decide", "wait_at_most"), f"has no effect, because when_unavailable is {decide.unavailable_policy}"
+    if any(action.kind == "escalate" for action in charter.actions.values()):
+        return
+    if reasons := tuple(_escalations_of(charter)):
+        yield (
+            ("actions",),
+            f"no action is of kind escalate, so a case that a person should get becomes a dead letter: {reasons[0]}."
+            " Add one",
+        )
+
+
+def _escalations_of(charter: Charter) -> Iterator[str]:
+    """When the charter escalates a case, the most frequent reason first."""
+    decide, actions = charter.decide, charter.actions
+    if decide.asked and decide.unavailable_policy == "wait":
+        yield f"one that has waited {decide.longest_wait_s} s for a model"
+    if all(rule.when is not None for rule in charter.fallback):
+        yield "one that neither a model nor a rule decides"
+    for rule in charter.rules:
+        if rule.otherwise == "escalate":
+            yield f"one that the rule {rule.name} turns down"
+    for name, action in actions.items():
+        if action.approval == "never":
+            yield f"one in which {name} lacks confidence"
+        if action.on_failure == "escalate":
+            yield f"one in which {name} fails"
+
+
+def _dear(charter: Charter) -> Iterator[tuple[Path, str]]:
+    """Warns of expressions and templates that cannot be evaluated with every allowed event."""
+    cancelling = [
+        (("playbooks", action, index, "cancel_when", number, "when"), condition.when, EVENT)
+        for action, steps in charter.playbooks.items()
+        for index, step in enumerate(steps)
+        for number, condition in enumerate(step.cancel_when)
+    ]
+    reconsidering = [
+        (("actions", name, "reconsider_on", number, "when"), condition.when, EVENT)
+        for name, action in charter.actions.items()
+        for number, condition in enumerate(action.reconsider_on)
+    ]
+    expressions: list[tuple[Path, str | None, frozenset[str]]] = [
+        *cancelling,
+        *reconsidering,
+        *((("on", index, "when"), trigger.when, EVENT) for index, trigger in enumerate(charter.on)),
+        *((("rules", index, "require"), rule.require, DECISION) for index, rule in enumerate(charter.rules)),
+        *((("fallback", index, "when"), rule.when, CASE) for index, rule in enumerate(charter.fallback)),
+        (("budget", "urgent"), charter.budget.urgent, EVENT),
+        (("queue", "priority"), charter.queue.priority, EVENT),
+    ]
+    for path, source, names in expressions:
+        expression = None if source is None else compile_expression(source, names)
+        if expression is not None and expression.has_loops and (size := expression.safe_size) < LARGEST_EVENT:
+            yield (
+                path,
+                f"may be refused for data with more than {size:,} elements, and an event may have {LARGEST_EVENT:,}:"
+                " its cost grows faster than the data. Take macros out of one another, read no name of the event inside"
+                " a macro, and bound the lists in the schema (maxItems)",
+            )
+    for path, template in _templates(charter):
+        if (elements := safe_elements(template)) < LARGEST_EVENT:
+            yield (
+                path,
+                f"may fail for lists with more than {elements:,} elements, and an event may have {LARGEST_EVENT:,}:"
+                " loop over a slice, as in items[:100], or bound the lists in the schema (maxItems)",
+            )
+
+
+def _dear_schemas(charter: Charter) -> Iterator[tuple[Path, str]]:
+    """Warns of schemas that are too expensive to validate every allowed event or answer."""
+    schemas: list[tuple[Path, Mapping[str, Any] | None]] = [
+        (("schema",), charter.data_schema),
+        *((("on", index, "schema"), trigger.data_schema) for index, trigger in enumerate(charter.on)),
+        *((("actions", name, "parameters"), action.parameters) for name, action in charter.actions.items()),
+    ]
+    for path, schema in schemas:
+        if schema is not None and (size := costs_of(schema).safe_size) < LARGEST_EVENT:
+            yield (
+                path,
+                f"may refuse data of more than {size:,} elements, and an event may have {LARGEST_EVENT:,}: it asks much"
+                " of an element. Fewer alternatives and objects in enum, smaller patterns, and no uniqueItems or"
+                " multipleOf inside lists cost less",
+            )
+
+
+def _templates(charter: Charter) -> Iterator[tuple[Path, Any]]:
+    for index, rule in enumerate(charter.fallback):
+        yield ("fallback", index, "parameters"), rule.parameters
+        yield ("fallback", index, "reasoning"), rule.reasoning
+    for action, steps in charter.playbooks.items():
+        for index, step in enumerate(steps):
+            yield ("playbooks", action, index, "with"), step.with_
+            if step.undo is not None:
+                yield ("playbooks", action, index, "undo", "with"), step.undo.with_
+    for name, handler in charter.handlers.items():
+        if isinstance(handler, HttpHandler):
+            yield ("handlers", name, "body"), handler.body
+
+
+def _of_handler(handler: HttpHandler) -> Iterator[str]:
+    if handler.repeatable:
+        return
+    if not handler.did_not_happen and handler.reconcile is None:
+        yield (
+            "with idempotent: none no error status proves that nothing happened, so each leaves the step unknown, and a"
+            " person has to look. List the statuses by which the other side promises it: did_not_happen: [422, 429]"
+        )
+    if handler.reconcile is not None and handler.settles_within is None:
+        yield (
+            "a 404 from reconcile leaves the step unknown: the call may still be queued on the other side."
+            " Set how long it can take there, as in settles_within: 2m"
+        )

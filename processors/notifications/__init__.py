@@ -1,0 +1,12 @@
+"""Decides which route is told of which events, and when: classes, routes, quiet hours and messages. Pure.
+
+The notify stage reads the audit with `classify`, collects notices in a `Batch` for each route and class, and sends the
+`Message` of a batch when its time has come.
+"""
+
+from nightdesk.processors.notifications.batches import Batch
+from nightdesk.processors.notifications.classes import Closing, Notice, classify
+from nightdesk.processors.notifications.messages import Message, message_of
+from nightdesk.processors.notifications.routes import RoutePolicy, routes_of
+
+__all__ = ["Batch", "Closing", "Message", "Notice", "RoutePolicy", "classify", "message_of", "routes_of"]

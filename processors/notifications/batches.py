@@ -1,0 +1,43 @@
+"""A batch: the notices of one class that a route gets in one message. Pure."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from nightdesk.schemas.records import Notification
+
+ITEMS_AT_MOST = 10
+ABOUT_AT_MOST = 200
+
+
+class Batch(BaseModel):
+    """Notices of one route and class. `items` are the first of `count` texts; `about` names the things that a person
+    can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
+    told.
+    """
+
+    batch_id: str
+    route: str
+    event_class: str
+    first_at: datetime
+    last_at: datetime
+    due_at: datetime
+    count: int = 0
+    items: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    note: str = ""
+    attempts: int = 0
+    state: Literal["collecting", "sending", "sent", "passed_on", "closing", "over"] = "collecting"
+
+    @property
+    def can_be_over(self) -> bool:
+        """Whether all that it is about is known and can be closed."""
+        return 0 < self.count == len(self.about)
+
+    def having(self, notice: Notification) -> "Batch":
+        """The batch with one more notice."""
+        items = self.items if len(self.items) >= ITEMS_AT_MOST else (*self.items, notice.text)
+        about = (*self.about, notice.about) if notice.about and len(self.about) < ABOUT_AT_MOST else self.about
+        changes = {"count": self.count + 1, "items": items, "about": about, "last_at": notice.time}
+        return self.model_copy(update=changes)

@@ -1,0 +1,108 @@
+"""Finds the audit records that people are told of, and their class of event. Pure.
+
+A record that is about a notification itself is in no class, so that telling somebody never causes another notice.
+"""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from nightdesk.schemas.audit import ActionDetail, ApprovalReplyDetail, ControlDetail, WaitDetail
+from nightdesk.schemas.audit_kinds import read
+from nightdesk.schemas.persons import is_of_the_system, shown_person
+from nightdesk.schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, EventClass
+from nightdesk.schemas.topics import NOTIFICATIONS
+
+CLASSES: tuple[EventClass, ...] = get_args(EventClass)
+TEXT_CHARACTERS_AT_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell people. `about` names what a later `Closing` closes; empty if nothing closes it."""
+
+    event_class: EventClass
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A person took care of what `about` names, so nobody else has to be told."""
+
+    about: str
+
+
+def classify(record: AuditRecord) -> Notice | Closing | None:
+    """The notice or the closing that follows from the record; None for most records."""
+    match record.kind:
+        case "acted":
+            return _acted(record)
+        case "approval":
+            return _approval(record)
+        case "deferred" | "refused":
+            return Notice("budget", _text(record)) if _is_of_the_spent_budget(record) else None
+        case "dead_letter" | "lost":
+            return _dead_letter(record)
+        case "replayed" | "discarded":
+            end = read(DeadLetterEnd, record.detail)
+            return Closing(end.dead_letter_id) if end is not None else None
+        case "control":
+            return _order(record)
+        case _:
+            return None
+
+
+def _acted(record: AuditRecord) -> Notice | None:
+    detail = read(ActionDetail, record.detail)
+    statuses = {outcome.status for outcome in detail.outcomes} if detail is not None else set()
+    if "unknown" in statuses:
+        return Notice("unknown", _text(record))
+    return Notice("failure", _text(record)) if "failed" in statuses else None
+
+
+def _approval(record: AuditRecord) -> Notice | Closing | None:
+    """A request, a reminder, or an answer that counts."""
+    about = record.decision_id or ""
+    if record.status == "needs_approval":
+        return Notice("approval", _text(record), about)
+    reply = read(ApprovalReplyDetail, record.detail)
+    return Closing(about) if reply is not None and reply.counts else None
+
+
+def _is_of_the_spent_budget(record: AuditRecord) -> bool:
+    """Whether the budget is spent. The record of a waiting case names its gate. That of a refused case only has a
+    reason, which `processors/ledger/reserving.py` writes.
+    """
+    if record.status == "running":
+        return False  # it goes on
+    wait = read(WaitDetail, record.detail)
+    cause = getattr(wait, "cause", "")
+    return cause == "spent" if cause else "of the day's" in record.reason
+
+
+def _dead_letter(record: AuditRecord) -> Notice | None:
+    letter = read(DeadLetter, record.detail)
+    if letter is None or letter.topic == NOTIFICATIONS.name:
+        return None
+    found: EventClass = "dead_letter" if letter.kind == "failed" else "fault"
+    return Notice(found, _text(record), letter.dead_letter_id)
+
+
+def _order(record: AuditRecord) -> Notice | Closing | None:
+    detail = read(ControlDetail, record.detail)
+    if detail is None:
+        return None
+    if detail.order == "resume":
+        return Closing(f"stop {record.subject}")
+    if detail.order == "observed" or (detail.order == "pause" and is_of_the_system(detail.issued_by)):
+        return Notice("anomaly", _text(record), f"stop {record.subject}")
+    if detail.order in ("pause", "stop_all"):
+        return Notice(
+            "stop", f"{detail.order} by {shown_person(detail.issued_by)}: {_text(record)}", f"stop {record.subject}"
+        )
+    return None
+
+
+def _text(record: AuditRecord) -> str:
+    about = " ".join(part for part in (record.agent, record.action, record.subject) if part)
+    return f"{about}: {record.reason or record.status}"[:TEXT_CHARACTERS_AT_MOST]

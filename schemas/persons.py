@@ -1,0 +1,25 @@
+"""Formats the name of a person. A name that no signature proves gets a mark.
+
+Anyone can set a login name, so a bare name in the audit would claim more than is known. No person may have a name that
+begins like the system's own names.
+"""
+
+from nightdesk.schemas.audit import Identity
+from nightdesk.schemas.records import ControlCommand
+
+SYSTEM = "nightdesk:"
+
+
+def shown_person(name: str, identity: Identity = "claimed") -> str:
+    """The name, with a mark that it is only claimed unless it is verified."""
+    return name if identity == "verified" else f"{name} (claimed)"
+
+
+def shown_order(order: ControlCommand) -> str:
+    """The order, who gave it and why. Orders are not signed."""
+    return f"{order.kind} by {shown_person(order.issued_by)}: {order.reason}"
+
+
+def is_of_the_system(name: str) -> bool:
+    """Whether no person may have this name."""
+    return name.strip().casefold().startswith(SYSTEM)

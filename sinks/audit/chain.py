@@ -1,0 +1,92 @@
+"""The hash chain of a partition: what shows that the rows of the audit are those that the sink wrote.
+
+Each value of the chain is a digest of the one before it and of one record: its offset, id and digest. At every 1,024th
+offset the sink stores the value in ClickHouse (`audit_links`), and with each commit it gives the last one to Kafka, as
+the metadata of the committed offset. So whoever can only write to ClickHouse cannot make a chain that fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from nightdesk.sinks.audit.table import AuditTable, InsertSlice, Link, PlacedRecord
+
+# A link at every such offset. A smaller number names a fault more closely and costs more rows.
+OFFSETS_PER_LINK = 1024
+BEGINNING = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The value of a chain after the last record before `offset`."""
+
+    offset: int
+    value: str
+
+
+def extended(head: Head, record: PlacedRecord) -> Head:
+    """The chain with one more record, which lies at the head's offset or behind it."""
+    content = f"{head.value}:{record.offset}:{record.record_id}:".encode() + record.digest
+    return Head(record.offset + 1, hashlib.sha256(content).hexdigest())
+
+
+def links(head: Head, records: Iterable[PlacedRecord]) -> Iterator[tuple[Head, bool]]:
+    """The chain after each record, with each link before the record that follows it: whether it is a link is the second
+    value.
+    """
+    for record in records:
+        number = record.offset // OFFSETS_PER_LINK
+        if number > (head.offset - 1) // OFFSETS_PER_LINK:
+            yield Head(number * OFFSETS_PER_LINK, head.value), True
+        head = extended(head, record)
+        yield head, False
+
+
+class Chains:
+    """The chains of a sink's partitions. A chain goes on from what Kafka has of it, or begins anew."""
+
+    def __init__(self, table: AuditTable) -> None:
+        self._table = table
+        self._heads: dict[int, Head] = {}
+
+    def resume(self, committed: Mapping[int, tuple[int, str]]) -> None:
+        """Go on after the committed offset of each partition, with the metadata of the commit."""
+        self._heads = {
+            partition: Head(offset, value)
+            for partition, (offset, value) in committed.items()
+            if len(value) == len(BEGINNING)
+        }
+
+    def extend(self, slices: Sequence[InsertSlice]) -> None:
+        """Add the records that were stored. Raises `connection.ANY_FAILURE`; then it has added some or none, and may be
+        called again with the same.
+        """
+        for one in slices:
+            new: list[Link] = []
+            head = self._heads.get(one.partition)
+            if head is None:
+                head = Head(one.offsets[0], BEGINNING)
+                new.append(Link(one.topic, one.incarnation, one.partition, head.offset, head.value))
+            for value, is_link in links(head, self._placed(one, head.offset)):
+                if is_link:
+                    new.append(Link(one.topic, one.incarnation, one.partition, value.offset, value.value))
+                else:
+                    head = value
+            if new:
+                self._table.insert_links(new)
+            self._heads[one.partition] = head
+
+    def metadata(self, partition: int) -> str:
+        """What a commit of this partition tells Kafka."""
+        return self._heads[partition].value if partition in self._heads else ""
+
+    def _placed(self, one: InsertSlice, first: int) -> list[PlacedRecord]:
+        """What ClickHouse has of the records from `first` on: other rows at their offsets are not ours."""
+        own = {offset: record.record_id for offset, record in zip(one.offsets, one.records, strict=True)}
+        return [
+            record
+            for record in self._table.placed(one)
+            if record.offset >= first and own.get(record.offset) == record.record_id
+        ]

@@ -1,0 +1,105 @@
+"""Counts hours from the facts into the roll-ups, each when no records of it have come for a minute.
+
+An hour is counted as a whole, and the latest count replaces the others, so it may be counted at any time, by several
+processes at once and again after an interruption. Until an hour is counted, the views read its facts: a count that is
+late makes answers slower and not wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+from nightdesk.sinks.clickhouse.connection import ANY_FAILURE, one_line
+
+log = logging.getLogger(__name__)
+
+# Few at a time, because the sink inserts nothing meanwhile. More than a hundred would not fit into a URL.
+HOURS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """A table, and the view that counts its rows from the facts; `keys` are the columns that a row is replaced by."""
+
+    table: str
+    recount: str
+    keys: tuple[str, ...]
+
+
+ROLL_UPS = (
+    RollUp("hourly_counts", "hourly_recount", ("hour", "agent", "event_type")),
+    RollUp(
+        "hourly_decision_counts",
+        "hourly_decisions_recount",
+        ("hour", "agent", "event_type", "action", "disposition", "provider", "model"),
+    ),
+    RollUp("hourly_step_counts", "hourly_steps_recount", ("hour", "agent", "handler", "status")),
+)
+
+# The time is asked for first: what a count reads is never older than the time that it is recorded with.
+NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
+DUE = """
+SELECT hour FROM open_hours WHERE closes_at <= fromUnixTimestamp64Micro({now:Int64}, 'UTC')
+ORDER BY hour DESC LIMIT {at_most:UInt32}
+"""
+# What a roll-up has of the hours is deleted with the time of the count and replaced one microsecond later, because a
+# group of which nothing is left has no row in the recount.
+DELETE = """
+INSERT INTO {table} ({keys}, counted_at, is_deleted)
+SELECT DISTINCT {keys}, fromUnixTimestamp64Micro({{now:Int64}}, 'UTC'), 1
+FROM {table} FINAL WHERE hour IN {{hours:Array(DateTime('UTC'))}}
+"""
+COUNT = """
+INSERT INTO {table}
+SELECT *, fromUnixTimestamp64Micro({{now:Int64}} + 1, 'UTC'), 0
+FROM {recount} WHERE hour IN {{hours:Array(DateTime('UTC'))}}
+"""
+COUNTED = """
+INSERT INTO hour_states
+SELECT
+    arrayJoin({hours:Array(DateTime('UTC'))}), toDateTime64(0, 6, 'UTC'), fromUnixTimestamp64Micro({now:Int64}, 'UTC')
+"""
+
+
+def count_hours(client: Client, at_most: int = HOURS_AT_ONCE) -> int:
+    """Count open hours of which no record came lately, the newest first; returns how many.
+
+    Raises `connection.ANY_FAILURE`: then they stay open, whatever was written of them.
+    """
+    now = client.query(NOW).result_rows[0][0]
+    hours = [row[0] for row in client.query(DUE, parameters={"now": now, "at_most": at_most}).result_rows]
+    if not hours:
+        return 0
+    given = {"now": now, "hours": hours}
+    for one in ROLL_UPS:
+        client.command(DELETE.format(table=one.table, keys=", ".join(one.keys)), parameters=given)
+        client.command(COUNT.format(table=one.table, recount=one.recount), parameters=given)
+    client.command(COUNTED, parameters=given)
+    return len(hours)
+
+
+class HourCounter:
+    """Counts some hours now and then, between the inserts of a sink. A failure is logged, and it tries again later."""
+
+    def __init__(self, connect: Callable[[], Client], pause_s: float) -> None:
+        self._connect = connect
+        self._pause_s = pause_s
+        self._next = 0.0
+
+    def turn(self) -> None:
+        """Count some hours, unless nothing was left a short time ago."""
+        if time.monotonic() < self._next:
+            return
+        try:
+            with self._connect() as client:
+                counted = count_hours(client)
+        except ANY_FAILURE as error:
+            log.warning("hours are not counted, will try again", extra={"reason": one_line(error)})
+            counted = 0
+        if counted < HOURS_AT_ONCE:
+            self._next = time.monotonic() + self._pause_s

@@ -1,0 +1,63 @@
+"""Detects audit records that were deleted before the sink read them.
+
+The client silently continues where the log begins. So each offset is compared with the previous one, and after a gap
+the broker is asked where the log begins now.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 10.0
+# Partition, first lost offset, and the offset after the last lost one.
+Report = Callable[[int, int, int], None]
+
+
+class LossWatch:
+    """The sink's offset in each partition. `report` is called for lost records; it raises if it cannot report them."""
+
+    def __init__(self, consumer: Consumer, topic: str, report: Report) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._report = report
+        self._next: dict[int, int] = {}
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Start at the group's committed offset. Without a commit nothing can be lost. Returns what was committed."""
+        self._next.clear()
+        try:
+            committed = self._consumer.committed(list(partitions), timeout=ANSWER_WITHIN_S)
+        except KafkaException as error:
+            log.warning("the group's committed offset is not known", extra={"reason": str(error)})
+            return []
+        committed = [place for place in committed if place.offset >= 0]
+        self._next = {place.partition: place.offset for place in committed}
+        return committed
+
+    def came_to(self, partition: int, offset: int) -> None:
+        """The sink reached a record at `offset`, or the end of the log there."""
+        expected = self._next.get(partition)
+        if expected is not None and offset > expected:
+            self._ask(partition, expected, offset)
+        self._next[partition] = offset
+
+    def passed(self, partition: int, offset: int) -> None:
+        """The record at `offset` was received."""
+        self.came_to(partition, offset)
+        self._next[partition] = offset + 1
+
+    def rewound(self, partition: int, offset: int) -> None:
+        """The record at `offset` will be received again."""
+        self._next[partition] = offset
+
+    def _ask(self, partition: int, expected: int, offset: int) -> None:
+        """Offsets before the start of the log were lost; other gaps are transaction markers and aborted records."""
+        place = TopicPartition(self._topic, partition)
+        log_start, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_WITHIN_S, cached=False)
+        if log_start > expected:
+            self._report(partition, expected, min(log_start, offset))

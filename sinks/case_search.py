@@ -1,0 +1,150 @@
+"""Finds cases by what is known of them, and counts them by time, agent and status."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+_COLUMNS = """
+SELECT c.case_id AS case_id, c.status AS status, c.agent AS agent, c.subject AS subject, c.event_id AS event_id,
+    c.event_type AS event_type, c.action AS action, c.confidence AS confidence, c.reason AS reason,
+    c.cost_microusd AS cost_microusd, c.received_at AS received_at, c.last_at AS last_at
+FROM cases AS c
+"""
+# Two ids may have one hash, so what is found by it is compared.
+BY_ID = f"""
+{_COLUMNS}
+WHERE c.hour IN (SELECT hour FROM ids WHERE id = sipHash64({{id:String}}))
+    AND ({{id:String}} IN (c.subject, c.event_id, assumeNotNull(c.case_id)) OR c.case_id IN (
+        SELECT d.case_id FROM decisions AS d
+        WHERE d.decision_id = {{id:String}} AND d.hour IN (SELECT hour FROM ids WHERE id = sipHash64({{id:String}}))))
+    AND (empty({{agents:Array(String)}}) OR c.agent IN {{agents:Array(String)}})
+ORDER BY c.received_at DESC
+LIMIT {{limit:UInt32}}
+"""  # noqa: S608 - of constants
+_IN_TIME = """
+WHERE c.received_at >= {since:DateTime64(6, 'UTC')} AND c.received_at < {until:DateTime64(6, 'UTC')}
+    AND (empty({agents:Array(String)}) OR c.agent IN {agents:Array(String)})
+"""
+# The text of an event is in its record; a case's own records are sorted by subject, so they are asked for last.
+_MATCHING = """
+    AND (empty({statuses:Array(String)}) OR c.status IN {statuses:Array(String)})
+    AND ({agent:String} = '' OR c.agent = {agent:String})
+    AND ({action:String} = '' OR c.action = {action:String})
+    AND ({text:String} = ''
+        OR positionCaseInsensitiveUTF8(c.subject, {text:String}) > 0
+        OR positionCaseInsensitiveUTF8(c.reason, {text:String}) > 0
+        OR c.case_id IN (
+            SELECT d.case_id FROM decisions AS d
+            WHERE d.decided_at >= {since:DateTime64(6, 'UTC')} AND (
+                positionCaseInsensitiveUTF8(d.reasoning, {text:String}) > 0
+                OR positionCaseInsensitiveUTF8(d.parameters, {text:String}) > 0)))
+"""
+BY_FILTER = f"{_COLUMNS}{_IN_TIME}{_MATCHING}ORDER BY c.received_at DESC, c.case_id\nLIMIT {{limit:UInt32}}"
+FACETS = f"""
+SELECT c.status AS status, ifNull(c.agent, '') AS agent, ifNull(c.action, '') AS action, count() AS cases
+FROM cases AS c
+{_IN_TIME}
+GROUP BY status, agent, action
+"""  # noqa: S608 - of constants
+TALLY = f"""
+SELECT toStartOfInterval(c.received_at, toIntervalSecond({{bucket_s:UInt32}})) AS started, ifNull(c.agent, '') AS agent,
+    c.status AS status, count() AS cases, sum(c.cost_microusd) AS cost_microusd
+FROM cases AS c
+{_IN_TIME}
+GROUP BY started, agent, status
+ORDER BY started, agent, status
+"""  # noqa: S608 - of constants
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCase:
+    """One case in a list."""
+
+    case_id: str
+    status: str
+    agent: str | None
+    subject: str
+    event_id: str
+    event_type: str
+    action: str | None
+    confidence: float | None
+    reason: str
+    cost_microusd: int
+    received_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How many cases of the time have one status, agent and action."""
+
+    status: str
+    agent: str
+    action: str
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The cases of one agent with one status that came within the same interval, which began at `started`."""
+
+    started: datetime
+    agent: str
+    status: str
+    cases: int
+    cost_microusd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Cases that came in this time, of these agents; no agents means every one."""
+
+    since: datetime
+    until: datetime
+    agents: Collection[str] = ()
+
+    def parameters(self) -> dict[str, Any]:
+        return {"since": self.since, "until": self.until, "agents": list(self.agents)}
+
+
+@dataclass(frozen=True, slots=True)
+class CaseQuery:
+    """Which cases of a period are meant; what is empty does not matter. `limit` takes the newest."""
+
+    period: Period
+    statuses: tuple[str, ...] = ()
+    agent: str = ""
+    action: str = ""
+    text: str = ""
+    limit: int = 100
+
+    def parameters(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("agent", "action", "text", "limit")}
+        return {**self.period.parameters(), **own, "statuses": list(self.statuses)}
+
+
+def cases_by_id(client: Client, id_: str, agents: Collection[str], limit: int) -> list[FoundCase]:
+    """The cases that a subject, event, case or decision id names, the newest first."""
+    asked = {"id": id_, "agents": list(agents), "limit": limit}
+    return [FoundCase(**row) for row in client.query(BY_ID, parameters=asked).named_results()]
+
+
+def cases_by_filter(client: Client, query: CaseQuery) -> list[FoundCase]:
+    """The newest first."""
+    return [FoundCase(**row) for row in client.query(BY_FILTER, parameters=query.parameters()).named_results()]
+
+
+def facets(client: Client, period: Period) -> list[Facet]:
+    """How the cases of a period divide by status, agent and action."""
+    return [Facet(**row) for row in client.query(FACETS, parameters=period.parameters()).named_results()]
+
+
+def tally(client: Client, period: Period, bucket_s: int) -> list[Tally]:
+    """The cases of a period, counted by interval, agent and status."""
+    asked = {**period.parameters(), "bucket_s": bucket_s}
+    return [Tally(**row) for row in client.query(TALLY, parameters=asked).named_results()]

@@ -1,0 +1,92 @@
+"""How long rows and texts are kept: ClickHouse deletes what is older when it merges parts.
+
+`nightdesk migrate` makes the tables equal to the settings. The roll-ups have no limit: they name no subject, and stay
+when the facts that they were counted from are gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nightdesk.sinks.clickhouse.access import on_cluster
+
+if TYPE_CHECKING:  # every worker reads the settings, which have a retention
+    from clickhouse_connect.driver.client import Client
+
+DEFAULT_MONTHS = 25
+DEFINITIONS = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A table whose rows are deleted when `age` is past; `texts` are what customers, models and other systems wrote."""
+
+    table: str
+    age: str
+    texts: tuple[str, ...] = ()
+
+
+TABLES = (
+    Kept("audit_records", "toDateTime(case_at)", ("detail",)),
+    Kept("audit_places", "hour"),
+    Kept("records_by_kind", "hour", ("detail",)),
+    Kept("decision_facts", "hour", ("parameters", "reasoning")),
+    Kept("step_facts", "hour", ("result", "error")),
+    Kept("case_states", "hour"),
+    Kept("ids", "hour"),
+)
+NAMES = frozenset(one.table for one in TABLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Months; `tables` are those that differ. Without `texts` they are kept as long as their rows."""
+
+    months: int = DEFAULT_MONTHS
+    texts: int | None = None
+    tables: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, table: str) -> int:
+        """How many months its rows are kept."""
+        return self.tables.get(table, self.months)
+
+    @property
+    def description(self) -> str:
+        """For people."""
+        parts = [f"rows are kept for {self.months} months", *(f"{name} for {n}" for name, n in self.tables.items())]
+        return ", ".join([*parts, f"texts for {self.texts}"] if self.texts else parts)
+
+
+def changes(client: Client, retention: Retention, cluster: str = "") -> dict[str, list[str]]:
+    """Table -> the statements that make it equal to the settings, for the tables that differ from them."""
+    definitions = {str(name): str(query) for name, query in client.query(DEFINITIONS).result_rows}
+    found = {
+        one.table: _alterations(one, definitions[one.table], retention) for one in TABLES if one.table in definitions
+    }
+    return {
+        table: [f"ALTER TABLE {table}{on_cluster(cluster)} {alteration}" for alteration in alterations]
+        for table, alterations in found.items()
+        if alterations
+    }
+
+
+def _alterations(one: Kept, definition: str, retention: Retention) -> list[str]:
+    columns, _, engine = definition.partition(" ENGINE = ")
+    months = retention.of(one.table)
+    limit = f"{one.age} + toIntervalMonth({months})"
+    made = [] if engine.partition(" TTL ")[2].partition(" SETTINGS ")[0] == limit else [f"MODIFY TTL {limit}"]
+    shorter = retention.texts if retention.texts is not None and retention.texts < months else None
+    return made + [text for name in one.texts if (text := _of_text(one, name, columns, shorter))]
+
+
+def _of_text(one: Kept, name: str, columns: str, months: int | None) -> str:
+    """What changes the column; empty if nothing does."""
+    found = re.search(rf"`{name}` .*?(?: TTL (?P<limit>.+?))?(?=, `|, INDEX |, PROJECTION |\)$)", columns)
+    has = found["limit"] if found else None
+    if months is None:
+        return f"MODIFY COLUMN `{name}` REMOVE TTL" if has else ""
+    limit = f"{one.age} + toIntervalMonth({months})"
+    return "" if has == limit else f"MODIFY COLUMN `{name}` TTL {limit}"

@@ -1,0 +1,136 @@
+"""The list of all queries that commands and dashboards send to the audit.
+
+The benchmark times each of them, and a test fails if one reads more of a large table than it needs. Add the query of a
+new command here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nightdesk.sinks import approvals, cases, costs, data_set, late_steps, queries, untaken
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The values for the parameters: the time of the last record, and the ids of one decision."""
+
+    now: datetime
+    agent: str
+    subject: str
+    event_id: str
+    case_id: str
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query and its parameters. `asker` names the command, or is `dashboard`."""
+
+    name: str
+    asker: str
+    sql: str
+    parameters: Callable[[Asked], Mapping[str, Any]]
+
+
+# Every question of a dashboard about many cases reads roll-ups: an hour is that in which a case was opened.
+ENDS_OF_THE_NIGHT = """
+SELECT sum(completed), sum(escalated), sum(failed), sum(refused), sum(needs_approval), sum(waiting), sum(deferred),
+    sum(running), sum(cost_microusd) / 1e6 AS usd
+FROM hourly WHERE hour >= toStartOfHour({since:DateTime('UTC')})
+"""
+TREND = """
+SELECT hour, sum(completed) AS completed, sum(escalated) AS escalated, sum(cases) AS cases
+FROM hourly WHERE hour >= toStartOfHour({since:DateTime('UTC')}) GROUP BY hour ORDER BY hour
+"""
+COST_BY_DAY = """
+SELECT toDate(hour) AS day, agent, event_type, sum(cost_microusd) / 1e6 AS usd, sum(decisions) AS decisions,
+    sum(completed_cost_microusd) / 1e6 / sum(completed) AS usd_per_completed
+FROM hourly WHERE hour >= toStartOfHour({since:DateTime('UTC')})
+GROUP BY day, agent, event_type ORDER BY day, agent, event_type
+"""
+ANSWERED_APPROVALS = """
+SELECT agent, sum(asked), sum(approved), sum(edited), sum(rejected), sum(expired), sum(reconsidered)
+FROM hourly WHERE hour >= toStartOfHour({since:DateTime('UTC')}) GROUP BY agent ORDER BY agent
+"""
+CASE_TIMES = """
+SELECT toDate(hour) AS day, quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(case_ms) AS ms
+FROM hourly WHERE hour >= toStartOfHour({since:DateTime('UTC')}) GROUP BY day ORDER BY day
+"""
+CONFIDENCE = """
+SELECT disposition, sumMap(confidence) AS decisions_by_percent
+FROM hourly_decisions WHERE hour >= toStartOfHour({since:DateTime('UTC')}) GROUP BY disposition ORDER BY disposition
+"""
+MODELS = """
+SELECT provider, model, sum(decisions) AS decisions, sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens, sum(cost_microusd) / 1e6 AS usd,
+    quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(latency_ms) AS ms
+FROM hourly_decisions WHERE hour >= toStartOfHour({since:DateTime('UTC')})
+GROUP BY provider, model ORDER BY provider, model
+"""
+HANDLERS = """
+SELECT handler, status, sum(steps) AS steps, quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(latency_ms) AS ms
+FROM hourly_steps WHERE hour >= toStartOfHour({since:DateTime('UTC')})
+GROUP BY handler, status ORDER BY handler, status
+"""
+OPEN_LETTERS = "SELECT * FROM dead_letters WHERE state = 'open' ORDER BY time"
+
+
+def _since(**back: float) -> Callable[[Asked], Mapping[str, Any]]:
+    return lambda asked: {"since": asked.now - timedelta(**back)}
+
+
+def _statuses(**back: float) -> Callable[[Asked], Mapping[str, Any]]:
+    more = {"statuses": ["failed", "rejected"], "agent": "", "limit": 50}
+    return lambda asked: {"since": asked.now - timedelta(**back), **more}
+
+
+def _untaken(asked: Asked) -> Mapping[str, Any]:
+    since = asked.now - timedelta(days=1)
+    return {"since": since, "statuses": ["rejected"], "agent": "", "event_type": ""}
+
+
+def _late(asked: Asked) -> Mapping[str, Any]:
+    return {"after": asked.now - timedelta(hours=1), "agent": "*", "escalations": True, "at_most": 1000}
+
+
+def _export_hours(asked: Asked) -> Mapping[str, Any]:
+    return {"since": asked.now - timedelta(days=1), "until": asked.now}
+
+
+def _export(asked: Asked) -> Mapping[str, Any]:
+    hour = asked.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    return {"hour": hour, "agent": "", "reviewed": False}
+
+
+QUESTIONS = (
+    Question("subject by its id", "why", queries.RESOLVE, lambda asked: {"id": asked.subject}),
+    Question("subject of an event", "why", queries.RESOLVE, lambda asked: {"id": asked.event_id}),
+    Question("subject of a case", "why", queries.RESOLVE, lambda asked: {"id": asked.case_id}),
+    Question("subject of a decision", "why", queries.RESOLVE, lambda asked: {"id": asked.decision_id}),
+    Question("records of a subject", "why", queries.RECORDS, lambda asked: {"subject": asked.subject}),
+    Question("cases of a subject", "why", queries.CASES, lambda asked: {"subject": asked.subject}),
+    Question("events of a subject", "why", queries.ENDS, lambda asked: {"subject": asked.subject}),
+    Question("orders in force", "status, why", queries.HALTS, lambda asked: {"agents": [asked.agent, "*"]}),
+    Question("failed in the last day", "status", cases.COUNTED, _statuses(days=1)),
+    Question("failed cases", "cases list", cases.LISTED, _statuses(days=1)),
+    Question("decisions that were answered", "approvals list", approvals.ANSWERED, lambda asked: {}),
+    Question("decisions that were asked for", "approvals list", approvals.ASKED, lambda asked: {"decision": ""}),
+    Question("costs of cases", "budget verify", costs.COSTS, _since(days=1)),
+    Question("calls after an order", "stop-all --verify", late_steps.LATE, _late),
+    Question("hours with decisions", "export", data_set.HOURS, _export_hours),
+    Question("decisions of an hour", "export", data_set.OF_AN_HOUR, _export),
+    Question("events without a case", "events reoffer", untaken.UNTAKEN, _untaken),
+    Question("ends of the night", "dashboard", ENDS_OF_THE_NIGHT, _since(hours=12)),
+    Question("trend of a day", "dashboard", TREND, _since(days=1)),
+    Question("cost by day", "dashboard", COST_BY_DAY, _since(days=30)),
+    Question("answers of approvals", "dashboard", ANSWERED_APPROVALS, _since(days=30)),
+    Question("times of cases", "dashboard", CASE_TIMES, _since(days=30)),
+    Question("confidence", "dashboard", CONFIDENCE, _since(days=30)),
+    Question("models", "dashboard", MODELS, _since(days=30)),
+    Question("handlers", "dashboard", HANDLERS, _since(days=30)),
+    Question("open dead letters", "dashboard", OPEN_LETTERS, lambda asked: {}),
+)

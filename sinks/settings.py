@@ -1,0 +1,126 @@
+"""The connection settings of the audit database. `nightdesk.settings` reads this section from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from nightdesk.messaging.failures import NotConfigured
+from nightdesk.messaging.settings import Section, ServerUrl, login_of, plain, server_of, without_login
+from nightdesk.sinks.clickhouse.access import STORE_USERS, Account, StoreUser
+from nightdesk.sinks.clickhouse.retention import DEFAULT_MONTHS, NAMES, Retention
+
+
+class ViewerSettings(Section):
+    """A further viewer, with its name as the key: it sees the rows of `agents` (separated by commas) and no others."""
+
+    password: SecretStr
+    agents: Annotated[tuple[str, ...], NoDecode]
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("agents")
+    @classmethod
+    def _names_one(cls, agents: tuple[str, ...]) -> tuple[str, ...]:
+        if not agents:
+            raise ValueError("name at least one agent, such as support-triage,refunds")
+        return agents
+
+
+FORGET_KEY_LENGTH = 16
+
+# Whose login a user without one of its own has.
+STANDS_IN: Mapping[str, str] = {"admin": "migrate", "migrate": "sink", "viewer": "reader", "reader": "sink"}
+DEFAULT_NAMES: Mapping[StoreUser, str] = {user: f"nightdesk_{user}" for user in STORE_USERS}
+
+
+class ClickHouseSettings(Section):
+    """The audit database: `http://user:password@host:port/database`.
+
+    The user of the URL, or of `username` and `password`, which win, is the sink's. Each other user has a name and a
+    password of its own, or else: `migrate` (creates and changes tables) and `reader` (`sql`, `why`, `approvals`, the
+    console) log in as the sink, `viewer` (dashboards) as the reader, `admin` (creates the users) as `migrate`.
+    `viewers` are further viewers, each of some agents.
+    """
+
+    url: ServerUrl = Field(default="", repr=False)
+    username: str | None = None
+    password: SecretStr | None = None
+    migrate_username: str | None = None
+    migrate_password: SecretStr | None = None
+    reader_username: str | None = None
+    reader_password: SecretStr | None = None
+    viewer_username: str | None = None
+    viewer_password: SecretStr | None = None
+    admin_username: str | None = None
+    admin_password: SecretStr | None = None
+    viewers: dict[str, ViewerSettings] = Field(default_factory=dict)
+    # How long rows are kept, by table where a table differs, and texts, if they are to go before their rows. Two months
+    # at least, so that a topic that is read again brings no record of an hour whose facts are gone.
+    retention_months: int = Field(default=DEFAULT_MONTHS, ge=2)
+    table_retention_months: dict[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
+    text_retention_months: int | None = Field(default=None, ge=1)
+    # Of the digests by which forgotten subjects are known; the sink and `nightdesk forget` need the same one.
+    forget_key: SecretStr | None = Field(default=None, min_length=FORGET_KEY_LENGTH)
+
+    @field_validator("table_retention_months")
+    @classmethod
+    def _names_tables(cls, months: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(months.keys() - NAMES):
+            raise ValueError(f"no table {', '.join(unknown)}: name one of {', '.join(sorted(NAMES))}")
+        return months
+
+    @property
+    def retention(self) -> Retention:
+        """How long rows and texts are kept."""
+        return Retention(self.retention_months, self.text_retention_months, self.table_retention_months)
+
+    def client_arguments(self, user: StoreUser | Literal["admin"] = "sink") -> dict[str, Any]:
+        """Keyword arguments of `clickhouse_connect.get_client`. Raises `NotConfigured`."""
+        if not self.url:
+            raise NotConfigured("ClickHouse", "NIGHTDESK_CLICKHOUSE__URL")
+        server = server_of(self.url)
+        username, password = self.login(user)
+        secure = server.scheme == "https"
+        return {
+            "host": server.hostname,
+            "port": server.port or (8443 if secure else 8123),
+            "username": username,
+            "password": password,
+            "database": server.path.strip("/") or "default",
+            "secure": secure,
+        }
+
+    def login(self, user: str) -> tuple[str, str]:
+        """The name and the password with which it logs in."""
+        if user == "sink":
+            name, password = login_of(self.url)
+            return self.username or name or "default", plain(self.password) if self.password else password
+        if self.has_own_login(user):
+            return getattr(self, f"{user}_username"), plain(getattr(self, f"{user}_password"))
+        return self.login(STANDS_IN[user])
+
+    def has_own_login(self, user: str) -> bool:
+        """Whether it is a user of its own, and not another one."""
+        return user == "sink" or getattr(self, f"{user}_username") is not None
+
+    def accounts(self) -> list[Account]:
+        """The database's users. One that is not set has its default name and no password."""
+        made = [
+            Account(user, *self.login(user)) if self.has_own_login(user) else Account(user, DEFAULT_NAMES[user])
+            for user in STORE_USERS
+        ]
+        return made + [
+            Account("viewer", name, plain(viewer.password), viewer.agents) for name, viewer in self.viewers.items()
+        ]
+
+    @property
+    def public_url(self) -> str:
+        """The URL without user and password, for printing."""
+        return without_login(self.url)

@@ -1,0 +1,71 @@
+"""Commits offsets; only the broker's acknowledgement counts as success.
+
+Faust's own commit leaves out partitions that it takes for unassigned, reports success when nothing was left to commit,
+and waits without a limit for a coordinator that does not answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import faust
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from nightdesk.streams.runtime.membership.lease import Lease
+from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.process.boottime import boottime_s
+from nightdesk.streams.runtime.process.fail_stop import ExitCode, fail_stop
+
+log = logging.getLogger(__name__)
+
+
+class OffsetCommits:
+    """Commit requests. The caller retries failures for as long as a lease lasts; then the process exits."""
+
+    def __init__(self, app: faust.App, lease: Lease, policy: WorkerPolicy) -> None:
+        self._app = app
+        self._lease = lease
+        self._timeout_s = policy.commit_timeout_s
+        self._patience_s = policy.lease_s
+        self._failing_since: float | None = None
+
+    async def send(self, offsets: Mapping[TP, int]) -> bool:
+        """Whether the broker has acknowledged all of them."""
+        thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way
+        wanted = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+
+        async def commit() -> None:
+            await asyncio.wait_for(thread._consumer.commit(wanted), self._timeout_s)
+
+        try:
+            # Twice the time, because the thread may have to finish another request first.
+            await asyncio.wait_for(thread.call_thread(commit), 2 * self._timeout_s)
+        except (KafkaError, TimeoutError) as error:
+            self._failed(error)
+            return False
+        self._failing_since = None
+        return True
+
+    def forget(self) -> None:
+        """The partitions are revoked: what could not be committed will be redelivered."""
+        self._failing_since = None
+
+    def _failed(self, error: Exception) -> None:
+        now = boottime_s()
+        if self._failing_since is None:
+            self._failing_since = now
+        log.warning("offsets were not committed: %r", error)
+        self._lease.check()
+        failing_s = now - self._failing_since
+        if failing_s >= self._patience_s:
+            fail_stop(ExitCode.CANNOT_WRITE, f"no offsets could be committed for {failing_s:.0f} s: {error!r}")
+
+
+async def committed_offset(app: faust.App, tp: TP) -> tuple[int | None, str]:
+    """The group's committed offset, if there is one, and its metadata."""
+    thread = app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way to ask the broker
+    place = TopicPartition(*tp)
+    found = await thread.call_thread(thread._consumer._coordinator.fetch_committed_offsets, [place])
+    return (None, "") if place not in found or found[place].offset < 0 else found[place]

@@ -1,0 +1,92 @@
+"""Checks the partition of a record, and forwards an event that is in another one than its subject.
+
+All state of a subject (seen events, limits, queues, open decisions) is in the subject's partition: murmur2 of the key
+modulo the number of partitions, as Java clients compute it. The guard calls this module before a handler sees a record:
+
+- Others produce events, and most clients hash differently (librdkafka's default is CRC32). An event in another
+  partition is forwarded: the same bytes and headers go to the right partition of the same topic, with the subject as
+  key and a header that names the first place. So an event that is forwarded twice, because the process died before its
+  commit, counts as one delivery.
+- Only we produce to the other topics. A record in the wrong partition, or whose Kafka key is not the key that the
+  record itself names, is a dead letter.
+"""
+
+import re
+from hashlib import sha256
+
+from nightdesk.messaging.partitions import partition_of
+from nightdesk.messaging.producer import Message
+from nightdesk.schemas.bounds import RECORD_BYTES_AT_MOST
+from nightdesk.schemas.records import Record
+from nightdesk.schemas.topics import INGEST, Topic
+from nightdesk.streams.api.staged_writes import RecordTooLarge, StagedWrites
+from nightdesk.streams.runtime.handling.delivery import RawEvent
+
+ORIGIN_HEADER = "nightdesk-origin"
+# A record that cannot be decoded goes by its Kafka key, and by its subject if a replay can decode it. More forwards
+# mean that workers disagree about the number of partitions: the record must not travel between them forever.
+FORWARDS_AT_MOST = 2
+_PLACE = re.compile(rb"\d{1,10}:\d{1,19}")
+
+
+class WrongPartition(ValueError):
+    """The record is not in the partition of its key, and may not be moved there."""
+
+
+def check_partition(topic: Topic, record: Record, event: RawEvent, partitions: int) -> None:
+    """Raise `WrongPartition` for a record of a topic that only we produce to."""
+    if topic is INGEST:
+        return
+    key = record_key(topic, record)
+    if event.key != key:
+        raise WrongPartition(f"its Kafka key is not its {topic.key}, which is the key of every record on {topic.name}")
+    home = partition_of(key, partitions)
+    if event.partition != home:
+        raise WrongPartition(f"it is in partition {event.partition} of {topic.name}, and its key belongs to {home}")
+
+
+def record_key(topic: Topic, record: Record) -> bytes:
+    """The Kafka key that the record itself names."""
+    return str(getattr(record, topic.key)).encode()
+
+
+def forward(writes: StagedWrites, event: RawEvent, key: bytes, home: int) -> None:
+    """Send the record to the partition of its subject, unchanged. Raises `WrongPartition` or `RecordTooLarge`."""
+    if _forwards(event) >= FORWARDS_AT_MOST:
+        raise WrongPartition(
+            f"it was forwarded {FORWARDS_AT_MOST} times and is in partition {event.partition}, not {home}:"
+            " do all workers have the same NIGHTDESK_KAFKA__PARTITIONS?"
+        )
+    if _size(event, key) > RECORD_BYTES_AT_MOST:
+        raise RecordTooLarge(f"it is too large to be forwarded: at most {RECORD_BYTES_AT_MOST} bytes are allowed")
+    place = f"{event.partition}:{event.offset}".encode()
+    trace = tuple(header for header in writes.headers if header not in event.headers)
+    headers = (*event.headers, *trace, (ORIGIN_HEADER, place))
+    writes.messages.append(Message(event.topic, key, event.value, headers, home))
+
+
+def may_be_forwarded(event: RawEvent, key: bytes) -> bool:
+    """Whether `forward` would accept it."""
+    return _forwards(event) < FORWARDS_AT_MOST and _size(event, key) <= RECORD_BYTES_AT_MOST
+
+
+def _size(event: RawEvent, key: bytes) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in event.headers)
+    return len(key) + len(event.value or b"") + headers
+
+
+def _forwards(event: RawEvent) -> int:
+    """How often the record claims to have been forwarded."""
+    return sum(name == ORIGIN_HEADER and bool(_PLACE.fullmatch(value or b"")) for name, value in event.headers)
+
+
+def origin_of(event: RawEvent) -> str:
+    """The record's claimed first place, and its digest; empty for a record that was not forwarded.
+
+    Any producer can write this header. The digest makes a forged one harmless: it can only claim to be a record with
+    the same bytes.
+    """
+    for name, value in event.headers:
+        if name == ORIGIN_HEADER and _PLACE.fullmatch(value or b""):
+            return f"{(value or b'').decode()}#{sha256(event.value or b'').hexdigest()[:32]}"
+    return ""

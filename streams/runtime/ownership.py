@@ -1,0 +1,37 @@
+"""Which partitions a worker owns, and for which of them the tables are recovered."""
+
+from collections.abc import Iterator, Sequence
+
+import faust
+
+from nightdesk.streams.runtime.state.tables import FaustTable
+
+
+class Ownership:
+    """`topic` is the stage's first topic with its prefix: its other topics have the same partitions."""
+
+    def __init__(self, app: faust.App, topic: str, tables: Sequence[FaustTable]) -> None:
+        self._app = app
+        self._topic = topic
+        self._tables = tables
+
+    @property
+    def is_ready(self) -> bool:
+        """Partitions are assigned and tables recovered."""
+        app = self._app
+        recovered = not app.rebalancing and app.tables.recovery.completed.is_set()  # type: ignore[attr-defined]  # Faust's type of it is incomplete
+        if not (app.started and recovered and app.consumer.assignment()):
+            return False
+        # Faust reports the end of a rebalance even if another has started meanwhile.
+        return all(map(self._is_recovered, self.partitions()))
+
+    def partitions(self) -> set[int]:
+        """The partitions that are assigned to this process."""
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._topic}
+
+    def recovered(self) -> Iterator[int]:
+        """The partitions whose tables are recovered."""
+        return filter(self._is_recovered, self.partitions())
+
+    def _is_recovered(self, partition: int) -> bool:
+        return all(table.store.is_recovered(partition) for table in self._tables)

@@ -1,0 +1,32 @@
+"""`/healthz`, `/readyz` and `/metrics` of a worker, for Kubernetes and Prometheus. Port 0 turns them off."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
+
+
+async def serve(port: int, ready: Callable[[], bool], host: str = "") -> web.AppRunner:
+    """Serve until the runner is cleaned up. `ready` says whether partitions are assigned and tables recovered."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        is_ready = ready()
+        return web.Response(status=200 if is_ready else 503, text="ready\n" if is_ready else "not ready\n")
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    # Probes come from outside the pod, so it listens on every address unless the settings name one; it serves only
+    # metrics.
+    await web.TCPSite(runner, host or None, port=port).start()
+    return runner

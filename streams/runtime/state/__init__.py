@@ -1,0 +1,1 @@
+"""Commits what a record causes: tables first, then output, then the consumer offset."""

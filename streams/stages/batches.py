@@ -1,0 +1,134 @@
+"""The batches of the routes, and what they are about, in two tables of the notify stage.
+
+`told` has the known notices, so that a redelivered one counts once, and what they are about until somebody takes care
+of it. Everything about a route is in one partition.
+"""
+
+from pydantic import BaseModel
+
+from nightdesk.processors.notifications import Batch, RoutePolicy
+from nightdesk.schemas import ids
+from nightdesk.schemas.records import Notification
+from nightdesk.schemas.topics import TIMERS
+from nightdesk.streams.api import Clock, Commit, StagedWrites, Table
+from nightdesk.streams.stages.notification_records import batch_of, collecting_key, timer_for
+
+BATCH_TABLES = ("batches", "told")
+TOLD_FOR_S = 2 * 86_400
+# After this time a notice that nobody took care of is not passed on any more.
+OPEN_FOR_S = 30 * 86_400
+BATCH_KEPT_S = 30 * 86_400
+# The number of messages about one thing, such as a decision and its reminders, that its end closes; older ones stay
+# open.
+MESSAGES_AT_MOST = 50
+
+
+class Told(BaseModel):
+    """A known notice, or what a notice is about: its batch, its earlier batches, and whether it is over."""
+
+    batch_id: str
+    before: tuple[str, ...] = ()
+    is_over: bool = False
+
+    def again(self, batch_id: str) -> "Told":
+        """The entry with a newer batch."""
+        if batch_id == self.batch_id:
+            return self
+        return Told(batch_id=batch_id, before=(*self.before, self.batch_id)[-MESSAGES_AT_MOST:])
+
+    def over(self) -> "Told":
+        """The entry after somebody took care of it."""
+        return self.model_copy(update={"is_over": True})
+
+
+class Batches:
+    """The batches by route."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._batches = Table("batches", Batch)
+        self._told = Table("told", Told)
+        self.tables = (self._batches, self._told)
+
+    def of(self, notice: Notification, writes: StagedWrites) -> Batch | None:
+        """The batch that the notice names, if it takes no further notices."""
+        return self._batches.get(writes.partition, notice.batch)
+
+    def keep(self, batch: Batch, writes: StagedWrites) -> None:
+        self._batches.put(writes, batch.batch_id, batch, self._clock().timestamp() + BATCH_KEPT_S)
+
+    def collect(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> None:
+        """Add the notice to the batch of its class, or begin one."""
+        if self._told.get(writes.partition, notice.notification_id) is not None:
+            return
+        now, key = self._clock(), collecting_key(notice)
+        batch = self._batches.get(writes.partition, key)
+        if batch is None:
+            batch = batch_of(notice, policy.due_at(notice.event_class, now))
+            writes.emit(TIMERS, timer_for(batch, "send", batch.due_at, writes))
+        self._batches.put(writes, key, batch.having(notice))
+        told = Told(batch_id=batch.batch_id)
+        self._told.put(writes, notice.notification_id, told, now.timestamp() + TOLD_FOR_S)
+        if notice.about:
+            self._open(notice.about, batch, writes)
+
+    async def due(self, notice: Notification, commit: Commit, writes: StagedWrites) -> Batch | None:
+        """The batch that is due. It takes no further notices before it is sent."""
+        batch = self.of(notice, writes)
+        if batch is not None:
+            return batch
+        collecting = self._batches.get(writes.partition, collecting_key(notice))
+        if collecting is None or collecting.batch_id != notice.batch:
+            return None
+        batch = collecting.model_copy(update={"state": "sending"})
+        durable = writes.empty()
+        self._batches.delete(durable, collecting_key(notice))
+        self.keep(batch, durable)
+        await commit(durable)
+        return batch
+
+    async def taken_over(self, notice: Notification, commit: Commit, writes: StagedWrites) -> Batch:
+        """The batch of another route, as one of this route's own."""
+        batch = self._batches.get(writes.partition, notice.notification_id)
+        if batch is not None:
+            return batch
+        given = Batch.model_validate_json(notice.batch)
+        update = {"batch_id": notice.notification_id, "route": notice.route, "note": notice.text, "attempts": 0}
+        batch = given.model_copy(update={**update, "due_at": self._clock(), "state": "sending"})
+        durable = writes.empty()
+        self.keep(batch, durable)
+        for about in dict.fromkeys(batch.about):
+            self._open(about, batch, durable)
+        await commit(durable)
+        return batch
+
+    def close(self, notice: Notification, writes: StagedWrites) -> tuple[Batch, ...]:
+        """Note that somebody took care of what the notice names. Returns the batches about it, newest last."""
+        key = ids.composite_key("open", notice.about, notice.route)
+        told = self._told.get(writes.partition, key)
+        if told is None:
+            return ()
+        # It is marked and not deleted, so that a redelivery of the notice has the same result.
+        self._told.put(writes, key, told.over(), self._clock().timestamp() + TOLD_FOR_S)
+        found = (self._batches.get(writes.partition, batch_id) for batch_id in (*told.before, told.batch_id))
+        return tuple(batch for batch in found if batch is not None)
+
+    def still_open(self, batch: Batch, writes: StagedWrites) -> list[str]:
+        """What the batch is about and nobody has taken care of yet."""
+        return [about for about in dict.fromkeys(batch.about) if self._is_open(about, batch.route, writes)]
+
+    def is_over(self, batch: Batch, writes: StagedWrites, closed: str = "") -> bool:
+        """Whether everything that the batch is about has been taken care of, including what these writes have
+        `closed`.
+        """
+        return batch.can_be_over and not {*self.still_open(batch, writes)} - {closed}
+
+    def _open(self, about: str, batch: Batch, writes: StagedWrites) -> None:
+        key = ids.composite_key("open", about, batch.route)
+        known = self._told.get(writes.partition, key)
+        told = known.again(batch.batch_id) if known and not known.is_over else Told(batch_id=batch.batch_id)
+        self._told.put(writes, key, told, self._clock().timestamp() + OPEN_FOR_S)
+
+    def _is_open(self, about: str, route: str, writes: StagedWrites) -> bool:
+        told = self._told.get(writes.partition, ids.composite_key("open", about, route))
+        return told is not None and not told.is_over

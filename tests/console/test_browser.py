@@ -1,0 +1,79 @@
+"""Every page in a real browser: at two widths, light and dark, by keyboard, and live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from playwright.sync_api import Browser, expect
+
+from tests.console.browser import WIDTHS, browsing, screen
+from tests.console.server import RunningConsole
+from tests.sinks.records import acted, decided, land, of_case, outcome, record
+
+CASE = of_case("evt-1")["case_id"]
+PATHS = ("/tonight", "/cases", f"/cases/{CASE}", "/subjects?id=ticket-1", "/login")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def landed(client: Client) -> None:
+    now = datetime.now(UTC)
+    records = (
+        record("received", 0, reason="it came", **of_case("evt-1")),
+        decided(1),
+        acted(
+            2, "failed", outcomes=(outcome(0), outcome(1, "failed", error="503"), outcome(0, "undone")), reason="503"
+        ),
+    )
+    land(client, *(one.model_copy(update={"time": now, "case_at": now}) for one in records))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(WIDTHS[0], "dark"), (WIDTHS[1], "light")])
+def test_every_page_fits_and_keeps_nobody_out(
+    browser: Browser, console: RunningConsole, width: int, scheme: str
+) -> None:
+    with screen(browser, console, width=width, scheme=scheme) as window:
+        for path in PATHS:
+            window.open(path)
+            window.check()
+
+
+def test_a_case_is_found_and_read_by_keyboard(browser: Browser, console: RunningConsole) -> None:
+    with screen(browser, console) as window:
+        page = window.page
+        page.keyboard.press("g")
+        page.keyboard.press("c")
+        page.wait_for_url("**/cases")
+        page.keyboard.press("/")
+        page.keyboard.type("ticket-1")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/cases?q=ticket-1*")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/cases/{CASE}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("ticket-1")
+        expect(page.locator(".timeline > li")).to_have_count(3)
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_tonight_counts_a_case_that_comes_while_it_is_open(
+    browser: Browser, console: RunningConsole, client: Client
+) -> None:
+    with screen(browser, console) as window:
+        window.open("/tonight")
+        expect(window.page.locator(".tile.money span")).to_have_text("spent on 1 cases")
+        expect(window.page.locator(".chart canvas")).to_be_visible()
+        now = datetime.now(UTC)
+        land(client, record("received", 5, time=now, **of_case("evt-2") | {"case_at": now}), first=10)
+        expect(window.page.locator(".tile.money span")).to_have_text("spent on 2 cases")
+        expect(window.page.locator(".chart canvas")).to_be_visible()
+        assert not window.complaints

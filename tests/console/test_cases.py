@@ -1,0 +1,114 @@
+"""Cases: each id finds its cases, filters and text narrow them, and the page of a case tells what `why` tells."""
+
+from __future__ import annotations
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import ActionDetail, EventDetail
+from tests.console.server import RunningConsole
+from tests.sinks.records import AGENT, START, acted, decided, land, of_case, outcome, record
+
+CASE = of_case("evt-1")["case_id"]
+OTHER = of_case("evt-2", "nightly")
+EVENT = EventDetail(data='{"text": "Where is my parcel?"}', time=START)
+RECORDS = (
+    record("received", 0, EVENT, **of_case("evt-1")),
+    decided(1),
+    acted(2, "failed", outcomes=(outcome(0), outcome(1, "failed", error="503"), outcome(0, "undone")), reason="undone"),
+    record("received", 3, EVENT, subject="ticket-2", **OTHER),
+    record("acted", 4, ActionDetail(outcomes=()), subject="ticket-2", status="completed", **OTHER),
+)
+EVER = "since=2026-11-01T00:00"
+
+
+def found(console: RunningConsole, query: str, person: str = "vera") -> list[str]:
+    answer = console.get(f"/cases.json?{query}", person)
+    assert answer.status_code == 200, answer.text
+    return [case["event_id"] for case in answer.json()["cases"]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def landed(client: Client) -> None:
+    land(client, *RECORDS)
+
+
+@pytest.mark.parametrize("id_", ["ticket-1", "evt-1", CASE, ids.decision_id(CASE, 0)])
+def test_every_id_finds_the_case_whatever_its_time(console: RunningConsole, id_: str) -> None:
+    assert found(console, f"q={id_}&since=1h") == ["evt-1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "events"),
+    [
+        ("", ["evt-2", "evt-1"]),
+        ("status=failed", ["evt-1"]),
+        ("status=failed,completed", ["evt-2", "evt-1"]),
+        ("status=refused", []),
+        ("agent=nightly", ["evt-2"]),
+        ("action=respond&agent=support-triage", ["evt-1"]),
+        ("q=PARCEL IS", ["evt-1"]),
+        ("q=leaves tomorrow", ["evt-1"]),
+        ("q=undone", ["evt-1"]),
+        ("q=cket-2", ["evt-2"]),
+        ("q=' OR 1=1 --", []),
+        ("until=2026-11-20T08:00:02", ["evt-1"]),
+    ],
+)
+def test_filters_and_texts_narrow_what_is_shown(console: RunningConsole, query: str, events: list[str]) -> None:
+    assert found(console, f"{EVER}&{query}") == events
+
+
+def test_what_is_older_than_a_day_is_not_shown_unless_it_is_asked_for(console: RunningConsole) -> None:
+    assert found(console, "") == []
+
+
+def test_a_person_of_one_agent_sees_its_cases_and_no_others(console: RunningConsole) -> None:
+    assert found(console, EVER, "nele") == ["evt-2"]
+    assert found(console, "q=ticket-1", "nele") == []
+    assert console.get(f"/cases/{CASE}", "nele").status_code == 404
+    assert console.get("/subjects?id=ticket-2", "nele").status_code == 200
+
+
+def test_the_chips_count_what_one_click_would_show(console: RunningConsole) -> None:
+    chips = console.get(f"/cases.json?{EVER}&agent=nightly").json()["chips"]
+    assert {chip["label"]: chip["cases"] for chip in chips["status"]} == {"completed": 1}
+    assert {chip["label"]: chip["cases"] for chip in chips["agent"]} == {"nightly": 1, AGENT: 1}
+    [chosen] = [chip for chip in chips["agent"] if chip["is_set"]]
+    assert chosen["address"] == "/cases?since=2026-11-01T00%3A00"
+
+
+def test_the_page_of_a_case_tells_its_story_in_order(console: RunningConsole) -> None:
+    view = console.get(f"/cases/{CASE}.json").json()
+    [[event, [case]]] = view["events"]
+    assert event["data"] == {"text": "Where is my parcel?"}
+    assert [entry["kind"] for entry in case["entries"]] == ["received", "decided", "acted"]
+    received, decision, act = case["entries"]
+    assert decision["decision"]["verdicts"] == [{"rule": "refund-cap", "passed": True, "reason": ""}]
+    assert decision["parameters"] == {"text": "It leaves tomorrow."}
+    assert [(one["handler"], one["status"], one["is_undo"]) for one in act["attempts"]] == [
+        ("reply.send", "done", False),
+        ("reply.send", "failed", False),
+        ("reply.send", "undone", True),
+    ]
+    assert case["case"]["cost_microusd"] == 4_200
+    assert received["time"] < decision["time"] < act["time"]
+    page = console.get(f"/cases/{CASE}").text
+    assert page.index("Event received") < page.index("refund-cap") < page.index("reply.send")
+
+
+def test_what_a_customer_writes_is_text_and_hides_nothing(console: RunningConsole, client: Client) -> None:
+    hostile = EventDetail(data='{"text": "<script>alert(1)</script>\\u202e gro.live"}', time=START)
+    land(client, record("received", 9, hostile, subject="ticket-9", **of_case("evt-9")), first=50)
+    with console.browser() as browser:
+        page = browser.get("/subjects?id=ticket-9").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "\\u202e" in page
+    assert "\u202e" not in page
+
+
+def test_an_unknown_id_says_so(console: RunningConsole) -> None:
+    assert console.get("/cases/nothing.json").status_code == 404
+    assert console.get("/subjects?id=nothing").status_code == 404

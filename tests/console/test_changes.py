@@ -1,0 +1,186 @@
+"""What people change through the console: who may, what is sent, and whose name is in it. On a real broker."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from nightdesk.local.stack import LocalStack
+from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.topics import apply_topics
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, EventDetail
+from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.records import ApprovalReply, AuditRecord
+from nightdesk.settings import Settings
+from nightdesk.sinks.settings import ClickHouseSettings
+from tests.console.server import RunningConsole, running
+from tests.nightdesk.letters import Buried
+from tests.processors.examples import compiled
+from tests.sinks.records import START, at, decided, land, of_case, record
+
+AGENT = compiled().agent
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An installation with a console; nobody processes what is sent."""
+
+    settings: Settings
+    codec: Codec
+    console: RunningConsole
+
+    def replies(self) -> list[ApprovalReply]:
+        topic = f"{self.settings.kafka.topic_prefix}approvals"
+        return [self.codec.decode(ApprovalReply, one.value() or b"") for one in read_topic(self.settings.kafka, topic)]
+
+    def audit(self, kind: str) -> list[AuditRecord]:
+        topic = f"{self.settings.kafka.topic_prefix}audit"
+        records = [self.codec.decode(AuditRecord, one.value() or b"") for one in read_topic(self.settings.kafka, topic)]
+        return [one for one in records if one.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def desk(stack: LocalStack, database: ClickHouseSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    kafka = stack.settings.kafka.model_copy(
+        update={"topic_prefix": f"console-{uuid.uuid4().hex[:8]}.", "partitions": 1}
+    )
+    settings = stack.settings.model_copy(update={"kafka": kafka, "clickhouse": database})
+    apply_topics(kafka)
+    register_schemas(settings)
+    give_orders(settings, charter_orders([compiled().charter]))
+    with registered_codec(settings) as codec, running(settings, tmp_path_factory.mktemp("desk")) as console:
+        yield Desk(settings, codec, console)
+
+
+def ask(client: Client, number: int) -> tuple[str, str]:
+    """A decision that waits for a person; returns its id and the address of its page."""
+    case = of_case(f"evt-{number}")
+    subject = {"subject": f"ticket-{number}"}
+    decision_id = ids.decision_id(case["case_id"], 0)
+    detail = ApprovalRequestDetail(
+        payload_sha256=f"hash-{number}", expires_at=at(86_400), parameters='{"amount":5}', reasoning="they ask for it"
+    )
+    asked = {"decision_id": decision_id, "action": "refund", "status": "needs_approval", **subject, **case}
+    land(
+        client,
+        record("received", 0, EventDetail(data='{"text":"Refund!"}', time=START), **subject, **case),
+        decided(1, event_id=f"evt-{number}", action="refund", subject=f"ticket-{number}"),
+        record("approval", 2, detail, **asked),
+        first=number * 10,
+    )
+    return decision_id, f"/approvals/{decision_id}"
+
+
+def test_an_answer_names_the_person_and_is_of_what_was_shown(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 1)
+    with desk.console.browser("ada") as ada:
+        page = ada.get(path).text
+        assert "hash-1" in page
+        assert "Refund!" in page
+        sent = ada.post(path, path, verdict="approve", payload_sha256="hash-1", reason="it is due")
+        assert sent.headers["location"] == f"{path}?sent=approve"
+        assert "has not recorded it yet" in ada.get(f"{path}?sent=approve").text
+    [reply] = [one for one in desk.replies() if one.decision_id == decision_id]
+    assert (reply.verdict, reply.person, reply.reason, reply.payload_sha256) == (
+        "approve",
+        "ada",
+        "it is due",
+        "hash-1",
+    )
+
+
+def test_what_has_changed_or_has_no_reason_or_no_role_is_not_sent(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 2)
+    with desk.console.browser("ada") as ada, desk.console.browser("vera") as vera:
+        changed = ada.post(path, path, verdict="approve", payload_sha256="hash-of-before")
+        assert (changed.status_code, "has changed" in changed.text) == (409, True)
+        assert ada.post(path, path, verdict="reject", payload_sha256="hash-2").status_code == 400
+        assert vera.post(path, verdict="approve", payload_sha256="hash-2").status_code == 403
+        assert "Approve</button>" not in vera.get(path).text
+        assert ada.client.post(path, data={"verdict": "approve", "payload_sha256": "hash-2"}).status_code == 403
+    assert not [one for one in desk.replies() if one.decision_id == decision_id]
+
+
+def test_of_two_people_the_second_is_told(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 3)
+    case = {"decision_id": decision_id, "action": "refund", "subject": "ticket-3", **of_case("evt-3")}
+    first = ApprovalReplyDetail(verdict="approve", person="bob", counts=True, identity="claimed")
+    with desk.console.browser("ada") as ada:
+        csrf = ada.csrf(path)
+        land(client, record("approval", 3, first, **case, status="running"), first=35)
+        late = ada.client.post(path, data={"csrf": csrf, "verdict": "approve", "payload_sha256": "hash-3"})
+        assert late.status_code == 409
+        assert "does not wait any more" in late.text
+        assert "approve by bob (claimed)" in " ".join(late.text.split())
+        # And when both were sent in the same moment:
+        void = ApprovalReplyDetail(verdict="approve", person="ada", counts=False)
+        about = {
+            "subject": "ticket-3",
+            "event_id": "",
+            "event_source": "",
+            "event_type": "",
+            "decision_id": decision_id,
+        }
+        land(client, record("approval", 4, void, status="ignored", reason="it is answered", **about), first=36)
+        assert "does not count</b>: it is answered" in ada.get(f"{path}?sent=approve").text
+    assert not [one for one in desk.replies() if one.decision_id == decision_id]
+
+
+def test_an_agent_is_paused_and_resumed_in_the_persons_name(desk: Desk) -> None:
+    path = f"/agents/{AGENT}"
+    with desk.console.browser("otto") as otto, desk.console.browser("ada") as ada:
+        assert ada.post(f"{path}/orders", kind="pause").status_code == 403
+        assert otto.post(f"{path}/orders", path, kind="pause", reason="stocktaking").headers["location"] == path
+        assert "pause by otto (claimed): stocktaking" in otto.get(path).text
+        otto.post(f"{path}/orders", path, kind="resume")
+        assert "stocktaking" not in otto.get(path).text
+        assert otto.post("/agents", "/agents", kind="stop_all").status_code == 400, "the box is not ticked"
+        otto.post("/agents", "/agents", kind="stop_all", sure="yes", reason="fire")
+        assert "stop_all by otto (claimed): fire" in otto.get("/agents").text
+        otto.post("/agents", "/agents", kind="resume", sure="yes")
+        assert otto.post("/agents/*/orders", path, kind="pause").status_code == 400
+    with desk.console.browser("nele") as nele:
+        assert nele.post("/agents", kind="stop_all", sure="yes").status_code == 403
+        assert nele.get(path).status_code == 404
+    assert [one.status for one in desk.audit("control")]
+    assert all('"issued_by":"otto"' in one.detail for one in desk.audit("control"))
+
+
+def test_an_agent_shows_its_charter_and_its_money(desk: Desk) -> None:
+    view = desk.console.get(f"/agents/{AGENT}.json").json()
+    assert view["row"]["version"] == compiled().version
+    assert f"agent: {AGENT}" in view["charter"]
+    assert [one["version"] for one in view["versions"]] == [compiled().version]
+    assert view["row"]["gauges"][0]["per_day_microusd"] == compiled().charter.budget.per_day_microusd
+
+
+def test_letters_are_resolved_after_a_dry_run(desk: Desk) -> None:
+    bury = Buried(desk.settings, desk.codec)
+    kept, replayed, discarded = (bury.event(number) for number in (1, 2, 3))
+    with desk.console.browser("otto") as otto, desk.console.browser("ada") as ada:
+        [group] = ada.client.get("/dead-letters.json").json()["groups"]
+        assert group["count"] == 3
+        assert ada.post("/dead-letters", verdict="replayed", ids=replayed, sure="yes").status_code == 403
+        dry = otto.post("/dead-letters", verdict="replayed", ids=replayed)
+        assert "1 would be replayed" in dry.text
+        assert otto.post("/dead-letters", verdict="discarded", ids=discarded).status_code == 400
+        assert not desk.audit("replayed")
+        done = otto.post("/dead-letters", verdict="replayed", ids=replayed, sure="yes")
+        assert done.headers["location"] == "/dead-letters?done=1+replayed"
+        otto.post("/dead-letters", verdict="discarded", ids=discarded, reason="a test", sure="yes")
+        [left] = otto.client.get("/dead-letters.json").json()["groups"]
+        assert [letter["dead_letter_id"] for letter in left["letters"]] == [kept]
+        page = otto.get(f"/dead-letters/{kept}").text
+        assert "evt-1" in page
+        assert "the other side hung up\\x1b[2J" in page
+    for kind in ("replayed", "discarded"):
+        [one] = desk.audit(kind)
+        assert '"person":"otto"' in one.detail

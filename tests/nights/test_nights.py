@@ -1,0 +1,249 @@
+"""What the owner of an unattended desk expects of each night.
+
+An expectation that the product does not meet is marked `xfail(strict=True)` with the reason, and a landing that
+meets it takes the mark away.
+"""
+
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+
+import pytest
+
+from nightdesk.schemas.audit import DecisionDetail
+from nightdesk.streams.catalog import STAGES
+from tests.nights.checks import first_come_first_served, violations
+from tests.nights.night import Kill, load, names
+from tests.nights.play import Played, go_on, play, unexpected
+from tests.nights.world import Desk
+from tests.schemas.details import detail_as
+
+WORKERS = tuple(stage.name for stage in STAGES)
+KILLS = 15
+# What an ordinary night escalates: an eighth of the tickets, by the model's own decision.
+ESCALATED_AT_MOST = 0.2
+
+
+@lru_cache(maxsize=32)
+def played(name: str) -> Played:
+    """A night is played once, whatever is asked about it."""
+    return play(load(name))
+
+
+NIGHTS = names()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NIGHTS)
+def test_no_night_loses_doubles_or_overspends(name: str) -> None:
+    assert violations(played(name).desk) == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NIGHTS)
+def test_each_night_ends_in_the_table_that_its_file_expects(name: str) -> None:
+    assert load(name).expected is not None
+    assert unexpected(played(name)) == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NIGHTS)
+def test_no_night_does_if_workers_are_killed_in_the_midst_of_it(name: str) -> None:
+    night = load(name)
+    step = (night.ends - night.begins) / (KILLS + 1)
+    kills = tuple(
+        Kill(at=night.begins + step * number, stage=WORKERS[number % len(WORKERS)]) for number in range(1, KILLS + 1)
+    )
+    killed = play(night.model_copy(update={"kills": kills}), seed=2)
+    assert sum(killed.desk.lives.values()) == len(killed.desk.lives) + KILLS
+    assert violations(killed.desk) == []
+
+
+@pytest.mark.parametrize("name", ["ordinary", "provider_away", "fall_back"])
+def test_a_night_is_the_same_again(name: str) -> None:
+    again = play(load(name))
+    assert again.report == played(name).report
+    assert [record.record_id for record in again.desk.audits.values()] == [*played(name).desk.audits]
+    assert play(load(name), seed=2).report != again.report
+
+
+# -- ordinary
+
+
+def test_an_ordinary_night_ends_by_itself() -> None:
+    report = played("ordinary").report
+    assert report.events == 180
+    assert {status: report.ended.get(status, 0) for status in ("failed", "dead_letter", "deferred", "refused")} == {
+        "failed": 0,
+        "dead_letter": 0,
+        "deferred": 0,
+        "refused": 0,
+    }
+    assert report.ended["escalated"] < ESCALATED_AT_MOST * report.events
+    assert report.model_calls == played("ordinary").desk.provider.answered
+
+
+# -- models
+
+
+@pytest.mark.parametrize("name", ["provider_flaps", "provider_flaps_all_night", "provider_away"])
+def test_a_provider_that_is_away_makes_no_work_for_people(name: str) -> None:
+    assert decided_by_nobody(played(name).desk) == 0
+
+
+def test_a_provider_that_is_away_is_asked_seldom() -> None:
+    desk = played("provider_away").desk
+    begin, end = desk.night.at(desk.night.outages[0].since), timedelta(hours=1)
+    assert sum(begin <= at < begin + end for at in desk.provider.asked_at) < 300
+
+
+def test_where_the_charter_names_rules_they_decide_and_nobody_waits() -> None:
+    night = played("provider_away_with_rules")
+    assert "deferred" not in night.report.longest_waits
+    assert "waiting" not in night.report.longest_waits
+    assert any(record.provider == "rules" for record in night.desk.audits.values())
+
+
+def decided_by_nobody(desk: Desk) -> int:
+    """Cases that were escalated because no model answered."""
+    return sum(
+        record.kind == "decided" and "no model answered" in detail_as(DecisionDetail, record).reasoning
+        for record in desk.audits.values()
+    )
+
+
+# -- systems
+
+
+def test_what_the_help_desk_misses_from_one_to_five_is_done_by_eight() -> None:
+    night = played("help_desk_away")
+    assert night.report.ended.get("failed", 0) == 0
+    assert night.report.longest_waits["waiting"].length(night.report.until) < timedelta(hours=4, minutes=30)
+    assert all(wait.ended_at for status, wait in night.report.longest_waits.items() if status == "waiting")
+
+
+def test_who_could_not_be_answered_is_with_a_person() -> None:
+    night = played("reply_refused")
+    assert night.report.ended.get("failed", 0) == 0
+    assert night.report.ended["escalated"] == night.desk.systems.done()["ticket.escalate"]
+    unanswered = {record.case_id for record in night.desk.audits.values() if "reply.send" in record.reason}
+    escalated = {record.case_id for record in night.desk.audits.values() if record.status == "escalated"}
+    assert unanswered
+    assert unanswered <= escalated
+
+
+def test_an_escalation_that_fails_is_a_dead_letter_and_not_only_a_row() -> None:
+    night = played("help_desk_refuses")
+    assert night.report.ended.get("failed", 0) == 0
+    assert night.report.ended["dead_letter"] > 0
+    letters = [entry for entry in night.desk.log.entries if entry.tp.topic.endswith(".dlq")]
+    assert len(letters) == night.report.ended["dead_letter"]
+
+
+# -- money
+
+
+def test_over_the_budget_the_night_costs_no_more() -> None:
+    report = played("budget_gone").report
+    assert report.ended["deferred"] > 100
+    assert report.cost_microusd <= 600_000
+
+
+@pytest.mark.parametrize("name", ["budget_gone", "provider_flaps"])
+def test_who_came_first_is_served_first(name: str) -> None:
+    assert violations(played(name).desk, [first_come_first_served]) == []
+
+
+@pytest.mark.parametrize("name", ["backlog_of_days", "month_end", "spring_forward", "fall_back"])
+def test_who_was_deferred_is_served_first_when_there_is_money(name: str) -> None:
+    assert violations(played(name).desk, [first_come_first_served]) == []
+
+
+@pytest.mark.parametrize(("name", "hours"), [("short_day", 23), ("long_day", 25)])
+def test_a_day_of_the_budget_is_a_day_on_the_wall(name: str, hours: int) -> None:
+    """Who came in the first half hour of the day and found no money waits for its end, and no longer."""
+    desk = played(name).desk
+    midnight = desk.night.at(datetime.combine(desk.night.begins.date() + timedelta(days=1), time())).astimezone(UTC)
+    ends = midnight + timedelta(hours=hours)
+    asked = sorted(at for at in desk.provider.asked_at if at > midnight + timedelta(hours=1))
+    assert asked
+    assert ends <= asked[0] < ends + timedelta(minutes=1)
+
+
+def test_an_urgent_ticket_uses_the_reserve_when_the_others_wait() -> None:
+    desk = played("urgent_reserve").desk
+    waiting = {record.subject for record in desk.audits.values() if record.kind == "deferred"}
+    assert any(subject.startswith("ticket-0-") for subject in waiting)
+    assert not any(subject.startswith("ticket-1-") for subject in waiting)
+
+
+def test_of_two_exclusive_agents_the_first_takes_each_ticket() -> None:
+    desk = played("exclusive").desk
+    assert {record.agent for record in desk.audits.values() if record.kind == "decided"} == {"night-shift"}
+
+
+def test_what_the_help_desk_refuses_takes_the_second_way_and_is_no_dead_letter() -> None:
+    night = played("second_way")
+    assert night.desk.systems.done()["pager.page"] == night.report.ended["escalated"]
+    assert not [entry for entry in night.desk.log.entries if entry.tp.topic.endswith(".dlq")]
+
+
+# -- events
+
+
+def test_a_storm_of_one_customer_is_refused_nothing() -> None:
+    assert played("storm").report.ended.get("refused", 0) == 0
+
+
+def test_a_storm_of_one_customer_delays_nobody_else() -> None:
+    desk = played("storm").desk
+    others = {event.id for event in desk.events if event.subject.startswith("ticket-1")}
+    answered = {record.event_id for record in desk.audits.values() if record.kind == "acted"}
+    assert len(others) == 90
+    assert others <= answered
+
+
+# -- orders
+
+
+def test_a_paused_agent_asks_no_model() -> None:
+    desk = played("pause_of_eight_hours").desk
+    begin, end = (desk.night.at(order.at) for order in desk.night.orders[:2])
+    moment = timedelta(minutes=1)
+    assert not [at for at in desk.provider.asked_at if begin + moment < at < end]
+
+
+@pytest.mark.parametrize("name", ["pause_of_eight_hours", "weekend_paused", "stop_all"])
+def test_who_is_stopped_calls_nobody_and_all_is_done_after_the_resume(name: str) -> None:
+    night = played(name)
+    begin, end = (night.desk.night.at(order.at) for order in night.desk.night.orders)
+    moment = timedelta(minutes=1)
+    assert not [at for at in night.desk.systems.called_at if begin + moment < at < end]
+    assert all(wait.ended_at for status, wait in night.report.longest_waits.items() if status == "waiting")
+
+
+@pytest.mark.parametrize("name", ["pause_of_eight_hours", "weekend_paused", "stop_all"])
+def test_what_waits_for_an_order_is_quiet(name: str) -> None:
+    desk = played(name).desk
+    rows = sum(record.status == "waiting" for record in desk.audits.values())
+    assert rows <= 2 * len(desk.events)
+
+
+# -- people
+
+
+def test_an_approval_that_nobody_answers_goes_to_a_person() -> None:
+    night = played("nobody_approves")
+    asked = {record.case_id for record in night.desk.audits.values() if record.kind == "approval"}
+    escalated = {record.case_id for record in night.desk.audits.values() if record.status == "escalated"}
+    assert asked
+    assert asked <= escalated
+    assert night.report.ended.get("needs_approval", 0) == 0
+
+
+def test_an_answered_ticket_is_not_escalated_after_two_days() -> None:
+    desk = Desk(load("ordinary"))
+    go_on(desk, desk.night.until + timedelta(days=3))
+    later = [record for record in desk.audits.values() if record.time > desk.night.until]
+    followed_up = [record for record in later if record.event_type == "ticket.followup"]
+    assert len(followed_up) > 100
+    assert not [record for record in followed_up if record.status == "escalated"]

@@ -1,0 +1,43 @@
+"""What is wrong with each of several charter files, and what surprises their authors."""
+
+from pathlib import Path
+from shutil import copytree
+
+from nightdesk.operations.charter_checks import check_charters, missing_connection
+
+TRIAGE = Path(__file__).parents[2] / "charters" / "support-triage"
+
+
+def test_each_file_has_its_own_result_in_the_order_given(tmp_path: Path) -> None:
+    good, broken = copytree(TRIAGE, tmp_path / "good") / "charter.yaml", tmp_path / "broken.yaml"
+    broken.write_text("agent: desk\nmode: sometimes\n")
+    first, second = check_charters([broken, good], {"helpdesk": ()})
+    assert (first.file, first.charter, first.is_ok) == (broken, None, False)
+    assert any("mode" in problem.path for problem in first.problems)
+    assert second.file == good
+    assert second.charter is not None
+    assert (second.charter.agent, second.is_ok, second.problems) == ("support-triage", True, ())
+
+
+def test_an_agent_that_two_files_describe_is_a_problem_of_both(tmp_path: Path) -> None:
+    files = [copytree(TRIAGE, tmp_path / name) / "charter.yaml" for name in ("a", "b")]
+    for checked, other in zip(check_charters(files, {"helpdesk": ()}), reversed(files), strict=True):
+        assert not checked.is_ok
+        assert any(str(other) in problem.reason for problem in checked.problems)
+
+
+def test_a_connection_that_is_not_set_is_a_warning_and_one_that_is_not_allowed_a_problem(tmp_path: Path) -> None:
+    file = copytree(TRIAGE, tmp_path / "good") / "charter.yaml"
+    [unset] = check_charters([file], {})
+    assert unset.is_ok
+    assert any("NIGHTDESK_CONNECTIONS__HELPDESK__BASE_URL" in warning.reason for warning in unset.warnings)
+    [forbidden] = check_charters([file], {"helpdesk": ("another-agent",)})
+    assert not forbidden.is_ok
+    [allowed] = check_charters([file], {"helpdesk": ("support-triage",)})
+    assert allowed.is_ok
+    assert not any("CONNECTIONS" in warning.reason for warning in allowed.warnings)
+
+
+def test_a_name_that_no_variable_can_have_is_set_in_the_json_object() -> None:
+    assert "NIGHTDESK_CONNECTIONS__HELP_DESK__BASE_URL" in missing_connection("help_desk", ["reply.send"])
+    assert "NIGHTDESK_CONNECTIONS with 'help-desk'" in missing_connection("help-desk", ["reply.send"])

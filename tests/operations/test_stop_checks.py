@@ -1,0 +1,105 @@
+"""Who has not confirmed an order to stop, and how long the audit of what followed is waited for."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Literal
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.naming import group_id
+from nightdesk.operations import stop_checks
+from nightdesk.operations.stops import ActiveStop, obedience
+from nightdesk.operations.workers import Worker
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.settings import Settings
+from nightdesk.streams.identity import Identity
+from tests.processors.examples import NOW
+from tests.streams.stages.stage_harness import order
+
+TIMEOUT_S = 10.0
+STATES: tuple[Literal["ready", "stopped"], ...] = ("ready", "stopped")
+
+
+class Clock:
+    """Time that passes only in sleep; `then` happens in each."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self.now = 1000.0
+        self.slept = 0
+        self._then = then
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += 1
+        self._then()
+
+
+@pytest.fixture
+def audit(small_settings: Settings) -> str:
+    """The audit's topic, with three records."""
+    name = small_settings.kafka.topic_prefix + AUDIT.name
+    producer = Producer(small_settings.kafka.client_config())
+    for number in range(3):
+        producer.produce(name, str(number), partition=1)
+    assert producer.flush(30) == 0
+    return name
+
+
+def _commit(settings: Settings, audit: str, offset: int) -> None:
+    kafka = settings.kafka
+    consumer = Consumer({**kafka.client_config(), "group.id": group_id(kafka.topic_prefix, "sink")})
+    consumer.commit(offsets=[TopicPartition(audit, 1, offset)], asynchronous=False)
+    consumer.close()
+
+
+def test_it_waits_until_the_sink_has_all(small_settings: Settings, audit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = iter((2, 3))
+    clock = Clock(lambda: _commit(small_settings, audit, next(done)))
+    monkeypatch.setattr(stop_checks, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    stop_checks._wait_for_audit(small_settings, TIMEOUT_S)
+    assert clock.slept == 2
+
+
+def test_an_audit_that_stays_behind_is_not_complete(
+    small_settings: Settings, audit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _commit(small_settings, audit, 1)
+    clock = Clock(lambda: None)
+    monkeypatch.setattr(stop_checks, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    monkeypatch.setattr(stop_checks, "LOOK_AGAIN_AFTER_S", TIMEOUT_S)
+    with pytest.raises(Failure, match="2 records behind") as failed:
+        stop_checks._wait_for_audit(small_settings, TIMEOUT_S)
+    assert failed.value.kind is FailureKind.NOT_READY
+    assert clock.slept == 2, "it asks once more when the time is just over"
+
+
+@pytest.mark.parametrize(("reads_at", "asked"), [(2, 2), (None, 4)])
+def test_the_workers_are_asked_until_all_obey_or_the_time_is_over(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, reads_at: int | None, asked: int
+) -> None:
+    """The time is asked after the workers: who obeys in the last moment has obeyed."""
+    clock, asks = Clock(lambda: None), iter(range(1, 9))
+    stop = ActiveStop(order("stop_all", "*", "*"), offset=8, at=NOW)
+    running, stopped = (Worker(Identity("act", "0").report(state, NOW), NOW, is_silent=False) for state in STATES)
+    monkeypatch.setattr(stop_checks, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    monkeypatch.setattr(stop_checks, "LOOK_AGAIN_AFTER_S", TIMEOUT_S / 2)
+    monkeypatch.setattr(stop_checks, "read_workers", lambda _: [stopped if next(asks) == reads_at else running])
+    found = stop_checks._wait_until_obeyed(small_settings, stop, 5.0, TIMEOUT_S)
+    assert found.is_complete == (reads_at is not None)
+    assert next(asks) == asked + 1
+
+
+def test_who_has_not_confirmed_is_told_with_what_is_known_of_it() -> None:
+    report = Identity("act", "0").report("ready", NOW)
+    workers = [Worker(report, NOW - timedelta(seconds=9), is_silent=True), Worker(report, NOW, is_silent=False)]
+    stop = ActiveStop(order("stop_all", "*", "*"), offset=8, at=NOW)
+    found = obedience(stop, workers, timedelta(seconds=5))
+    silent, reads_on = map(stop_checks.unconfirmed_text, found.unconfirmed)
+    assert silent == f"act/0 (silent since {NOW - timedelta(seconds=9):%Y-%m-%d %H:%M:%S} UTC)"
+    assert reads_on == "act/0 (reports, and has not read the order)"

@@ -1,0 +1,152 @@
+"""What is allowed in a charter but will surprise its author is reported with its line."""
+
+import pytest
+
+from nightdesk.processors.charter import CharterInvalid, parse_charter
+from nightdesk.processors.charter.warnings import warnings_for
+from tests.processors.examples import CHARTER, FILES, changed
+
+PAY = "pay: {type: http, connection: desk, path: /refunds}"
+
+
+def _warned(keys: str) -> list[str]:
+    text = CHARTER.replace(PAY, PAY.replace("}", f", {keys}}}"))
+    return [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ("idempotent: none", "did_not_happen"),
+        ("idempotent: none, reconcile: /refunds", "settles_within"),
+        ("idempotent: none, did_not_happen: [422], reconcile: /refunds", "settles_within"),
+    ],
+)
+def test_what_leaves_a_step_to_a_person_is_said(keys: str, word: str) -> None:
+    [warning] = _warned(keys)
+    assert word in warning
+    assert "handlers.pay" in warning
+    line = 1 + CHARTER[: CHARTER.index(PAY)].count("\n")
+    assert warning.startswith(f"{line}:")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "idempotent: natural",
+        "idempotent: none, did_not_happen: [422]",
+        "idempotent: none, reconcile: /refunds, settles_within: 2m",
+    ],
+)
+def test_the_rest_is_not(keys: str) -> None:
+    assert _warned(keys) == []
+
+
+DEAR_LOOP = "{% for a in event.data.a %}{% for b in event.data.a %}{{ b }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ('event.data.status == "open"', "event.data.a.all(x, event.data.a.exists(y, x == y))", "on[0].when"),
+        ('event.data.status == "open"', "event.data.a.all(x, x > event.data.least)", "on[0].when"),
+        ("decision.parameters.amount <= 100.0", "event.data.a.map(x, x).size() > 1", "rules[0].require"),
+        ('event.data.text.contains("where")', "event.data.a.all(x, x in event.data.a)", "fallback[1].when"),
+        ("{{ decision.parameters.text }}", DEAR_LOOP, "playbooks.respond[0].with"),
+        ("asks for {{ event.subject }}", DEAR_LOOP, "fallback[1].reasoning"),
+    ],
+)
+def test_what_a_large_event_makes_too_dear_is_said(old: str, new: str, path: str) -> None:
+    text = changed((old, new))
+    [warning] = map(str, warnings_for(parse_charter(text, FILES), text))
+    assert "more than" in warning
+    assert path in warning
+    assert int(warning.split(":")[0]) == text[: text.index(new)].count("\n") + 1
+
+
+def test_what_costs_as_much_as_the_data_is_large_is_not() -> None:
+    text = changed(("asks for {{ event.subject }}", "{{ event.data.a | join(', ') }}"))
+    assert warnings_for(parse_charter(text, FILES), text) == ()
+
+
+@pytest.mark.parametrize("prompt", ["{{ '*' * 10**9 }}", "{{ actions | center(10**9) }}"])
+def test_a_prompt_without_end_is_a_problem_of_the_charter(prompt: str) -> None:
+    with pytest.raises(CharterInvalid, match=r"more than|takes more work"):
+        parse_charter(CHARTER, {**FILES, "prompt.md": prompt})
+
+
+def test_a_schema_that_asks_much_of_an_element_is_said() -> None:
+    schema = "{items: {anyOf: [" + ", ".join(f"{{const: {{a: {number}}}}}" for number in range(100)) + "]}}"
+    text = changed(("schema: ticket.schema.json", f"schema: {schema}"))
+    [warning] = map(str, warnings_for(parse_charter(text, FILES), text))
+    assert "schema: may refuse data of more than" in warning
+    assert int(warning.split(":")[0]) == text[: text.index(schema)].count("\n") + 1
+
+
+@pytest.mark.parametrize(("usd", "is_warned"), [("0.50", False), ("0.005", True)])
+def test_a_case_that_may_not_cost_one_question_is_warned_of(usd: str, is_warned: bool) -> None:
+    text = changed(("per_case_usd: 0.50", f"per_case_usd: {usd}"))
+    warnings = [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
+    assert [warning for warning in warnings if "no model is ever asked" in warning] == (warnings if is_warned else [])
+    assert bool(warnings) == is_warned
+
+
+ALWAYS = ('when: event.data.text.contains("where")\n    action', "action")
+WITHOUT_ESCALATION = (CHARTER[CHARTER.index("  escalate:\n") : CHARTER.index("  look:\n")], "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ((), "one that neither a model nor a rule decides"),
+        ((("decide:", "decide:\n  when_unavailable: wait"),), "one that has waited 21600 s for a model"),
+        (
+            (ALWAYS, ("message: no refund over 100", "message: no refund over 100\n    otherwise: escalate")),
+            "one that the rule refund-cap turns down",
+        ),
+        ((ALWAYS,), "one in which respond fails"),
+    ],
+)
+def test_a_charter_that_can_escalate_and_has_no_escalation_is_warned_of(
+    changes: tuple[tuple[str, str], ...], words: str
+) -> None:
+    text = changed(WITHOUT_ESCALATION, *changes)
+    [warning] = map(str, warnings_for(parse_charter(text, FILES), text))
+    assert "actions: no action is of kind escalate" in warning
+    assert warning.endswith(f"becomes a dead letter: {words}. Add one")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("urgent", "event.data.late", "fails for the event of example 1, so that such a case is not urgent"),
+        ("urgent", "has(event.data.late) && event.data.late", ""),
+        ("urgent", "event.data.text", "so that such a case is not urgent: returns str instead of true or false"),
+        ("priority", "event.data.size", "fails for the event of example 1, so that such a case has the priority 0"),
+        ("priority", "'has(event.data.size) ? 5 : 0'", ""),
+    ],
+)
+def test_an_expression_about_the_place_in_the_queue_is_tried_on_the_examples(key: str, value: str, words: str) -> None:
+    urgent, priority = (
+        ("budget: {", f"budget: {{urgent: {value!r}, "),
+        ("mode:", f"queue: {{priority: {value}}}\nmode:"),
+    )
+    text = changed(urgent if key == "urgent" else priority)
+    warnings = [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
+    assert len(warnings) == bool(words)
+    assert all(words in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("when_unavailable: escalate\n  wait_at_most: 2h", "has no effect"),
+        ("wait_at_most: 2h", "has no effect, because when_unavailable is rules"),
+        ("when_unavailable: wait\n  wait_at_most: 2h", ""),
+    ],
+)
+def test_a_wait_that_never_happens_is_warned_of(keys: str, words: str) -> None:
+    text = changed(("provider: [anthropic, rules]", f"provider: [anthropic, rules]\n  {keys}"))
+    warnings = [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
+    assert bool(warnings) == bool(words)
+    assert all(words in warning for warning in warnings)

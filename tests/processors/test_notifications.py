@@ -1,0 +1,122 @@
+"""Who is told of what, and when: classes, routes, quiet hours."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from nightdesk.processors.notifications import Closing, Notice, RoutePolicy, classify, routes_of
+from nightdesk.processors.notifications.routes import check_chain
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.persons import SYSTEM
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, StepOutcome
+from tests.processors.examples import NOW, case, compiled
+from tests.streams.stages.world import decision
+
+MADE = decision(case(compiled()), text="tomorrow")
+
+
+def _acted(status: str) -> object:
+    outcome = StepOutcome.model_validate(
+        {"step_id": "s", "position": 0, "handler": "send", "status": status, "started_at": NOW}
+    )
+    return classify(audit_records.acted(MADE, (outcome,), "running", "step 0", None, NOW))
+
+
+def _ordered(kind: str, by: str) -> object:
+    order = ControlCommand.model_validate(
+        {"key": "desk", "kind": kind, "agent": "desk", "issued_by": by, "time": NOW, "reason": "r"}
+    )
+    return classify(audit_records.ordered(order, None))
+
+
+def test_what_people_are_told_of() -> None:
+    assert isinstance(failed := _acted("failed"), Notice)
+    assert (failed.event_class, failed.text) == ("failure", "desk respond t-1: step 0")
+    assert isinstance(unknown := _acted("unknown"), Notice)
+    assert unknown.event_class == "unknown"
+    assert _acted("done") is None
+    assert isinstance(paused := _ordered("pause", "jo"), Notice)
+    assert paused.event_class == "stop"
+    assert isinstance(found := _ordered("pause", f"{SYSTEM} anomalies"), Notice)
+    assert found.event_class == "anomaly"
+    assert _ordered("resume", "jo") == Closing(paused.about)
+    assert classify(audit_records.received(MADE.case, "t")) is None
+
+
+def _deferred(reason: str, kind: str = "deferred", status: str = "deferred") -> object:
+    detail = '{"until": "2026-11-30T00:00:00Z"}' if kind == "deferred" else "null"
+    fields = {"record_id": "r", "kind": kind, "time": NOW, "subject": "t-1", "status": status}
+    return classify(AuditRecord.model_validate({**fields, "reason": reason, "detail": detail}))
+
+
+def test_a_spent_budget_is_told_and_a_limit_or_the_end_of_a_wait_is_not() -> None:
+    reason = "178008 micro-dollars are needed and 0 of the day's 500000 are left"
+    assert isinstance(told := _deferred(reason), Notice)
+    assert told.event_class == "budget"
+    assert isinstance(_deferred(reason, "refused", "refused"), Notice)
+    assert _deferred("6000 cases in 1h are allowed") is None
+    assert _deferred(reason, status="running") is None
+
+
+def test_an_approval_that_waits_is_told_and_its_reminder_too_until_it_is_answered() -> None:
+    reminded = classify(audit_records.approval_reminded(MADE, 1, NOW + timedelta(hours=72), "t", NOW))
+    assert isinstance(reminded, Notice)
+    assert (reminded.event_class, reminded.about) == ("approval", MADE.decision_id)
+    reply = ApprovalReply(
+        decision_id=MADE.decision_id, subject="t-1", verdict="approve", payload_sha256="x", person="jo", time=NOW
+    )
+    assert classify(audit_records.approval_answered(MADE, reply, "claimed", "", "c", "t", NOW)) == Closing(
+        MADE.decision_id
+    )
+    assert classify(audit_records.approval_void(reply, "late", "c", "t", NOW)) is None
+
+
+def test_a_route_gets_its_classes_of_its_agents_and_what_a_charter_adds() -> None:
+    notice = Notice("failure", "text")
+    routes = {
+        "all": RoutePolicy(),
+        "stops": RoutePolicy(tell="stop,fault"),  # type: ignore[arg-type]  # as in the settings
+        "other": RoutePolicy(agents="shop"),  # type: ignore[arg-type]
+        "added": RoutePolicy(tell="stop"),  # type: ignore[arg-type]
+    }
+    assert list(routes_of(notice, "desk", routes, {"added": frozenset({"failure"})})) == ["all", "added"]
+    assert list(routes_of(notice, "shop", routes, {})) == ["all", "other"]
+
+
+BERLIN = RoutePolicy(quiet_hours="22:00-07:00", time_zone="Europe/Berlin", batch="1m")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ((11, 20, 20, 58), (11, 20, 20, 59)),  # 21:58 there
+        ((11, 20, 20, 59), (11, 21, 6, 0)),  # 22:00 there when the batch would be full
+        ((11, 21, 3, 0), (11, 21, 6, 0)),
+        ((11, 21, 5, 59), (11, 21, 6, 0)),
+        ((10, 25, 0, 30), (10, 25, 6, 0)),  # the night in which 02:30 comes twice
+        ((3, 29, 0, 30), (3, 29, 5, 0)),  # the night in which 02:30 does not come
+    ],
+)
+def test_in_quiet_hours_a_message_waits_for_their_end_by_the_clock_on_the_wall(
+    now: tuple[int, int, int, int], due: tuple[int, int, int, int]
+) -> None:
+    begins, expected = datetime(2026, *now, tzinfo=UTC), datetime(2026, *due, tzinfo=UTC)
+    assert BERLIN.due_at("failure", begins) == expected
+    assert BERLIN.due_at("stop", begins) == begins + timedelta(minutes=1), "this one is always sent"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"quiet_hours": "22-7"}, {"time_zone": "Mars"}, {"tell": "everything"}, {"batch": "0s"}]
+)
+def test_what_no_route_can_mean_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        RoutePolicy.model_validate(wrong)
+
+
+def test_a_chain_of_routes_ends() -> None:
+    check_chain({"a": RoutePolicy(otherwise="b"), "b": RoutePolicy()})
+    with pytest.raises(ValueError, match="comes back to 'a'"):
+        check_chain({"a": RoutePolicy(otherwise="b"), "b": RoutePolicy(otherwise="a")})
+    with pytest.raises(ValueError, match="no route 'c'"):
+        check_chain({"a": RoutePolicy(otherwise="c")})

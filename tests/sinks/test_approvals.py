@@ -1,0 +1,110 @@
+"""A decision that waits is shown with what a person should know of its subject before answering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from nightdesk.messaging.failures import Failure
+from nightdesk.operations.approvals import check_seen
+from nightdesk.schemas import ids
+from nightdesk.schemas.audit import (
+    ApprovalReminderDetail,
+    ApprovalReplyDetail,
+    ApprovalRequestDetail,
+    EventDetail,
+    OtherDecision,
+)
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.sinks.approvals import Waiting, waiting
+from tests.sinks.records import acted, at, decided, land, of_case, record
+
+
+def _received(seconds: float, event_id: str = "evt-1", text: str = "Refund!") -> AuditRecord:
+    detail = EventDetail(data=f'{{"text":"{text}"}}', time=at(seconds))
+    return record("received", seconds, detail, **of_case(event_id))
+
+
+def _decided(seconds: float, event_id: str = "evt-1") -> AuditRecord:
+    return decided(seconds, event_id=event_id, action="refund", status="needs_approval")
+
+
+def _asked(seconds: float, event_id: str = "evt-1", changes: int = 0, **fields: Any) -> AuditRecord:
+    detail = ApprovalRequestDetail(
+        payload_sha256=f"{event_id}-{changes}",
+        expires_at=at(999),
+        parameters='{"amount":5}',
+        reasoning="",
+        changes=changes,
+        **fields,
+    )
+    return _approval(seconds, detail, event_id)
+
+
+def _approval(seconds: float, detail: Any, event_id: str = "evt-1", status: str = "needs_approval") -> AuditRecord:
+    case = of_case(event_id)
+    about = {"decision_id": ids.decision_id(case["case_id"], 0), "action": "refund", "status": status}
+    return record("approval", seconds, detail, **about, **case)
+
+
+def _one(client: Client) -> Waiting:
+    [found] = waiting(client)
+    return found
+
+
+def test_alone_a_decision_is_all_there_is(client: Client) -> None:
+    land(client, _received(0), _decided(1), _asked(2))
+    found = _one(client)
+    assert (found.others, found.open_cases, found.newer_events) == ((), (), ())
+    check_seen(found)
+
+
+def test_a_newer_event_is_on_the_card_whatever_became_of_it(client: Client) -> None:
+    ignored = EventDetail(data='{"text":"please cancel my refund"}', time=at(5))
+    about = {"event_id": "evt-2", "status": "ignored", "reason": "no charter accepts it"}
+    land(client, _received(0), _decided(1), _asked(2), record("ignored", 5, ignored, **about))
+    found = _one(client)
+    [newer] = found.newer_events
+    assert (newer.event_id, newer.status, newer.data) == ("evt-2", "ignored", {"text": "please cancel my refund"})
+    with pytest.raises(Failure, match="1 newer events"):
+        check_seen(found)
+
+
+def test_an_older_event_and_what_has_ended_are_not(client: Client) -> None:
+    land(
+        client,
+        _received(-9, "evt-0"),
+        decided(-8, event_id="evt-0"),
+        acted(-7, "completed", event_id="evt-0"),
+        _received(0),
+        _decided(1),
+        _asked(2),
+    )
+    found = _one(client)
+    assert (found.open_cases, found.newer_events) == ((), ())
+
+
+def test_another_case_that_has_not_ended_is_on_the_card(client: Client) -> None:
+    land(client, _received(-9, "evt-0"), _received(0), _decided(1), _asked(2))
+    [other] = _one(client).open_cases
+    assert (other.event_id, other.status) == ("evt-0", "running")
+
+
+def test_what_was_shown_last_counts_and_the_age_is_that_of_the_first(client: Client) -> None:
+    approved = OtherDecision(decision_id="other", parameters='{"amount":7}', approved_at=at(4))
+    reminded = ApprovalReminderDetail(number=1, expires_at=at(999))
+    land(client, _received(0), _decided(1), _asked(4, changes=1, others=(approved,)), _asked(2), _approval(6, reminded))
+    found = _one(client)
+    assert (found.payload_sha256, found.asked_at) == ("evt-1-1", at(2))
+    [other] = found.others
+    assert (other.decision_id, other.parameters, other.approved_at) == ("other", {"amount": 7}, at(4))
+    with pytest.raises(Failure, match="1 approved before"):
+        check_seen(found)
+
+
+def test_what_was_answered_does_not_wait(client: Client) -> None:
+    answer = ApprovalReplyDetail(verdict="expire", person="nightdesk: nobody", counts=True)
+    land(client, _received(0), _decided(1), _asked(2), _approval(3, answer, status="running"))
+    assert waiting(client) == []

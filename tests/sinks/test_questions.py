@@ -1,0 +1,36 @@
+"""No question that we ship reads a large table whole, however much lies in it that it does not ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from nightdesk.sinks.questions import QUESTIONS, Question
+from tests.sinks.loaded import Loaded
+
+# Of the rows of the smallest large table. A week is an eighth of the span.
+MOST_OF_A_TABLE = 0.4
+# A question to roll-ups about half of the span: no more rows than the roll-ups have.
+ROLLED_UP = 0.05
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_a_question_reads_a_small_part_of_a_large_table(loaded: Loaded, question: Question) -> None:
+    client, asked, size = loaded.client, loaded.asked, loaded.size
+    summary = client.query(question.sql, parameters=dict(question.parameters(asked))).summary
+    most = ROLLED_UP if "hourly" in question.sql else MOST_OF_A_TABLE
+    assert 0 < int(summary["read_rows"]) < most * size
+
+
+def test_a_question_that_reads_everything_would_be_found(loaded: Loaded) -> None:
+    client, size = loaded.client, loaded.size
+    whole = client.query("SELECT status, count() FROM cases GROUP BY status").summary
+    assert int(whole["read_rows"]) > MOST_OF_A_TABLE * size
+
+
+def test_every_question_has_an_answer(loaded: Loaded) -> None:
+    """One about nothing would read nothing. Events without a case were ignored, and what waits was never answered."""
+    client, asked = loaded.client, loaded.asked
+    empty = {
+        one.name for one in QUESTIONS if not client.query(one.sql, parameters=dict(one.parameters(asked))).result_rows
+    }
+    assert empty <= {"events without a case", "decisions that were answered"}

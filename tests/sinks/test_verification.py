@@ -1,0 +1,157 @@
+"""A row that was changed, removed or added is found and named, and what the sink wrote is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head
+from nightdesk.sinks.audit.digest import digest
+from nightdesk.sinks.audit.table import AuditTable, InsertSlice
+from nightdesk.sinks.verification.chains import behind, chains, links, walked
+from nightdesk.sinks.verification.findings import Finding
+from nightdesk.sinks.verification.rows import compared_rows
+from tests.sinks.records import decided, land, record
+from tests.sinks.test_table import RECORDS
+
+TOPIC = "test.audit"
+COUNT = 2 * OFFSETS_PER_LINK + 100
+
+
+def records(partition: int, count: int = COUNT) -> list[AuditRecord]:
+    return [record("received", n, subject=f"ticket-{n % 9}", record_id=f"{partition}-{n}") for n in range(count)]
+
+
+class Sink:
+    """What the sink does with a batch, and what it commits."""
+
+    def __init__(self, client: Client) -> None:
+        self._table = AuditTable(lambda: client)
+        self.chains = Chains(self._table)
+        self.ends: dict[int, int] = {}
+
+    def write(self, found: Sequence[AuditRecord], first: int = 0, partition: int = 0, incarnation: int = 0) -> None:
+        batch = InsertSlice(TOPIC, partition, found, range(first, first + len(found)), incarnation)
+        self._table.insert([batch])
+        self.chains.extend([batch])
+        self.ends[partition] = first + len(found)
+
+    def starts_again(self) -> None:
+        committed = {one: (end, self.chains.metadata(one)) for one, end in self.ends.items()}
+        self.chains = Chains(self._table)
+        self.chains.resume(committed)
+
+
+def findings(client: Client, sink: Sink) -> list[Finding]:
+    """By rows, then by chains."""
+    found = list(compared_rows(client, TOPIC, lambda _rows: None))
+    for chain in chains(client, TOPIC):
+        head = Head(sink.ends[chain.partition], sink.chains.metadata(chain.partition))
+        found += walked(client, chain, [*links(client, chain), head])
+        found += behind(client, chain, head.offset)
+    return found
+
+
+def named(found: Sequence[Finding]) -> set[tuple[str, int, int, str]]:
+    return {(one.fault, one.place.partition, one.place.offset, one.record_id) for one in found}
+
+
+@pytest.fixture
+def sink(client: Client) -> Sink:
+    """Two partitions of some links each."""
+    sink = Sink(client)
+    for partition in range(2):
+        sink.write(records(partition), partition=partition)
+    return sink
+
+
+def changed(client: Client, how: str) -> None:
+    client.command(f"ALTER TABLE {how} SETTINGS mutations_sync = 1")
+
+
+def test_nothing_is_found_where_nothing_was_changed(client: Client, sink: Sink) -> None:
+    assert findings(client, sink) == []
+    sink.starts_again()
+    sink.write([*records(0, 50), *records(5, 1500)], first=COUNT)  # fifty of them come again
+    sink.write(records(1)[100:300], first=100, partition=1)
+    sink.ends[1] = COUNT
+    for _ in range(2):
+        assert findings(client, sink) == []
+        client.command("OPTIMIZE TABLE audit_records FINAL")
+    offsets = [one.offset for one in links(client, chains(client, TOPIC)[0])]
+    assert offsets == list(range(0, COUNT + 1550, OFFSETS_PER_LINK))
+
+
+def test_one_changed_row_is_named(client: Client, sink: Sink) -> None:
+    changed(client, "audit_records UPDATE cost_microusd = 1 WHERE record_id = '1-1500'")
+    assert named(findings(client, sink)) == {("changed", 1, 1500, "1-1500")}
+
+
+def test_one_removed_row_is_named(client: Client, sink: Sink) -> None:
+    changed(client, "audit_records DELETE WHERE record_id = '0-7'")
+    assert named(findings(client, sink)) == {("removed", 0, 7, "0-7")}
+
+
+@pytest.mark.parametrize("offset", [7, COUNT])
+def test_one_added_row_is_named(client: Client, sink: Sink, offset: int) -> None:
+    """With everything that an insert fills: only the chain knows that it was not the sink."""
+    land(client, record("received", 5, record_id="forged"), first=offset)
+    assert ("added", 0, offset, "forged") in named(findings(client, sink))
+
+
+def test_a_row_that_was_added_to_the_records_alone_is_named(client: Client, sink: Sink) -> None:
+    client.command("DROP VIEW audit_places_of_records")
+    land(client, record("received", 5, record_id="forged"), first=7)
+    assert named(findings(client, sink)) == {("added", 0, 7, "forged")}
+
+
+def test_one_row_that_was_removed_with_its_place_is_named_by_its_offset(client: Client, sink: Sink) -> None:
+    for table in ("audit_records", "audit_places"):
+        changed(client, f"{table} DELETE WHERE record_id = '0-1100'")
+    found = findings(client, sink)
+    assert named(found) == {("chain", 0, 1024, ""), ("removed", 0, 1100, "")}
+    assert "1024 to 2047" in found[0].how
+
+
+def test_a_row_that_was_changed_with_its_place_breaks_the_chain(client: Client, sink: Sink) -> None:
+    changed(client, "audit_records DELETE WHERE record_id = '1-1500'")
+    changed(client, "audit_places DELETE WHERE record_id = '1-1500'")
+    land(client, records(1)[1500].model_copy(update={"reason": "forged"}), first=1500, partition=1)
+    assert named(findings(client, sink)) == {("chain", 1, 1024, "")}
+
+
+def test_links_that_somebody_computed_anew_do_not_come_to_what_kafka_has(client: Client, sink: Sink) -> None:
+    changed(client, "audit_places DELETE WHERE record_id = '0-1100'")
+    changed(client, "audit_links DELETE WHERE `partition` = 0")
+    forger = Chains(AuditTable(lambda: client))
+    forger.extend([InsertSlice(TOPIC, 0, records(0), range(COUNT))])
+    assert ("chain", 0, 2048, "") in named(findings(client, sink))
+
+
+def test_a_recreated_topic_has_chains_of_its_own(client: Client, sink: Sink) -> None:
+    again = Sink(client)
+    again.write(records(7, 1500), incarnation=1)
+    again.ends[1], again.chains = COUNT, sink.chains
+    assert {chain.incarnation for chain in chains(client, TOPIC)} == {0, 1}
+    assert list(compared_rows(client, TOPIC, lambda _rows: None)) == []
+    (newer,) = [chain for chain in chains(client, TOPIC) if chain.incarnation == 1]
+    assert [one.value == BEGINNING for one in links(client, newer)] == [True, False]
+    assert list(walked(client, newer, links(client, newer))) == []
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.lists(RECORDS, min_size=1, max_size=20, unique_by=lambda one: one.record_id))
+def test_the_digest_is_that_which_clickhouse_computes(client: Client, found: list[AuditRecord]) -> None:
+    for table in ("audit_records", "audit_places"):
+        client.command(f"TRUNCATE TABLE {table}")
+    found = [*found, decided(1), record("control", 3, case_at=None)]
+    land(client, *found)
+    batch = InsertSlice(TOPIC, 0, found, range(len(found)))
+    assert [one.digest for one in AuditTable(lambda: client).placed(batch)] == [digest(one) for one in found]
+    assert AuditTable(lambda: client).placed(replace(batch, partition=1)) == []

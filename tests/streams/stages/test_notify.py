@@ -1,0 +1,358 @@
+"""People are told once, in one message for a class and a while; a route that fails or is silent has a next one."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from nightdesk.processors.notifications import Message, RoutePolicy
+from nightdesk.processors.playbook import StepResult
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.audit import NotificationDetail
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, Notification, StepOutcome, Timer
+from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS, TIMERS
+from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.stages.messages import NotificationFailed
+from nightdesk.streams.stages.notify import Notify
+from tests.processors.examples import NOW, case, compiled, event
+from tests.schemas.details import detail_as
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said
+from tests.streams.stages.world import decision
+
+CHARTER = compiled()
+DONE = StepResult("done", answered=True)
+AWAY = StepResult("failed", error="no connection", retryable=True)
+REFUSED = StepResult("failed", error="HTTP 404: no_service")
+
+
+@dataclass
+class People:
+    """Routes, and what their channels answer; `done` after that."""
+
+    routes: dict[str, RoutePolicy]
+    answers: list[StepResult] = field(default_factory=list)
+    got: list[Message] = field(default_factory=list)
+    closes: frozenset[str] = frozenset()
+
+    async def send(self, message: Message) -> StepResult:
+        self.got.append(message)
+        return self.answers.pop(0) if self.answers else DONE
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Night:
+    """The notify stage and the timers that it set."""
+
+    def __init__(self, people: People, crash_after: int | None = None) -> None:
+        self.people = people
+        self.clock = Clock()
+        self.control = in_force(CHARTER)
+        self.bench = Bench(Notify(self.control, people, self.clock), Step(crash_after))
+        self.timers: dict[str, Timer] = {}
+        self.audits: list[AuditRecord] = []
+        self.offset = 0
+
+    async def read(self, record: AuditRecord) -> list[Notification]:
+        self.offset += 1
+        return await self.take(await self.bench.take(AUDIT, record, self.offset))
+
+    async def take(self, writes: StagedWrites) -> list[Notification]:
+        """Whatever the stage tells itself, at once; timers are kept."""
+        self.timers |= {timer.timer_id: timer for timer in said(writes, TIMERS, Timer)}
+        self.audits += audited(writes)
+        notices = said(writes, NOTIFICATIONS, Notification)
+        for notice in notices:
+            await self.notify(notice)
+        return notices
+
+    async def notify(self, notice: Notification) -> None:
+        self.offset += 1
+        await self.take(await self.bench.take(NOTIFICATIONS, notice, self.offset))
+
+    async def until(self, seconds: float) -> None:
+        """Let the timers fire, in their order."""
+        end = self.clock.now + timedelta(seconds=seconds)
+        while due := sorted((t for t in self.timers.values() if t.due_at <= end), key=lambda timer: timer.due_at):
+            self.clock.now = max(self.clock.now, due[0].due_at)
+            del self.timers[due[0].timer_id]
+            await self.notify(CODEC.decode(Notification, due[0].value))
+        self.clock.now = end
+
+
+def failed(number: int, status: str = "failed") -> AuditRecord:
+    outcome = StepOutcome.model_validate(
+        {"step_id": "s", "position": 0, "handler": "send", "status": status, "started_at": NOW}
+    )
+    of = event().model_copy(update={"id": f"e-{number}", "subject": f"t-{number}"})
+    made = decision(case(CHARTER, of), text="tomorrow")
+    return audit_records.acted(made, (outcome,), "running", "step 0 (send) failed: 400", None, NOW)
+
+
+def asked() -> tuple[AuditRecord, AuditRecord]:
+    made = decision(case(CHARTER), "refund", amount=50.0)
+    reply = ApprovalReply(
+        decision_id=made.decision_id, subject="t-1", verdict="approve", payload_sha256="x", person="jo", time=NOW
+    )
+    answered = audit_records.approval_answered(made, reply, "claimed", "", "c", "t", NOW)
+    return audit_records.approval_reminded(made, 1, NOW + timedelta(hours=72), "t", NOW), answered
+
+
+def one(**policy: object) -> dict[str, RoutePolicy]:
+    return {"ops": RoutePolicy.model_validate(policy)}
+
+
+async def test_a_class_is_told_in_one_message_with_its_count_and_the_first_few() -> None:
+    night = Night(People(one()))
+    for number in range(25):
+        await night.read(failed(number))
+    assert night.people.got == [], "they are collected"
+    await night.until(60)
+    [message] = night.people.got
+    assert (message.event_class, message.count, len(message.lines)) == ("failure", 25, 10)
+    assert "t-0" in message.lines[0]
+    [record] = night.audits
+    assert (record.kind, record.status, record.case_id) == ("notified", "ignored", None)
+    assert detail_as(NotificationDetail, record).count == 25
+    await night.read(failed(99))
+    await night.until(60)
+    assert [message.count for message in night.people.got] == [25, 1]
+
+
+async def test_whatever_comes_again_is_told_once() -> None:
+    night = Night(People(one()))
+    for _ in range(3):
+        notices = await night.read(failed(1))
+    await night.until(60)
+    for notice in notices:
+        await night.notify(notice)
+    await night.until(3600)
+    assert [message.count for message in night.people.got] == [1]
+
+
+async def test_a_crash_before_the_message_is_recorded_sends_it_again_under_its_key_and_none_is_lost() -> None:
+    people = People(one())
+    first = Night(people)
+    await first.read(failed(1))
+    [timer] = first.timers.values()
+    due = CODEC.decode(Notification, timer.value)
+    dying = Night(people, crash_after=1)
+    dying.bench.inherit(first.bench)
+    with pytest.raises(Crash):
+        await dying.notify(due)
+    assert people.got == [], "the batch is closed before it is sent"
+    after = Night(people)
+    after.bench.inherit(dying.bench)
+    await after.notify(due)
+    lost = Night(people)
+    lost.bench.inherit(dying.bench)
+    await lost.notify(due)
+    assert len({message.key for message in people.got}) == 1
+
+
+async def test_what_a_message_says_of_itself_is_told_to_nobody() -> None:
+    night = Night(People(one()))
+    await night.read(failed(1))
+    await night.until(60)
+    assert await night.read(night.audits[0]) == []
+
+
+async def test_a_channel_that_is_away_is_tried_again_and_told_of_once() -> None:
+    night = Night(People(one(), answers=[AWAY] * 3))
+    await night.read(failed(1))
+    await night.until(3600)
+    assert len(night.people.got) == 4
+    assert len({message.key for message in night.people.got}) == 1
+    assert len(night.audits) == 1, "no record for each attempt"
+
+
+async def test_after_the_last_attempt_the_next_route_gets_the_batch() -> None:
+    routes = {"ops": RoutePolicy(otherwise="boss", give_up_after=600), "boss": RoutePolicy(tell=frozenset())}
+    for answers in ([REFUSED], [replace(AWAY, retry_after_seconds=1e9)]):
+        night = Night(People(routes, answers=list(answers)))
+        await night.read(failed(1))
+        await night.until(60)
+        assert [message.route for message in night.people.got] == ["ops", "boss"]
+        assert "ops cannot be told" in night.people.got[1].title
+        assert [detail_as(NotificationDetail, record).sent for record in night.audits] == [False, True]
+
+
+async def test_without_another_route_the_batch_is_a_dead_letter_that_a_replay_sends() -> None:
+    night = Night(People(one(), answers=[REFUSED]))
+    await night.read(failed(1))
+    [timer] = night.timers.values()
+    night.clock.forward(60)
+    due = CODEC.decode(Notification, timer.value)
+    with pytest.raises(NotificationFailed, match="no_service"):
+        await night.notify(due)
+    await night.read(failed(2))
+    await night.notify(due)
+    assert [message.count for message in night.people.got] == [1, 1], "what came later is in another message"
+
+
+async def test_what_nobody_answers_goes_to_the_next_route_and_what_is_answered_does_not() -> None:
+    routes = {
+        "ops": RoutePolicy(otherwise="boss", unanswered_after=1800),
+        "boss": RoutePolicy(tell=frozenset()),
+    }
+    waits, answered = asked()
+    silent = Night(People(routes))
+    await silent.read(waits)
+    await silent.until(3600)
+    assert [message.route for message in silent.people.got] == ["ops", "boss"]
+    assert "not answered by ops" in silent.people.got[1].title
+    quick = Night(People(routes))
+    await quick.read(waits)
+    await quick.until(600)
+    await quick.read(answered)
+    await quick.until(3600)
+    assert [message.route for message in quick.people.got] == ["ops"]
+
+
+def soon_quiet() -> dict[str, object]:
+    """Quiet hours that begin ten minutes after the tests' clock."""
+    begins = (Clock().now + timedelta(minutes=10)).strftime("%H:%M")
+    ends = (Clock().now + timedelta(hours=5)).strftime("%H:%M")
+    return {"quiet_hours": f"{begins}-{ends}"}
+
+
+async def test_what_could_not_be_sent_before_the_quiet_hours_waits_for_their_end() -> None:
+    night = Night(People(one(**soon_quiet()), answers=[AWAY] * 6))
+    await night.read(failed(1))
+    await night.until(4 * 3600)
+    assert {message.event_class for message in night.people.got} == {"failure"}
+    tried = len(night.people.got)
+    assert tried < 7, "nobody is told in the quiet hours"
+    await night.until(2 * 3600)
+    assert len(night.people.got) > tried
+    assert [record.reason for record in night.audits] == ["told"]
+
+
+async def test_the_next_route_has_quiet_hours_of_its_own() -> None:
+    routes = {
+        "ops": RoutePolicy(otherwise="boss", unanswered_after=1800),
+        "boss": RoutePolicy.model_validate({"tell": "", **soon_quiet()}),
+    }
+    night = Night(People(routes))
+    await night.read(asked()[0])
+    await night.until(4 * 3600)
+    assert [message.route for message in night.people.got] == ["ops"]
+    await night.until(2 * 3600)
+    assert [message.route for message in night.people.got] == ["ops", "boss"]
+
+
+async def test_what_nobody_answered_is_in_the_audit_beside_the_message() -> None:
+    routes = {"ops": RoutePolicy(otherwise="boss", unanswered_after=1800), "boss": RoutePolicy(tell=frozenset())}
+    night = Night(People(routes))
+    await night.read(asked()[0])
+    await night.until(3600)
+    details = [detail_as(NotificationDetail, record) for record in night.audits]
+    assert [(detail.route, detail.cause) for detail in details] == [
+        ("ops", "events"),
+        ("ops", "silence"),
+        ("boss", "events"),
+    ]
+    assert len({record.record_id for record in night.audits}) == 3
+
+
+def asked_again() -> AuditRecord:
+    made = decision(case(CHARTER), "refund", amount=50.0)
+    return audit_records.approval_reminded(made, 2, NOW + timedelta(hours=72), "t", NOW)
+
+
+@pytest.mark.parametrize("away", [0, 2])
+async def test_where_the_channel_can_a_message_is_closed_when_all_that_it_was_about_is_over(away: int) -> None:
+    people = People(one(), closes=frozenset({"ops"}))
+    night, (waits, answered) = Night(people), asked()
+    await night.read(waits)
+    await night.until(60)
+    await night.read(asked_again())
+    await night.until(60)
+    assert [message.is_over for message in people.got] == [False, False]
+    people.answers = [AWAY] * away
+    for _ in range(2):
+        await night.read(answered)
+    await night.until(3600)
+    closed = [message.key for message in people.got[2:] if message.is_over]
+    assert {*closed} == {message.key for message in people.got[:2]}, "the reminder's too"
+    assert len(closed) == 2 + away, "each once"
+    assert [detail_as(NotificationDetail, record).cause for record in night.audits] == [
+        "events",
+        "events",
+        "end",
+        "end",
+    ]
+
+
+async def test_what_was_over_before_it_was_told_is_closed_after_it() -> None:
+    night, (waits, answered) = Night(People(one(), closes=frozenset({"ops"}))), asked()
+    await night.read(waits)
+    await night.read(answered)
+    await night.until(60)
+    assert [message.is_over for message in night.people.got] == [False, True]
+    assert night.people.got[0].title == "Nightdesk: decisions wait for an approval: 1 (1 over by now)"
+
+
+async def test_a_message_about_two_things_is_not_closed_when_one_is_over() -> None:
+    night, (waits, answered) = Night(People(one(), closes=frozenset({"ops"}))), asked()
+    await night.read(waits)
+    other = decision(case(CHARTER, event().model_copy(update={"id": "e-2", "subject": "t-2"})), "refund", amount=5.0)
+    await night.read(audit_records.approval_reminded(other, 1, NOW + timedelta(hours=72), "t", NOW))
+    await night.until(60)
+    await night.read(answered)
+    await night.until(60)
+    assert [message.is_over for message in night.people.got] == [False]
+
+
+async def test_a_failure_is_never_over_and_a_channel_without_an_end_is_told_of_none() -> None:
+    night = Night(People(one(), closes=frozenset({"ops"})))
+    await night.read(failed(1))
+    await night.until(3600)
+    chat, (waits, answered) = Night(People(one())), asked()
+    await chat.read(waits)
+    await chat.until(60)
+    await chat.read(answered)
+    await chat.until(60)
+    assert [message.is_over for message in night.people.got + chat.people.got] == [False, False]
+
+
+async def test_a_crash_after_the_end_was_noted_does_not_lose_it() -> None:
+    people, (waits, answered) = People(one(), closes=frozenset({"ops"})), asked()
+    first = Night(people)
+    await first.read(waits)
+    await first.until(60)
+    [closed] = said(await first.bench.take(AUDIT, answered, 90), NOTIFICATIONS, Notification)
+    noted = await first.bench.take(NOTIFICATIONS, closed, 91)
+    assert said(noted, NOTIFICATIONS, Notification)
+    successor = Night(people)
+    successor.bench.inherit(first.bench)
+    await successor.notify(closed)
+    assert [message.is_over for message in people.got] == [False, True]
+
+
+async def test_a_pause_is_told_of_and_stops_no_message() -> None:
+    night = Night(People(one()))
+    pause = order("pause", "desk", "desk", reason="odd")
+    night.control.apply(pause)
+    night.control.apply(order("stop_all", "*", "*"))
+    await night.read(audit_records.ordered(ControlCommand.model_validate(pause.model_dump()), None))
+    await night.until(60)
+    [message] = night.people.got
+    assert (message.event_class, message.severity) == ("stop", "critical")
+
+
+async def test_a_charter_adds_classes_to_a_route_and_names_no_address() -> None:
+    charter = compiled(("mode: live\n", "mode: live\nnotify: {ops: [failure]}\n"))
+    night = Night(People(one(tell="stop")))
+    assert await night.read(failed(1)) == []
+    night.control.apply(order("charter", "desk", "x", charter=charter.charter.to_json(), charter_version="2"))
+    night.control.apply(order("promote", "desk", "desk/promoted", charter_version="2"))
+    assert len(await night.read(failed(2))) == 1
+
+
+async def test_a_route_that_the_settings_lost_is_a_dead_letter() -> None:
+    night = Night(People(one()))
+    [notice] = await night.read(failed(1))
+    with pytest.raises(NotificationFailed, match="no route"):
+        await night.bench.take(NOTIFICATIONS, notice.model_copy(update={"route": "gone"}))
