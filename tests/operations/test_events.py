@@ -16,6 +16,8 @@ from nightdesk.operations.events import SendReport, _on_delivery, _producer, rea
 from nightdesk.schemas.topics import INGEST
 from nightdesk.settings import Settings
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -56,13 +58,13 @@ def test_each_line_is_delivered_or_has_its_reason(small_settings: Settings) -> N
         b"\xff",
         b'{"subject": "t-3"}',
     ]
-    report = send_events(small_settings, lines, {"source": "s", "type": "x"}, "00-trace")
+    report = send_events(small_settings, lines, {"source": "s", "type": "x"}, TRACE)
     assert (report.topic, report.delivered) == (small_settings.kafka.topic_prefix + INGEST.name, 3)
     assert report.failed.keys() == {3, 5, 6}
     assert report.failed[3] == "not a JSON object"
     sent = list(read_topic(small_settings.kafka, report.topic))
     assert {message.key() for message in sent} == {b"t-1", b"t-2", b"t-3"}
-    assert [message.headers() for message in sent] == [[("traceparent", b"00-trace")]] * 3
+    assert [message.headers() for message in sent] == [[("traceparent", TRACE.encode())]] * 3
 
 
 def test_a_line_that_the_broker_did_not_take_has_its_reason() -> None:
