@@ -26,8 +26,9 @@ class Meaning(Enum):
     MAYBE = auto()  # it may have happened
 
 
-# Temporary client errors: timeout, too early, too many requests.
-TEMPORARY = frozenset({408, 425, 429})
+# Statuses in the 4xx range that refuse nothing for good: timeout, too early, too many requests, and a proxy that says
+# that its client left (460, 499), behind which the server may continue.
+TEMPORARY = frozenset({408, 425, 429, 460, 499})
 
 
 def meaning(status: int, handler: HttpHandler) -> Meaning:

@@ -19,8 +19,6 @@ class HttpClient:
         # A kept connection may be closed by the other side just as we send, and then nobody knows whether the request
         # arrived. A call that cannot be repeated gets a connection of its own.
         self.fresh = _session(resolver, reuse=False)
-        # aiohttp sends a PUT or DELETE again by itself when its connection is cut; it has no public switch for that.
-        self.fresh._retry_connection = False
         self._resolver = resolver
 
     async def aclose(self) -> None:
@@ -36,7 +34,7 @@ def _session(resolver: GuardedResolver, *, reuse: bool) -> aiohttp.ClientSession
         ttl_dns_cache=RESOLVED_FOR_SECONDS,
         force_close=not reuse,
     )
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -44,3 +42,8 @@ def _session(resolver: GuardedResolver, *, reuse: bool) -> aiohttp.ClientSession
         auto_decompress=False,
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "nightdesk"},
     )
+    # aiohttp sends a GET, PUT or DELETE again by itself when its connection is cut, and reports only the second
+    # response: a 404 or a refused connection then hides that the first request may have been executed. We decide on
+    # each call, with its own lease, orders and grant. aiohttp has no public switch for that.
+    session._retry_connection = False
+    return session

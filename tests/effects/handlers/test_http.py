@@ -85,6 +85,9 @@ async def test_a_body_template_sees_the_values(build: Build, server: ActionServe
         (422, "none", "unknown", False),
         (425, "none", "unknown", False),
         (429, "key", "unknown", True),
+        (460, "natural", "unknown", True),
+        (499, "key", "unknown", True),
+        (499, "none", "unknown", False),
         (429, "none", "unknown", False),
         (500, "key", "unknown", True),
         (500, "natural", "unknown", True),
@@ -160,14 +163,27 @@ LOST = [action_server.CLOSE_AFTER_ACTING, action_server.CLOSE_AFTER_READING, act
 @pytest.mark.parametrize("conduct", LOST, ids=["acted", "read", "hangs"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_an_answer_lost_on_the_way(build: Build, server: ActionServer, conduct: Conduct, method: str) -> None:
-    """The call is repeated only if that is harmless; otherwise there is one request, and a person sees it."""
+    """There is one request; the transitions of the execution decide whether it is made again."""
     server.otherwise = conduct
     repeatable = await build(method=method, timeout="1s").run(call())
     assert (repeatable.status, repeatable.retryable, repeatable.answered) == ("unknown", True, False)
-    before = len(server.requests)
+    assert len(server.requests) == 1
     once = await build(method=method, idempotent="none", timeout="1s").run(call())
     assert (once.status, once.retryable) == ("unknown", False)
-    assert len(server.requests) == before + 1
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("idempotent", ["key", "natural"])
+@pytest.mark.parametrize("status", [404, 409, 422])
+async def test_no_second_answer_hides_a_lost_one(
+    build: Build, server: ActionServer, method: str, idempotent: str, status: int
+) -> None:
+    """The first request was executed. Asked again, the other side might say that there is nothing to delete."""
+    server.script.append(action_server.CLOSE_AFTER_ACTING)
+    server.otherwise = Conduct(status, b"{}", acts=False)
+    result = await build(method=method, idempotent=idempotent).run(call())
+    assert (result.status, result.retryable, len(server.tally.effects)) == ("unknown", True, 1)
 
 
 async def test_a_call_that_only_reads_may_be_lost(build: Build, server: ActionServer) -> None:
