@@ -28,8 +28,10 @@ class Ended(Generic[Outcome]):
 Judge = Callable[[WaitingStep], Shut | Started[Outcome] | Ended[Outcome]]
 
 
-def admit(queue: AdmissionQueue, judge: Judge[Outcome]) -> Iterator[tuple[WaitingStep, Outcome]]:
-    """Yields each step that leaves the queue, with the verdict of `judge`.
+def admit(
+    queue: AdmissionQueue, judge: Judge[Outcome], probe: WaitingStep | None = None
+) -> Iterator[tuple[WaitingStep, Outcome]]:
+    """Yields each step that leaves the queue, with the verdict of `judge`. `probe` is judged before all others.
 
     The caller must take the resources of a step before it asks for the next one, so that the next step is judged by
     what is left. If the caller stops half-way, the queue is not settled.
@@ -37,6 +39,8 @@ def admit(queue: AdmissionQueue, judge: Judge[Outcome]) -> Iterator[tuple[Waitin
     queue.shut.clear()
     queue.is_settled = False
     passed_by: set[Needs] = set()
+    if probe is not None and not isinstance(verdict := judge(probe), Shut):
+        yield queue.remove(probe.key), verdict.outcome
     while (step := _next(queue, passed_by)) is not None:
         verdict = judge(step)
         if isinstance(verdict, Shut):

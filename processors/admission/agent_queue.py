@@ -58,6 +58,15 @@ class AgentQueue:
             return Shut("release", MODEL, "steps go on one after another, after a pause or an outage", start.opens_at())
         return None
 
+    def next_probe(self, now: float) -> WaitingStep | None:
+        """The step that asks on behalf of all, if it is time to try the models again. Steps take turns: a question that
+        times out may be charged, and a long outage must not use up the money of the first case.
+        """
+        away = self.availability
+        if self.stopped_by is not None or away.state != "away" or now < away.retry_at:
+            return None
+        return self.queue.least_charged(MODEL)
+
     def keeps(self, newcomer: WaitingStep, *, behind_unsure: bool) -> Shut | None:
         """The gate that keeps a new step behind earlier ones. `behind_unsure`: the records of some earlier steps may
         not have been emitted yet; the next tick emits them.

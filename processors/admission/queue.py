@@ -1,4 +1,4 @@
-"""The queue of one agent. Adding a step, removing one and finding the next take O(log n).
+"""The queue of one agent. Adding a step, removing one and finding the next take O(log n), and choosing a probe O(n).
 
 Steps with equal needs wait in one lane, in order, so it is enough to look at the first of each lane. There are few
 lanes: an agent has one for each capped event type, times what else a step may need.
@@ -89,6 +89,13 @@ class AdmissionQueue:
                 heapq.heappop(lane)
             if lane:
                 yield self._steps[lane[0][1]]
+
+    def least_charged(self, resource: str) -> WaitingStep | None:
+        """Of the steps that need the resource and may go first of their subject, the one whose unanswered questions
+        have cost the least, and of those the earliest.
+        """
+        found = (s for s in self._steps.values() if resource in s.needs.resources and self._stands_in_lane(s.key))
+        return min(found, key=lambda step: (step.unanswered_microusd, step.order), default=None)
 
     @property
     def counts(self) -> Mapping[Needs, int]:

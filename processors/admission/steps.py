@@ -30,7 +30,7 @@ class WaitingStep:
     """A step in the queue, identified by `key`. `until` is when a person gets it, in the time of its agent
     (`stops.py`). `amount_microusd` is its worst price. The first step of a case (`is_first`) waits behind those of
     earlier cases of its subject; a later one does not, because its case has begun. `begins`: it was not admitted
-    before.
+    before. `unanswered_microusd` is what questions without an answer may have cost it so far.
     """
 
     key: str
@@ -43,3 +43,4 @@ class WaitingStep:
     charter_version: str
     is_first: bool
     begins: bool
+    unanswered_microusd: int = 0

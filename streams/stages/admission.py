@@ -154,7 +154,9 @@ class Admission:
     def _pass_over(self, partition: int, agent: AgentQueue, now: datetime, writes: StagedWrites) -> None:
         for step in agent.overdue(now.timestamp()):
             self._escalate(partition, step, now, writes)
-        going_on = admit(agent.queue, partial(self._judge.waiting, partition, agent, now))
+        going_on = admit(
+            agent.queue, partial(self._judge.waiting, partition, agent, now), agent.next_probe(now.timestamp())
+        )
         for step, fact in islice(going_on, ADMITTED_A_TICK):
             is_probe = fact.state in ("open", "settled") and agent.starts(
                 step.needs, step_name(fact.case_id, fact.step)

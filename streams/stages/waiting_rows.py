@@ -61,6 +61,7 @@ class WaitingRow(BaseModel):
             charter_version=self.case.charter_version,
             is_first=self.case.step == 0,
             begins=begins(self.case),
+            unanswered_microusd=self.case.returned_microusd,
         )
 
 

@@ -39,13 +39,14 @@ class Provider:
     failure: Callable[[float], Kind | None]
     name: str = "anthropic"
     asked_at: list[float] = field(default_factory=list)
+    charged_microusd: int = 0
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         seconds = (self.clock.now - NOW).total_seconds()
         self.asked_at.append(seconds)
         kind = self.failure(seconds)
         if kind is not None:
-            raise ModelError(kind, "said the provider")
+            raise ModelError(kind, "said the provider", unanswered_cost_microusd=self.charged_microusd)
         return reply(answer("respond", text="tomorrow"), cost_microusd=1000)
 
     async def aclose(self) -> None:
@@ -178,3 +179,15 @@ async def test_a_model_that_costs_nothing_is_waited_for_as_well() -> None:
     assert await night.run(60, 10, until_s=2_000) == {"anthropic": 60}
     meanwhile = [at for at in night.provider.asked_at if 10 <= at < 610]
     assert len(meanwhile) <= BREAKER.failures_to_open + 600 / BREAKER.open_seconds
+
+
+async def test_steps_take_turns_as_the_probe_so_that_timeouts_use_up_the_money_of_none() -> None:
+    """A question that times out may be charged, and the cap of a case pays for a few of them."""
+    charter = compiled(
+        ("provider: [anthropic, rules]", "provider: [anthropic, rules]\n  when_unavailable: wait"),
+        ("per_case_usd: 0.50", "per_case_usd: 0.08"),
+    )
+    night = Night(_away(3_600, Kind.TIMEOUT), charter)
+    night.provider.charged_microusd = 15_000
+    assert await night.run(40, 30, until_s=6_000) == {"anthropic": 40}
+    assert len([at for at in night.provider.asked_at if 10 <= at < 3_610]) > 10, "so many would use up three cases"
