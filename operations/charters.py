@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.processors.charter import Charter, CharterInvalid, Problem, parse_charter
-from nightdesk.processors.charter.parsing import named_files
+from nightdesk.processors.charter import Charter, CharterInvalid, Problem, case_price, parse_charter
+from nightdesk.processors.charter.parsing import named_files, problem_at
 from nightdesk.processors.charter.warnings import warnings_for
 
 CHARTER_FILE = "charter.yaml"
@@ -85,7 +85,10 @@ def load_charter(path: Path) -> Charter:
         # A charter can include only files beside it, because its content is sent to every worker.
         if target.is_relative_to(beside) and target.is_file():
             files[name] = _read(target)
-    return parse_charter(text, files)
+    charter = parse_charter(text, files)
+    if reason := case_price.too_small(charter):
+        raise CharterInvalid((problem_at(text, case_price.PATH, reason),))
+    return charter
 
 
 def usable_charter(path: Path) -> Charter:

@@ -79,6 +79,11 @@ def named_files(text: str) -> tuple[str, ...]:
     return tuple(name for name in (decide.get("prompt"), decide.get("examples"), *named) if isinstance(name, str))
 
 
+def problem_at(text: str, path: Path, reason: str) -> Problem:
+    """The problem with its place in the YAML text of a charter."""
+    return _problem(read_yaml(text).position_of(path), path, reason)
+
+
 def _checked(source: Source, files: Mapping[str, str]) -> Charter:
     problems = [_problem(position, path, reason) for position, path, reason in source.problems]
     if not isinstance(source.data, dict):

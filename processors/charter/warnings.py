@@ -4,21 +4,15 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from nightdesk.processors import prices
-from nightdesk.processors.charter import urgency
-from nightdesk.processors.charter.answers import answer_schema
+from nightdesk.processors.charter import case_price, urgency
 from nightdesk.processors.charter.handlers import HttpHandler
 from nightdesk.processors.charter.model import Charter
 from nightdesk.processors.charter.overlaps import overlaps
 from nightdesk.processors.charter.parsing import Problem, dotted
 from nightdesk.processors.charter.schema_costs import costs_of
 from nightdesk.processors.charter.source import Path, read_yaml
-from nightdesk.processors.charter.system import system_text
 from nightdesk.processors.expressions import compile_expression
 from nightdesk.processors.scopes import CASE, DECISION, EVENT
 from nightdesk.processors.sizes import CHARACTERS_PER_ELEMENT
@@ -26,9 +20,6 @@ from nightdesk.processors.templates import safe_elements
 
 # The elements of the largest accepted event (1,000,000 bytes), if they are strings of some length.
 LARGEST_EVENT = 1_000_000 // CHARACTERS_PER_ELEMENT
-
-# A price that expires does not help a charter that stays in force.
-LAST_PRICES_AT = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def warnings_for(charter: Charter, text: str, others: Sequence[Charter] = ()) -> tuple[Problem, ...]:
@@ -47,35 +38,11 @@ def _found(charter: Charter) -> Iterator[tuple[Path, str]]:
         if isinstance(handler, HttpHandler):
             yield from ((("handlers", name), reason) for reason in _of_handler(handler))
     yield from _of_waiting(charter)
-    yield from _of_money(charter)
+    if reason := case_price.just_enough(charter):
+        yield case_price.PATH, reason
     yield from urgency.failing(charter)
     yield from _dear(charter)
     yield from _dear_schemas(charter)
-
-
-def _of_money(charter: Charter) -> Iterator[tuple[Path, str]]:
-    """Warns if the cap of a case does not pay for one question: then every case is decided without a model."""
-    cap = charter.budget.per_case_microusd
-    try:
-        least = sum(_least_price_microusd(charter, name) for name in charter.decide.asked)
-    except prices.UnknownPrice:
-        return  # a settings file or a newer table may have the price; without one no model is asked
-    if cap < least:
-        yield (
-            ("budget", "per_case_usd"),
-            f"is less than one question may cost: the prompt without an event, the answer's schema and"
-            f" max_output_tokens come to {least / 1_000_000:.6f} USD, so no model is ever asked. Raise it, or lower"
-            " decide.max_output_tokens",
-        )
-
-
-def _least_price_microusd(charter: Charter, provider: str) -> int:
-    """The worst price of asking the provider about the smallest event, by the prices that do not expire."""
-    decide = charter.decide
-    model = decide.models.get(provider) or decide.model or ""  # type: ignore[call-overload]  # a name of a provider
-    texts = (system_text(charter).encode(), orjson.dumps(answer_schema(charter)))
-    tokens = sum(map(len, texts)) + prices.FRAMING_TOKENS_AT_MOST
-    return prices.worst_price_microusd(model, tokens, decide.max_output_tokens, LAST_PRICES_AT, decide.prices)
 
 
 def _of_waiting(charter: Charter) -> Iterator[tuple[Path, str]]:

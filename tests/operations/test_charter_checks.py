@@ -41,3 +41,15 @@ def test_a_connection_that_is_not_set_is_a_warning_and_one_that_is_not_allowed_a
 def test_a_name_that_no_variable_can_have_is_set_in_the_json_object() -> None:
     assert "NIGHTDESK_CONNECTIONS__HELP_DESK__BASE_URL" in missing_connection("help_desk", ["reply.send"])
     assert "NIGHTDESK_CONNECTIONS with 'help-desk'" in missing_connection("help-desk", ["reply.send"])
+
+
+def test_a_cap_of_a_case_below_one_question_does_not_pass(tmp_path: Path) -> None:
+    """No model would ever be asked. `apply` and `check` both read a charter so."""
+    file = copytree(TRIAGE, tmp_path / "poor") / "charter.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("per_case_usd: 0.20", "per_case_usd: 0.002"))
+    [checked] = check_charters([file], {"helpdesk": ()})
+    assert not checked.is_ok
+    [problem] = checked.problems
+    assert (problem.path, problem.line) == ("budget.per_case_usd", text[: text.index("per_case_usd")].count("\n") + 1)
+    assert "no model would ever be asked" in problem.reason

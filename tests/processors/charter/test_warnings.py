@@ -83,11 +83,12 @@ def test_a_schema_that_asks_much_of_an_element_is_said() -> None:
     assert int(warning.split(":")[0]) == text[: text.index(schema)].count("\n") + 1
 
 
-@pytest.mark.parametrize(("usd", "is_warned"), [("0.50", False), ("0.005", True)])
-def test_a_case_that_may_not_cost_one_question_is_warned_of(usd: str, is_warned: bool) -> None:
+@pytest.mark.parametrize(("usd", "is_warned"), [("0.50", False), ("0.02", True), ("0.005", False)])
+def test_a_case_that_may_cost_one_question_and_not_two_is_warned_of(usd: str, is_warned: bool) -> None:
+    """Less than one is an error: tests/operations/test_charters.py."""
     text = changed(("per_case_usd: 0.50", f"per_case_usd: {usd}"))
     warnings = [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
-    assert [warning for warning in warnings if "no model is ever asked" in warning] == (warnings if is_warned else [])
+    assert [warning for warning in warnings if "and not for two" in warning] == (warnings if is_warned else [])
     assert bool(warnings) == is_warned
 
 
