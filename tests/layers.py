@@ -31,6 +31,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("dispatcher",),
     ),
     "streams.runtime.consuming": (
+        ("log_identity",),
         (
             "losses",
             "offset_commits",

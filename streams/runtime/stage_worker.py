@@ -69,7 +69,7 @@ class StageWorker:
         self._parking = self._park(codec)
         self._guard = Guard(self.name, self._routes, codec, policy, self._parking)
         losses = Losses(self.name, self._guard, self._committer, policy)
-        commits = OffsetCommits(self.app, self._lease, policy)
+        commits = OffsetCommits(self.app, self._lease, policy, lambda topic: self._topic_watch.topic_id(topic))
         self._reader = PartitionReader(self.name, self.app, policy, commits, losses)
         self._dispatcher = Dispatcher(self._guard, self._committer, self._parking)
         self._build()

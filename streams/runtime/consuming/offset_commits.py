@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import faust
 from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
+from nightdesk.streams.runtime.consuming.log_identity import TopicId, is_of_another_log, stamped, unknown
 from nightdesk.streams.runtime.membership.lease import Lease
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.process.boottime import boottime_s
@@ -24,8 +25,9 @@ log = logging.getLogger(__name__)
 class OffsetCommits:
     """Commit requests. The caller retries failures for as long as a lease lasts; then the process exits."""
 
-    def __init__(self, app: faust.App, lease: Lease, policy: WorkerPolicy) -> None:
+    def __init__(self, app: faust.App, lease: Lease, policy: WorkerPolicy, topic_id: TopicId = unknown) -> None:
         self._app = app
+        self.topic_id = topic_id
         self._lease = lease
         self._timeout_s = policy.commit_timeout_s
         self._patience_s = policy.lease_s
@@ -34,7 +36,10 @@ class OffsetCommits:
     async def send(self, offsets: Mapping[TP, int]) -> bool:
         """Whether the broker has acknowledged all of them."""
         thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way
-        wanted = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+        wanted = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, stamped("", self.topic_id(tp.topic)))
+            for tp, offset in offsets.items()
+        }
 
         async def commit() -> None:
             await asyncio.wait_for(thread._consumer.commit(wanted), self._timeout_s)
@@ -47,6 +52,23 @@ class OffsetCommits:
             return False
         self._failing_since = None
         return True
+
+    async def last(self, tp: TP) -> tuple[int | None, str, int]:
+        """The offset that the group committed in this log, if it did, its metadata, and where the log ends."""
+        thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way
+        place = TopicPartition(*tp)
+        found = (await thread.call_thread(thread._consumer._coordinator.fetch_committed_offsets, [place])).get(place)
+        end: int = (await thread.call_thread(thread._consumer.end_offsets, [place]))[tp]
+        if found is None or found.offset < 0:
+            return None, "", end
+        offset, metadata = found
+        if offset > end or is_of_another_log(metadata, self.topic_id(tp.topic)):
+            log.error(
+                "%s/%s ends at %s and %s was committed: the topic was recreated, so it is read from its beginning",
+                *(tp.topic, tp.partition, end, offset),
+            )
+            return None, "", end
+        return offset, metadata, end
 
     def forget(self) -> None:
         """The partitions are revoked: what could not be committed will be redelivered."""
@@ -61,11 +83,3 @@ class OffsetCommits:
         failing_s = now - self._failing_since
         if failing_s >= self._patience_s:
             fail_stop(ExitCode.CANNOT_WRITE, f"no offsets could be committed for {failing_s:.0f} s: {error!r}")
-
-
-async def committed_offset(app: faust.App, tp: TP) -> tuple[int | None, str]:
-    """The group's committed offset, if there is one, and its metadata."""
-    thread = app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way to ask the broker
-    place = TopicPartition(*tp)
-    found = await thread.call_thread(thread._consumer._coordinator.fetch_committed_offsets, [place])
-    return (None, "") if place not in found or found[place].offset < 0 else found[place]

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 
 import faust
 from aiokafka.errors import IllegalStateError
-from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from nightdesk.streams.metrics import OFFSET_GAPS, RECORDS
 from nightdesk.streams.runtime.consuming import offset_gaps
 from nightdesk.streams.runtime.consuming.losses import Loss, Losses
-from nightdesk.streams.runtime.consuming.offset_commits import OffsetCommits, committed_offset
+from nightdesk.streams.runtime.consuming.offset_commits import OffsetCommits
 from nightdesk.streams.runtime.consuming.offset_tracker import OffsetRelation, OffsetTracker
 from nightdesk.streams.runtime.consuming.quarantine import Quarantine
 from nightdesk.streams.runtime.consuming.rereads import Rereads, RereadVerdict
@@ -39,7 +38,7 @@ class PartitionReader:
         self._policy = policy
         self._commits = commits
         self._losses = losses
-        self._quarantine = Quarantine(app)
+        self._quarantine = Quarantine(app, commits.topic_id)
         self._rereads = Rereads(app)
         self._positions: dict[TP, OffsetTracker] = {}
         self._changed = asyncio.Event()
@@ -163,15 +162,7 @@ class PartitionReader:
 
     async def _open(self, tp: TP) -> OffsetTracker:
         epoch = self.epoch
-        thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way to ask the broker
-        committed, metadata = await committed_offset(self._app, tp)
-        end = (await thread.call_thread(thread._consumer.end_offsets, [TopicPartition(*tp)]))[tp]
-        if committed is not None and committed > end:
-            log.error(
-                "%s/%s ends at %s and %s was committed: the topic was recreated, so it is read from its beginning",
-                *(tp.topic, tp.partition, end, committed),
-            )
-            committed = None
+        committed, metadata, end = await self._commits.last(tp)
         if committed is None:
             # A group starts where the log begins: it never had a claim to records deleted before its first start.
             committed = (await self._app.consumer.earliest_offsets(tp))[tp]

@@ -15,6 +15,7 @@ needs too much memory as well.
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from concurrent.futures import TimeoutError as NoAnswer
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
+from nightdesk.streams.runtime.consuming.log_identity import TopicId, stamped, unknown
 from nightdesk.streams.runtime.process.fail_stop import ExitCode, before_leaving
 
 log = logging.getLogger(__name__)
@@ -91,8 +93,9 @@ class Isolation(NamedTuple):
 class Quarantine:
     """The partitions of one process in isolation mode."""
 
-    def __init__(self, app: faust.App) -> None:
+    def __init__(self, app: faust.App, topic_id: TopicId = unknown) -> None:
         self._app = app
+        self._topic_id = topic_id
         self._isolated: dict[TP, Isolation] = {}
         self._in_hand: dict[TP, int] = {}
         before_leaving(self._leave)
@@ -150,7 +153,7 @@ class Quarantine:
 
     async def _commit(self, tp: TP, offset: int, note: Note) -> bool:
         thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust's own commit has no metadata
-        request = {TopicPartition(*tp): OffsetAndMetadata(offset, encode(note))}
+        request = self._request({tp: offset}, note)
         try:
             await asyncio.wait_for(thread.call_thread(thread._consumer.commit, request), COMMIT_TIMEOUT_S)
         except (KafkaError, TimeoutError) as error:
@@ -158,12 +161,18 @@ class Quarantine:
             return False
         return True
 
+    def _request(self, offsets: Mapping[TP, int], note: Note) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {
+            TopicPartition(*tp): OffsetAndMetadata(offset, stamped(encode(note), self._topic_id(tp.topic)))
+            for tp, offset in offsets.items()
+        }
+
     def _leave(self, code: ExitCode) -> None:
         """Remove the note when the process exits for a reason that is not the record's fault."""
         if code in CAUSED_BY_RECORD or not self._in_hand:
             return
         thread = self._app.consumer._thread  # type: ignore[attr-defined]  # Faust's own commit has no metadata
-        request = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in list(self._in_hand.items())}
+        request = self._request(dict(self._in_hand), Note())
         try:
             asyncio.run_coroutine_threadsafe(thread._consumer.commit(request), thread.thread_loop).result(
                 FINAL_COMMIT_TIMEOUT_S

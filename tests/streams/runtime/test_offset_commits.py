@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
 from nightdesk.streams.runtime.consuming import offset_commits
@@ -35,7 +35,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answer: Callable[[], Awaitable[None]] = self.take
-        self.asked: list[dict[TopicPartition, int]] = []
+        self.asked: list[dict[TopicPartition, OffsetAndMetadata]] = []
         self.now = 0.0
         self.ends: list[ExitCode] = []
         self.lease = Lease(1000.0, 1000.0, lambda: self.now)
@@ -67,7 +67,7 @@ class Scene:
     async def _call(self, function: Callable[[], Awaitable[None]]) -> None:
         await function()
 
-    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+    async def _commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         self.asked.append(offsets)
         await self.answer()
 
@@ -84,7 +84,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 async def test_what_is_done_is_committed_once(scene: Scene) -> None:
     assert await scene.partition_reader.commit()
     assert await scene.partition_reader.commit()
-    assert scene.asked == [{TopicPartition(*FIRST): 6}]
+    assert scene.asked == [{TopicPartition(*FIRST): OffsetAndMetadata(6, "")}]
     assert scene.position.committed == 6
 
 

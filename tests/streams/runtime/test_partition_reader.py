@@ -1,5 +1,6 @@
 """Where a partition begins, and what the log is asked for, without a broker."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,7 @@ class Group:
         self._answer = OffsetAndMetadata(-1 if committed is None else committed, metadata)
         self.noted: list[OffsetAndMetadata] = []
         self.sought: list[int] = []
+        self.thread_loop: asyncio.AbstractEventLoop | None = None
 
     async def call_thread(self, asked: Any, *arguments: Any) -> Any:
         return await asked(*arguments)
@@ -68,9 +70,10 @@ class Group:
         self.noted += offsets.values()
 
 
-def reader(group: Group, losses: Quarantined | None = None) -> PartitionReader:
+def reader(group: Group, losses: Quarantined | None = None, topic_id: str = "") -> PartitionReader:
     policy = WorkerPolicy({}, "t.", 1, "w0")
-    commits = OffsetCommits(group, Lease(policy.session_timeout_s, policy.rebalance_timeout_s), policy)  # type: ignore[arg-type]  # its own parts only
+    lease = Lease(policy.session_timeout_s, policy.rebalance_timeout_s)
+    commits = OffsetCommits(group, lease, policy, lambda _: topic_id)  # type: ignore[arg-type]  # its own parts only
     return PartitionReader("ingest", group, policy, commits, losses)  # type: ignore[arg-type]  # as above
 
 
@@ -92,6 +95,28 @@ async def test_a_partition_begins_where_the_group_has_committed(committed: int |
     else:
         await partition_reader._open(PLACE)
     assert partition_reader.expected() == {PLACE: begins_at}
+
+
+@pytest.mark.parametrize("how", ["as it reads", "in isolation mode", "as it ends"])
+async def test_an_offset_of_another_log_of_that_name_is_no_beginning(how: str) -> None:
+    """The topic was made anew and has grown beyond the offset that the last worker committed for the old one."""
+    group = Group(7, encode(Note(starts=1)) if how != "as it reads" else "")
+    old = reader(group, topic_id="old")
+    finish = await old.accept(arrival(PLACE, 7, b"k", b"v"))
+    assert finish is not None
+    if how == "as it reads":
+        finish()
+        assert await old.commit()
+    if how == "as it ends":
+        group.thread_loop = asyncio.get_running_loop()
+        await asyncio.to_thread(old._quarantine._leave, ExitCode.TOPIC_CHANGED)
+    left = group.noted[-1]
+    begun = {}
+    for topic_id in ("old", "new", ""):
+        successor = reader(Group(left.offset, left.metadata), topic_id=topic_id)
+        await successor._open(PLACE)
+        begun[topic_id] = successor.expected()[PLACE]
+    assert begun == {"old": left.offset, "new": LOG_START, "": left.offset}
 
 
 async def test_a_start_is_noted_beside_the_offset_if_there_is_work() -> None:
