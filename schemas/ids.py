@@ -77,9 +77,11 @@ def notification_id(*causes: str) -> str:
     return _derive("notification", *causes)
 
 
-def dead_letter_id(topic: str, partition: int, offset: int) -> str:
-    """A dead letter, identified by the topic, partition and offset of its record."""
-    return _derive("dead_letter", topic, str(partition), str(offset))
+def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -> str:
+    """A dead letter, identified by the topic, partition, offset and time of its record. A topic that was recreated has
+    other records at the same offsets, and their letters must not take over the resolutions of earlier ones.
+    """
+    return _derive("dead_letter", topic, str(partition), str(offset), str(timestamp_ms))
 
 
 def forwarded_letter_id(topic: str, origin: str) -> str:

@@ -46,7 +46,7 @@ def describe(message: Consumed, original: Original, error: ValueError, now: date
     return DeadLetter(
         dead_letter_id=ids.next_dead_letter_id(replay.letter_id, message.value())
         if replay
-        else ids.dead_letter_id(AUDIT.name, partition, offset),
+        else ids.dead_letter_id(AUDIT.name, partition, offset, message.timestamp()[1]),
         stage=STAGE,
         topic=AUDIT.name,
         partition=partition,
@@ -68,7 +68,7 @@ def describe(message: Consumed, original: Original, error: ValueError, now: date
 def unreadable(topic: str, partition: int, offset: int, reason: str, now: datetime) -> DeadLetter:
     """The letter for an offset at which nothing can be read."""
     return DeadLetter(
-        dead_letter_id=ids.dead_letter_id(topic, partition, offset),
+        dead_letter_id=ids.dead_letter_id(topic, partition, offset, 0),
         stage=STAGE,
         topic=topic,
         partition=partition,

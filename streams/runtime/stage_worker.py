@@ -69,7 +69,8 @@ class StageWorker:
         self._parking = self._park(codec)
         self._guard = Guard(self.name, self._routes, codec, policy, self._parking)
         losses = Losses(self.name, self._guard, self._committer, policy)
-        commits = OffsetCommits(self.app, self._lease, policy, lambda topic: self._topic_watch.topic_id(topic))
+        topic_id = lambda topic: self._topic_watch.topic_id(topic)  # noqa: E731, PLW0108  # `_build` makes the watch
+        commits = OffsetCommits(self.app, self._lease, policy, topic_id)
         self._reader = PartitionReader(self.name, self.app, policy, commits, losses)
         self._dispatcher = Dispatcher(self._guard, self._committer, self._parking)
         self._build()

@@ -198,7 +198,7 @@ def _letter_id(buried: Buried) -> str:
         return next_dead_letter_id(letter.replay_of, buried.value)
     if buried.origin:
         return forwarded_letter_id(letter.topic, f"{buried.origin}#{sha256(buried.value).hexdigest()[:32]}")
-    return dead_letter_id(letter.topic, letter.partition, letter.offset)
+    return dead_letter_id(letter.topic, letter.partition, letter.offset, letter.timestamp_ms)
 
 
 def _shown(value: bytes) -> str:

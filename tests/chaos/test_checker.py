@@ -113,7 +113,7 @@ def effect(sent: Sent, path: str) -> Effect:
 
 def letter(value: bytes, offset: int = 7) -> Buried:
     described = DeadLetter(
-        dead_letter_id=ids.dead_letter_id("ingest", 0, offset),
+        dead_letter_id=ids.dead_letter_id("ingest", 0, offset, 0),
         stage="ingest",
         topic="ingest",
         partition=0,

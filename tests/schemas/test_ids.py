@@ -47,10 +47,11 @@ def test_each_kind_of_thing_has_ids_of_its_own() -> None:
         ids.entry_id(cause, "settle"),
         ids.record_id("decided", cause),
         ids.timer_id(cause),
-        ids.dead_letter_id("ingest", 0, 1),
+        ids.dead_letter_id("ingest", 0, 1, 2),
+        ids.dead_letter_id("ingest", 0, 1, 3),
         ids.forwarded_letter_id("ingest", "0:1"),
         ids.next_dead_letter_id(cause, b"a"),
         ids.next_dead_letter_id(cause, b"b"),
         ids.next_dead_letter_id(cause, None),
     }
-    assert len(derived) == 13
+    assert len(derived) == 14

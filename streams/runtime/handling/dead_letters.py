@@ -118,7 +118,7 @@ def describe(event: RawEvent, failure: RecordFailure) -> DeadLetter:
         topic=failure.topic.name,
         partition=event.partition,
         offset=event.offset,
-        timestamp_ms=max(-LONGEST, min(int(event.timestamp * 1000), LONGEST)),
+        timestamp_ms=_timestamp_ms(event),
         error=type(error).__name__,
         message=as_text(_said(error), MESSAGE_CHARACTERS),
         traceback=as_text(_traceback(error)[-TRACEBACK_CHARACTERS:], TRACEBACK_CHARACTERS),
@@ -146,7 +146,11 @@ def letter_id(event: RawEvent, topic: Topic) -> str:
     origin = origin_of(event) if topic is INGEST else ""
     if origin:
         return ids.forwarded_letter_id(topic.name, origin)
-    return ids.dead_letter_id(topic.name, event.partition, event.offset)
+    return ids.dead_letter_id(topic.name, event.partition, event.offset, _timestamp_ms(event))
+
+
+def _timestamp_ms(event: RawEvent) -> int:
+    return max(-LONGEST, min(int(event.timestamp * 1000), LONGEST))
 
 
 def _said(error: Exception) -> str:

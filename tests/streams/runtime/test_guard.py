@@ -137,6 +137,13 @@ def test_the_same_bad_record_again_is_the_same_dead_letter() -> None:
     assert first.messages[1].value == again.messages[1].value
 
 
+def test_a_bad_record_at_the_same_offset_of_a_topic_that_was_made_anew_is_another_dead_letter() -> None:
+    """Otherwise the first one's resolution would count for it, and nobody would ever see it."""
+    came = _came(b"bad")
+    letters = [handled(_guard(_says), came._replace(timestamp=came.timestamp + s)).messages[0] for s in (0.0, 0.001)]
+    assert len({_letter(letter).dead_letter_id for letter in letters}) == 2
+
+
 @pytest.mark.parametrize(
     "headers",
     [
