@@ -23,6 +23,10 @@ ASK_AGAIN_AFTER_S = 30.0
 # Each unknown id costs a request; within the window no more than this many are made.
 UNKNOWN_ANSWERS_AT_MOST = 20
 UNKNOWN_ANSWERS_WINDOW_S = 10.0
+# Registries count ids up. An id further beyond those that we know is hardly one: a producer that does not use the
+# registry writes other bytes there. Such ids have a window of their own, so that a flood of them keeps no producer with
+# a new schema from being asked for.
+FAR_BEYOND = 100_000
 FOREIGN_SCHEMAS_AT_MOST = 500
 
 Schema = dict[str, Any]
@@ -77,7 +81,8 @@ class WriterSchemas:
         self._ours = {schema_id: Writer(schema) for schema_id, schema in ours.items()}
         self._foreign: dict[int, Writer] = {}
         self._refused: dict[int, tuple[float, Undecodable]] = {}
-        self._unknown_answers: deque[float] = deque(maxlen=UNKNOWN_ANSWERS_AT_MOST)
+        # By whether the id is far beyond those that we know.
+        self._unknown_answers = {is_far: deque[float](maxlen=UNKNOWN_ANSWERS_AT_MOST) for is_far in (False, True)}
         self._fetch = fetch
         self._monotonic = monotonic
 
@@ -102,7 +107,7 @@ class WriterSchemas:
         try:
             writer = Writer(_checked(schema_id, self._fetch(schema_id)))
         except Undecodable as error:
-            self._unknown_answers.append(now)
+            self._answers_about(schema_id).append(now)
             live = {old: entry for old, entry in self._refused.items() if now - entry[0] < ASK_AGAIN_AFTER_S}
             self._refused = live | {schema_id: (now, error)}
             raise
@@ -115,12 +120,16 @@ class WriterSchemas:
         asked_at, error = self._refused.get(schema_id, (None, None))
         if asked_at is not None and error is not None and now - asked_at < ASK_AGAIN_AFTER_S:
             raise type(error)(str(error))  # a new exception: the old one would collect a traceback each time
-        answers = self._unknown_answers
+        answers = self._answers_about(schema_id)
         if len(answers) == UNKNOWN_ANSWERS_AT_MOST and now - answers[0] < UNKNOWN_ANSWERS_WINDOW_S:
             raise UnknownSchema(
                 f"schema id {schema_id} is unknown, and the registry is not asked, because it did not know the last"
                 f" {UNKNOWN_ANSWERS_AT_MOST} ids. If the id is registered, replay this dead letter"
             )
+
+    def _answers_about(self, schema_id: int) -> deque[float]:
+        known = max((*self._ours, *self._foreign), default=0)
+        return self._unknown_answers[schema_id > known + FAR_BEYOND]
 
 
 def _type_name(kind: Any) -> str:

@@ -92,6 +92,16 @@ def test_a_flood_of_invented_ids_costs_neither_a_request_each_nor_memory() -> No
     assert registry.codec.decode(Event, written(99, registry.schemas[99])).id == "1", "after the flood it is asked for"
 
 
+def test_a_producer_without_a_registry_costs_another_no_event() -> None:
+    """Its bytes look like ids that no registry has given yet. One with a new schema is asked for meanwhile."""
+    registry = Registry()
+    for number in range(2 * UNKNOWN_ANSWERS_AT_MOST):
+        registry.refuses(0x7B226964 + number)
+    registry.schemas[99] = event_schema()
+    assert registry.codec.decode(Event, written(99, registry.schemas[99])).id == "1"
+    assert len(registry.asked) == UNKNOWN_ANSWERS_AT_MOST + 1
+
+
 def test_a_flood_of_registered_schemas_is_not_kept() -> None:
     registry = Registry()
     for schema_id in range(100, 100 + 2 * FOREIGN_SCHEMAS_AT_MOST):
