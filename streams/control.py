@@ -197,6 +197,11 @@ class Control:
             found = self._restricted[agent, version, promoted.version] = restricted(own, promoted)
         return found
 
+    def as_restricted(self, agent: str, version: str, by: str) -> CompiledCharter | None:
+        """The version as the charter `by` restricts it (empty: none); None if one of them is unknown."""
+        own, stricter = self._compiled.get((agent, version)), self._compiled.get((agent, by))
+        return restricted(own, stricter) if own and stricter else None if by else own
+
     async def charter_soon(self, agent: str, version: str) -> CompiledCharter:
         """Like `charter`, for an async handler: while its record waits for an unknown charter, others continue."""
         wait = self.wait_for((agent, version))

@@ -84,7 +84,8 @@ class CompiledCharter:
     how long at most.
 
     `unrestricted` is the version as its cases began with it, if a charter that was promoted for what waits too has made
-    it stricter. `reservable_microusd` is the most that a case of this version may have reserved: before that, too.
+    it stricter, and `restricted_by` the version of that charter. `reservable_microusd` is the most that a case of this
+    version may have reserved: before that, too.
     """
 
     charter: Charter
@@ -101,6 +102,7 @@ class CompiledCharter:
     watched: frozenset[str] = frozenset()
     reconsidering: frozenset[str] = frozenset()
     unrestricted: "CompiledCharter | None" = None
+    restricted_by: str = ""
     caches_s: Mapping[str, int] = field(default_factory=dict)
     urgent: Expression | None = None
     priority: Expression | None = None
@@ -153,6 +155,7 @@ def restricted(own: CompiledCharter, promoted: CompiledCharter) -> CompiledChart
         version=own.version,
         reservable_microusd=own.reservable_microusd,
         unrestricted=own,
+        restricted_by=promoted.version,
     )
 
 

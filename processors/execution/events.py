@@ -6,6 +6,7 @@ Events and commands are no tuples, because tuples of different types with the sa
 from dataclasses import dataclass
 from datetime import datetime
 
+from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.execution.state import ExecutionState, RateGrant
 from nightdesk.processors.execution.types import StepPolicy
 from nightdesk.processors.playbook import Ending, RunStep, StepResult
@@ -19,12 +20,14 @@ from nightdesk.schemas.records import ControlCommand
 @dataclass(frozen=True, slots=True)
 class Known:
     """Knowledge from other tables: the hash of what a person was shown, how the previous step of the case ended, and
-    another decision for the same action and subject that waits for a person.
+    another decision for the same action and subject that waits for a person. `ended_under` is the charter with which
+    the decision ended.
     """
 
     held_sha256: str | None = None
     step_before: ExecutionState | None = None
     other_open: str | None = None
+    ended_under: CompiledCharter | None = None
 
 
 @dataclass(frozen=True, slots=True)

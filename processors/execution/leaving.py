@@ -52,7 +52,7 @@ def conclude(execution: Execution, ending: Ending, now: datetime) -> Next:
     """The decision has ended, and the next step of its case is known. A case continues only once: a replay that ends
     differently, because a failed undo has succeeded, does not escalate a second time.
     """
-    state, changes = execution.state.ended(now, restricted=execution.compiled.is_restricted), {}
+    state, changes = execution.state.ended(now, execution.compiled.restricted_by), {}
     if ending.following is not None:
         next_sha256 = case_sha256(ending.following)
         if state.next_sha256 not in (None, next_sha256):

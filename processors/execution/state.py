@@ -70,7 +70,8 @@ class ExecutionState(BaseModel):
     run, and `earlier` has the outcomes that do not count any more. `halts` counts how often the decision began to wait
     for an order; `called_ms` is how long its calls took, including failed ones. `approved_at` is when a person approved
     it, `ended_at` when it ended: a record that is redelivered later is evaluated as of then, so that it gives exactly
-    the same end. `ended_restricted`: its charter had been made stricter by then.
+    the same end. `ended_restricted`: its charter had been made stricter by then, by the version `ended_under` (an older
+    version of Nightdesk did not store which).
     """
 
     at: datetime
@@ -83,6 +84,7 @@ class ExecutionState(BaseModel):
     approved_at: datetime | None = None
     ended_at: datetime | None = None
     ended_restricted: bool = False
+    ended_under: str = ""
     outage: Outage | None = None
     replays: int = 0
     grants: dict[str, RateGrant] = Field(default_factory=dict)
@@ -166,11 +168,12 @@ class ExecutionState(BaseModel):
         """The state as the decision waits or has ended."""
         return self if self.is_left == to_wait else self.model_copy(update={"is_left": to_wait})
 
-    def ended(self, now: datetime, *, restricted: bool) -> Self:
+    def ended(self, now: datetime, restricted_by: str) -> Self:
         """The state after the end of the decision; unchanged if it had ended before."""
         if self.ended_at is not None:
             return self
-        return self.model_copy(update={"ended_at": now, "ended_restricted": restricted})
+        update = {"ended_at": now, "ended_restricted": bool(restricted_by), "ended_under": restricted_by}
+        return self.model_copy(update=update)
 
     def with_halt(self) -> Self:
         """The state as the decision begins to wait for an order."""

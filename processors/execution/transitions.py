@@ -75,7 +75,7 @@ def _reconsidered(execution: Execution, event: Reconsidered, now: datetime) -> N
 
 
 def _take_up(execution: Execution, known: Known, now: datetime) -> Next:
-    execution = _as_it_ended(execution)
+    execution = _as_it_ended(execution, known)
     decision, state, payload = execution.decision, execution.state, execution.payload_sha256
     now = state.ended_at or now
     check_origin(decision, execution.compiled)
@@ -92,12 +92,11 @@ def _take_up(execution: Execution, known: Known, now: datetime) -> Next:
     return _review(execution, known, now)
 
 
-def _as_it_ended(execution: Execution) -> Execution:
-    """What has ended under its own charter comes to the same end, however strict that has become since."""
-    own, state = execution.compiled.unrestricted, execution.state
-    if own is None or state.ended_at is None or state.ended_restricted:
+def _as_it_ended(execution: Execution, known: Known) -> Execution:
+    """What has ended comes to the same end, however much stricter or laxer its charter has become since."""
+    if execution.state.ended_at is None or known.ended_under is None:
         return execution
-    return execution.having(compiled=own)
+    return execution.having(compiled=known.ended_under)
 
 
 def _review(execution: Execution, known: Known, now: datetime) -> Next:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from nightdesk.processors import playbook
-from nightdesk.processors.execution import RateGrant, begin, scope_of
+from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.execution import ExecutionState, RateGrant, begin, scope_of
 from nightdesk.processors.execution.commands import (
     Command,
     Conclude,
@@ -147,10 +148,17 @@ class Act(Stage):
     def _known(self, task: ExecutionTask) -> Known:
         decision, compiled, writes = task.execution.decision, task.execution.compiled, task.writes
         return Known(
+            ended_under=self._ended_under(task.execution.state, compiled),
             held_sha256=self._approvals.payload_held(decision, writes),
             step_before=self._progress.read_step_before(writes.partition, decision.case),
             other_open=self._approvals.other_open(decision, compiled.charter.actions.get(decision.action), writes),
         )
+
+    def _ended_under(self, state: ExecutionState, compiled: CompiledCharter) -> CompiledCharter | None:
+        """The charter as it was when the decision ended; None if it has not, or an older version did not store it."""
+        if state.ended_at is None or (state.ended_restricted and not state.ended_under):
+            return None
+        return self._control.as_restricted(compiled.agent, compiled.version, state.ended_under)
 
     # -- performing commands
 

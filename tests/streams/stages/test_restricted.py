@@ -108,6 +108,19 @@ async def test_what_was_cut_short_is_when_it_is_delivered_again() -> None:
     assert world.handlers == ["send", "log"]
 
 
+@pytest.mark.parametrize(("later", "applies_to"), [(POOR, "new"), (NO_ANSWERS, "waiting"), (NO_ANSWERS, "new")])
+async def test_what_ended_under_a_stricter_charter_ends_the_same_whatever_is_promoted_next(
+    later: CompiledCharter, applies_to: str
+) -> None:
+    """Neither does what ended as a dry run act when the emergency is over, nor is it restricted a second time."""
+    control, world = _promoted(DRY), World()
+    bench = _act(control, world)
+    [ended] = audited(await bench.take(ACT, ANSWER))
+    _promote(control, later, applies_to)
+    again = await bench.take(ACT, ANSWER)
+    assert (audited(again), said(again, DECIDE, Case), world.handlers) == ([ended], [], [])
+
+
 @pytest.mark.parametrize(("applies_to", "is_larger"), [("waiting", False), ("new", True)])
 async def test_a_smaller_budget_counts_for_the_next_step_of_an_older_case(applies_to: str, is_larger: bool) -> None:
     waiting = case(OLD, reserved_microusd=0)
