@@ -3,6 +3,7 @@
     settings      where it listens, and who may come in
     visitors      persons, their roles and agents, from a token file
     sessions      who is logged in
+    recent        one answer for many open pages
     requests      the checks that every request passes, and the headers of every answer
     formats       how values are written in a page
     failures      an error as a page that gives the request as a command

@@ -69,7 +69,8 @@ def duration(length: timedelta | float) -> str:
     sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
     for unit, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
         if seconds >= size:
-            return f"{sign}{seconds // size} {unit} {seconds % size // part} {smaller}"
+            rest = f" {seconds % size // part} {smaller}" if seconds % size // part else ""
+            return f"{sign}{seconds // size} {unit}{rest}"
     return f"{sign}{seconds} s"
 
 

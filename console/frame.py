@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -20,13 +20,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_jsonable_python
 
 from nightdesk.console.formats import FILTERS, shown
+from nightdesk.console.recent import Recent
 from nightdesk.console.sessions import COOKIE, Sessions
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.visitors import Forbidden, Role, Visitor, Visitors
+from nightdesk.operations.attention import NeedsAPerson
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
 from nightdesk.operations.installation import Installation
 
 TWIN = ".json"
+NEEDS_ARE_KEPT_S = 5.0
 TEMPLATES = Path(__file__).parent / "templates"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Response])
@@ -58,6 +61,7 @@ class Console:
     sessions: Sessions
     pages: tuple[Page, ...]
     templates: Environment
+    needs: Recent[NeedsAPerson] = field(default_factory=lambda: Recent(NEEDS_ARE_KEPT_S))
 
     def render(self, template: str, **values: Any) -> str:
         return self.templates.get_template(template).render(pages=self.pages, **values)

@@ -46,32 +46,26 @@ WHERE kind = 'approval' AND hour IN (SELECT hour FROM waits) AND case_id IS NOT 
     AND JSONExtractString(detail, 'verdict') NOT IN ('asked', 'reminded')
 GROUP BY decision_id
 """  # noqa: S608 - of constants
+# The subjects of what waits are known by then: a condition on all that was ever asked for would read every case.
 OPEN_CASES = """
-WITH asked AS (
-    SELECT subject FROM records_by_kind
-    WHERE kind = 'approval' AND status = 'needs_approval' AND startsWith(decision_id, {decision:String})
-)
 SELECT subject, case_id, agent, event_id, event_type, action, status, reason, received_at
 FROM cases
-WHERE status IN ('running', 'needs_approval', 'deferred', 'waiting') AND subject IN (SELECT subject FROM asked)
+WHERE status IN ('running', 'needs_approval', 'deferred', 'waiting') AND subject IN {subjects:Array(String)}
+    AND hour IN (SELECT hour FROM ids WHERE id IN (SELECT sipHash64(arrayJoin({subjects:Array(String)}))))
 ORDER BY received_at
 """
 # Many or large events of one subject must not fill the request, so it shows the newest ones and the beginning of their
 # data.
 EVENTS = """
-WITH asked AS (
-    SELECT subject FROM records_by_kind
-    WHERE kind = 'approval' AND status = 'needs_approval' AND startsWith(decision_id, {decision:String})
-)
 SELECT e.subject AS subject, e.event_source AS event_source, e.event_id AS event_id, e.event_type AS event_type,
     e.received_at AS received_at, e.status AS status, e.reason AS reason, r.data AS data
 FROM ends AS e LEFT JOIN (
     SELECT subject, event_source, event_id, substringUTF8(any(JSONExtractString(detail, 'data')), 1, 2000) AS data
     FROM records
-    WHERE kind IN ('received', 'ignored', 'rejected') AND subject IN (SELECT subject FROM asked)
+    WHERE kind IN ('received', 'ignored', 'rejected') AND subject IN {subjects:Array(String)}
     GROUP BY subject, event_source, event_id
 ) AS r ON r.subject = e.subject AND r.event_source = e.event_source AND r.event_id = e.event_id
-WHERE e.event_id != '' AND e.subject IN (SELECT subject FROM asked)
+WHERE e.event_id != '' AND e.subject IN {subjects:Array(String)}
 ORDER BY e.received_at DESC
 LIMIT 50 BY e.subject
 """
@@ -138,17 +132,20 @@ Row = Mapping[str, Any]
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
-def waiting(client: Client, decision_id: str = "") -> list[Waiting]:
-    """Decisions without an answer, the oldest first. With `decision_id`: only those whose id starts with it."""
+def waiting(client: Client, decision_id: str = "", beside: bool = True) -> list[Waiting]:
+    """Decisions without an answer, the oldest first. With `decision_id`: only those whose id starts with it. Without
+    `beside`: not the open cases and newer events of their subjects, which cost a look-up for each subject.
+    """
     answered = {row["decision_id"]: row["answered_at"] for row in client.query(ANSWERED).named_results()}
     given = {"decision": decision_id}
     asked = _last_asked(client.query(ASKED, parameters=given).named_results())
     # A replay asks again after the expiry.
     unanswered = [(one, row) for one, row in asked if row["asked_at"] > answered.get(one.decision_id, _NEVER)]
-    if not unanswered:
-        return []
-    cases = _by_subject(client.query(OPEN_CASES, parameters=given).named_results())
-    events = _by_subject(client.query(EVENTS, parameters=given).named_results())
+    if not unanswered or not beside:
+        return [one for one, _ in unanswered]
+    subjects = {"subjects": list({one.subject for one, _ in unanswered})}
+    cases = _by_subject(client.query(OPEN_CASES, parameters=subjects).named_results())
+    events = _by_subject(client.query(EVENTS, parameters=subjects).named_results())
     return [_beside(one, row, cases.get(one.subject, []), events.get(one.subject, [])) for one, row in unanswered]
 
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from nightdesk.sinks import approvals, cases, costs, data_set, late_steps, queries, untaken
+from nightdesk.sinks import (
+    approval_answers,
+    approvals,
+    attention,
+    case_search,
+    cases,
+    costs,
+    data_set,
+    late_steps,
+    queries,
+    untaken,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,29 @@ def _export(asked: Asked) -> Mapping[str, Any]:
     return {"hour": hour, "agent": "", "reviewed": False}
 
 
+def _beside(asked: Asked) -> Mapping[str, Any]:
+    return {"subjects": [asked.subject]}
+
+
+def _by_id(id_: Callable[[Asked], str]) -> Callable[[Asked], Mapping[str, Any]]:
+    return lambda asked: {"id": id_(asked), "agents": [], "limit": 101}
+
+
+def _found(text: str = "", **back: float) -> Callable[[Asked], Mapping[str, Any]]:
+    filters = {"statuses": [], "agent": "", "action": "", "agents": [], "text": text, "limit": 101}
+    return lambda asked: {"since": asked.now - timedelta(**back), "until": asked.now + timedelta(minutes=1), **filters}
+
+
+def _tally(bucket_s: int, **back: float) -> Callable[[Asked], Mapping[str, Any]]:
+    until = timedelta(minutes=1)
+    return lambda asked: {
+        "since": asked.now - timedelta(**back),
+        "until": asked.now + until,
+        "agents": [],
+        "bucket_s": bucket_s,
+    }
+
+
 QUESTIONS = (
     Question("subject by its id", "why", queries.RESOLVE, lambda asked: {"id": asked.subject}),
     Question("subject of an event", "why", queries.RESOLVE, lambda asked: {"id": asked.event_id}),
@@ -119,6 +153,20 @@ QUESTIONS = (
     Question("failed cases", "cases list", cases.LISTED, _statuses(days=1)),
     Question("decisions that were answered", "approvals list", approvals.ANSWERED, lambda asked: {}),
     Question("decisions that were asked for", "approvals list", approvals.ASKED, lambda asked: {"decision": ""}),
+    Question("open cases beside an approval", "approvals show", approvals.OPEN_CASES, _beside),
+    Question("events beside an approval", "approvals show", approvals.EVENTS, _beside),
+    Question(
+        "answers to a decision", "console", approval_answers.ANSWERS, lambda asked: {"decision": asked.decision_id}
+    ),
+    Question("cases of a subject's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.subject)),
+    Question("case of a decision's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.decision_id)),
+    Question("cases of a day", "console", case_search.BY_FILTER, _found(days=1)),
+    Question("cases with a text", "console", case_search.BY_FILTER, _found("refund", days=1)),
+    Question("how cases of a day divide", "console", case_search.FACETS, _found(days=1)),
+    Question("cases by half an hour", "console", case_search.TALLY, _tally(1800, days=1)),
+    Question("cases of a week by time", "console", case_search.TALLY, _tally(12_600, days=7)),
+    Question("open dead letters by agent", "console", attention.OPEN_LETTERS, lambda asked: {}),
+    Question("orders in force for all", "console", attention.HALTS, lambda asked: {}),
     Question("costs of cases", "budget verify", costs.COSTS, _since(days=1)),
     Question("calls after an order", "stop-all --verify", late_steps.LATE, _late),
     Question("hours with decisions", "export", data_set.HOURS, _export_hours),

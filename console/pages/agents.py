@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import unified_diff
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import quote
 
 import yaml
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
+from pydantic import BaseModel
 
+from nightdesk.console.formats import duration
 from nightdesk.console.frame import Changing, Page, Visit, Visiting, page
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
@@ -22,10 +24,13 @@ from nightdesk.operations.balances import ScopeBalance, scope_balances
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
 from nightdesk.operations.orders import EVERY_AGENT, switch
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
+from nightdesk.processors.charter.quantities import DurationSeconds, Rate
 from nightdesk.schemas.persons import shown_order
 
 router = APIRouter()
 PAGE = Page("agents", "Agents", "e", router)
+
+IS_A_DURATION = get_args(DurationSeconds)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +174,20 @@ def _limits(agent: Agent) -> dict[str, str]:
     """The limits and bounds of the charter in force, as they stand in it."""
     if agent.charter is None:
         return {}
-    parts = {"limits": agent.charter.limits, "bounds": agent.charter.bounds}
-    return {
-        f"{part} {name}": str(value)
-        for part, of_part in parts.items()
-        for name, value in of_part.model_dump(mode="json", exclude_none=True).items()
-        if value not in ({}, [], "")
-    }
+    return {name: text for part in (agent.charter.limits, agent.charter.bounds) for name, text in _of_part(part)}
+
+
+def _of_part(part: BaseModel) -> Iterator[tuple[str, str]]:
+    for name, field in type(part).model_fields.items():
+        value, label = getattr(part, name), name.replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from ((f"{label}: {key}", _as_text(one)) for key, one in value.items())
+        elif value is not None:
+            yield label, duration(value) if IS_A_DURATION in field.metadata else _as_text(value)
+
+
+def _as_text(value: object) -> str:
+    return f"{value.count} per {duration(value.per_seconds)}" if isinstance(value, Rate) else str(value)
 
 
 def versions(found: Sequence[CharterVersion], promoted: str) -> Iterator[Version]:

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from nightdesk.console.frame import Page, Visiting, page
-from nightdesk.messaging.failures import Failure
-from nightdesk.operations.approvals import waiting_decisions
+from nightdesk.console.visitors import Visitor
+from nightdesk.operations.attention import NeedsAPerson, needs_a_person
 from nightdesk.operations.case_search import find_cases, tally_cases
-from nightdesk.operations.status import Status, read_status
+from nightdesk.operations.orders import EVERY_AGENT
 from nightdesk.sinks.approvals import Waiting
 from nightdesk.sinks.case_search import CaseQuery, FoundCase, Period, Tally
 from nightdesk.sinks.story import Halt
@@ -90,15 +90,15 @@ class Tonight:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What needs a person now. None is what cannot be read now; `problem` says why."""
+    """What needs a person now. `lag` is None if the broker does not answer; `problem` says why."""
 
-    waiting: int | None
+    waiting: int
     soonest: Sequence[Waiting]
-    dead_letters: int | None
+    dead_letters: int
     lost: int
     halts: Sequence[Halt]
     stages_not_running: Sequence[str]
-    lag: int
+    lag: int | None
     problem: str
 
 
@@ -124,14 +124,9 @@ def tonight(visit: Visiting, span: Annotated[Span, Query()] = "24h") -> Response
 
 @page(router, "/tonight/attention")
 def attention(visit: Visiting) -> Response:
-    installation, sees = visit.console.installation, visit.visitor.sees
-    try:
-        waiting = [one for one in waiting_decisions(installation) if sees(one.agent)]
-        found = read_status(installation)
-    except Failure as failure:
-        return visit.show("attention.html", Attention(None, (), None, 0, (), (), 0, str(failure)))
-    soonest = sorted(waiting, key=lambda one: one.expires_at)[:SOONEST]
-    return visit.show("attention.html", _attention(waiting, soonest, found, visit.visitor.agents))
+    installation = visit.console.installation
+    found = visit.console.needs.get(lambda: needs_a_person(installation))
+    return visit.show("attention.html", attention_of(found, visit.visitor))
 
 
 def bucket_s(length: timedelta) -> int:
@@ -177,16 +172,17 @@ def _agent_row(agent: str, own: Sequence[Tally]) -> AgentRow:
     return AgentRow(agent, counts.total(), counts["completed"], counts["escalated"], counts["failed"], cost)
 
 
-def _attention(
-    waiting: Sequence[Waiting], soonest: Sequence[Waiting], found: Status, agents: frozenset[str]
-) -> Attention:
+def attention_of(found: NeedsAPerson, visitor: Visitor) -> Attention:
+    """The part of it that concerns a visitor."""
+    waiting = [one for one in found.waiting if visitor.sees(one.agent)]
+    letters = [one for one in found.letters if visitor.sees(one.agent)]
     return Attention(
         len(waiting),
-        soonest,
-        None if found.letters is None else len(found.letters),
-        sum(letter.about.records for letter in found.set_aside("lost")),
-        [halt for halt in found.halts or () if not agents or halt.agent in {*agents, "*"}],
+        waiting[:SOONEST],
+        sum(one.letters for one in letters),
+        sum(one.lost for one in letters),
+        [halt for halt in found.halts if halt.agent == EVERY_AGENT or visitor.sees(halt.agent)],
         [name for name, stage in found.stages.items() if stage.state != "running"],
-        sum(stage.lag or 0 for stage in found.stages.values()),
-        "",
+        sum(stage.lag for stage in found.stages.values()) if found.stages else None,
+        found.problem,
     )

@@ -23,7 +23,7 @@ HEIGHT = 900
 PATIENCE_MS = 120_000
 SERIOUS = ("serious", "critical")
 # What a page loads after it is there, and draws.
-SETTLED = "() => document.querySelectorAll('[hx-trigger^=load]:empty').length === 0"
+SETTLED = "() => document.querySelectorAll('[data-loading]').length === 0"
 
 
 def chromium() -> str:

@@ -6,8 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
 
-from nightdesk.console.pages.tonight import BUCKETS, agent_rows, bucket_s, tiles, trend
+from nightdesk.console.pages.tonight import BUCKETS, agent_rows, attention_of, bucket_s, tiles, trend
+from nightdesk.console.visitors import Role, Visitor
+from nightdesk.operations.attention import NeedsAPerson
+from nightdesk.operations.persons import Person
+from nightdesk.operations.stage_status import StageStatus
+from nightdesk.sinks.attention import OpenLetters
 from nightdesk.sinks.case_search import Period, Tally
+from nightdesk.sinks.story import Halt
 from tests.console.server import RunningConsole
 from tests.sinks.records import land, of_case, record
 
@@ -58,5 +64,22 @@ def test_the_page_counts_what_came_in_its_time(console: RunningConsole, client: 
     assert 'hx-trigger="every 5s"' in page
 
 
-def test_a_broker_that_is_away_is_said(console: RunningConsole) -> None:
-    assert "does not answer" in console.get("/tonight/attention.json").json()["problem"]
+def test_a_broker_that_is_away_does_not_hide_the_rest(console: RunningConsole, client: Client) -> None:
+    stop = {"order": "stop_all", "issued_by": "ada", "version": None}
+    land(client, record("control", 9, stop, subject="*", event_id="", reason="fire"), first=90)
+    view = console.get("/tonight/attention.json").json()
+    assert "does not answer" in view["problem"]
+    assert (view["waiting"], view["dead_letters"], view["lag"]) == (0, 0, None)
+    assert [(halt["agent"], halt["order"]) for halt in view["halts"]] == [("*", "stop_all")]
+
+
+def test_a_person_of_some_agents_sees_what_needs_a_person_of_theirs() -> None:
+    halts = [Halt(agent=agent, order="pause", issued_by="ada", reason="", since=NOW) for agent in ("*", "a", "b")]
+    letters = [OpenLetters("a", 3, 0), OpenLetters("b", 4, 7), OpenLetters("", 1, 0)]
+    stages = {"act": StageStatus("running", 2, None), "sink": StageStatus("stopped", 5, None)}
+    found = NeedsAPerson((), letters, halts, stages, "")
+    own = attention_of(found, Visitor(Person("nele"), Role.viewer, frozenset({"a"})))
+    assert ([halt.agent for halt in own.halts], own.dead_letters, own.lost) == (["*", "a"], 3, 0)
+    every = attention_of(found, Visitor(Person("vera"), Role.viewer))
+    assert ([halt.agent for halt in every.halts], every.dead_letters, every.lost) == (["*", "a", "b"], 8, 7)
+    assert (every.stages_not_running, every.lag) == (["sink"], 7)
