@@ -14,16 +14,19 @@ from nightdesk.messaging.clients import QUIET, new_reader
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.registered_codec import registered_codec
-from nightdesk.messaging.topic_reader import read_range
+from nightdesk.messaging.settings import plain
+from nightdesk.messaging.topic_reader import read_range, read_topic
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
-from nightdesk.schemas.records import AuditRecord
-from nightdesk.schemas.topics import AUDIT
+from nightdesk.schemas.records import AuditRecord, ForgottenSubject
+from nightdesk.schemas.topics import AUDIT, FORGOTTEN
 from nightdesk.sinks.audit.chain import BEGINNING, Head
-from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked
+from nightdesk.sinks.audit.forgotten import FORGET_KEY_REMEDY, ForgottenSubjects, KeyNotFit
+from nightdesk.sinks.verification.absence import Absence, absence
+from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked, whole, without_beginning
 from nightdesk.sinks.verification.findings import Finding, Place
-from nightdesk.sinks.verification.rows import compared_rows
+from nightdesk.sinks.verification.rows import compared_rows, old_rows_without_place
 from nightdesk.sinks.verification.topic import (
     TopicRecord,
     Total,
@@ -34,6 +37,8 @@ from nightdesk.sinks.verification.topic import (
 
 ANSWER_WITHIN_S = 30.0
 RECORDS_AT_ONCE = 5000
+NO_LINKS = "Kafka has the value of a chain, and ClickHouse has no link of it"
+NO_PLACE = "the sink wrote no such record there, and the row is older than rows are kept"
 STORED_ROWS = "SELECT count() FROM audit_records"
 
 # What is done, of how many; then how many more were done.
@@ -77,26 +82,46 @@ def verify_audit(installation: Installation, progress: Progress) -> AuditVerific
             registered_codec(installation) as codec,
             clickhouse(installation.clickhouse) as client,
         ):
-            return _Verification(client, consumer, codec, topic).run(progress)
+            missing = _absence(installation, client, codec)
+            return _Verification(client, consumer, codec, topic, missing).run(progress)
     finally:
         consumer.close()
+
+
+def _absence(installation: Installation, client: Client, codec: Codec) -> Absence:
+    """What may be missing. Raises `Failure` if a subject is forgotten and the settings have another key or none."""
+    clickhouse, kafka = installation.clickhouse, installation.kafka
+    subjects = ForgottenSubjects(plain(clickhouse.forget_key))
+    tombstones = [
+        codec.decode(ForgottenSubject, message.value())
+        for message in read_topic(kafka, kafka.topic_prefix + FORGOTTEN.name)
+    ]
+    try:
+        for one in tombstones:
+            subjects.add(one)
+    except KeyNotFit as error:
+        raise Failure(str(error), FORGET_KEY_REMEDY, FailureKind.NOT_CONFIGURED) from error
+    return absence(client, clickhouse.retention, subjects, tombstones)
 
 
 class _Verification:
     """One run. Each step gives its findings."""
 
-    def __init__(self, client: Client, consumer: Consumer, codec: Codec, topic: str) -> None:
+    def __init__(self, client: Client, consumer: Consumer, codec: Codec, topic: str, absence: Absence) -> None:
         self._client = client
         self._consumer = consumer
         self._codec = codec
         self._topic = topic
+        self._absence = absence
+        self._whole_from: dict[Chain, int] = {}
         self._incarnation = latest_incarnation(client, topic)
         self._partitions = {one.partition: one for one in self._read_partitions()}
 
     def run(self, progress: Progress) -> AuditVerification:
         rows = int(self._client.query(STORED_ROWS).result_rows[0][0])
-        found = list(compared_rows(self._client, self._topic, progress("rows", rows)))
+        found = list(compared_rows(self._client, self._topic, self._absence, progress("rows", rows)))
         found += self._walked(progress)
+        found += self._old_rows()
         found += self._compared_with_topic(progress)
         named = dict.fromkeys(found)  # two comparisons may name one row
         return AuditVerification(rows, tuple(self._partitions.values()), tuple(named))
@@ -117,6 +142,10 @@ class _Verification:
 
     def _walked(self, progress: Progress) -> Iterator[Finding]:
         found = chains(self._client, self._topic)
+        with_head = {one.partition for one in self._partitions.values() if len(one.head) == len(BEGINNING)}
+        latest = {chain.partition for chain in found if chain.incarnation == self._incarnation}
+        for partition in sorted(with_head - latest):
+            yield Finding("chain", Place(self._incarnation, partition, 0), "", NO_LINKS)
         advance = progress("chains", len(found))
         for chain in found:
             yield from self._walked_chain(chain)
@@ -124,17 +153,27 @@ class _Verification:
 
     def _walked_chain(self, chain: Chain) -> Iterator[Finding]:
         stored = links(self._client, chain)
+        yield from without_beginning(chain, stored)
         own = self._partitions.get(chain.partition) if chain.incarnation == self._incarnation else None
         if own is not None:
             own.chain_from = stored[0].offset
             if len(own.head) == len(BEGINNING):
                 # A link behind the commit is of records that are on their way.
                 stored = [*(link for link in stored if link.offset <= own.end), Head(own.end, own.head)]
+        stored = whole(self._client, chain, stored, self._absence)
+        if stored:
+            self._whole_from[chain] = stored[0].offset
         yield from walked(self._client, chain, stored)
         if own is not None:
             late = list(behind(self._client, chain, own.end))
             _, end = self._watermarks(chain.partition)
             yield from (one for one in late if one.place.offset >= end)
+
+    def _old_rows(self) -> Iterator[Finding]:
+        for place, record_id in old_rows_without_place(self._client, self._topic, self._absence):
+            from_ = self._whole_from.get(Chain(self._topic, place.incarnation, place.partition))
+            if from_ is not None and place.offset >= from_:
+                yield Finding("added", place, record_id, NO_PLACE)
 
     def _compared_with_topic(self, progress: Progress) -> Iterator[Finding]:
         advance = progress("topic", sum(one.end - one.first for one in self._partitions.values()))
@@ -142,13 +181,10 @@ class _Verification:
         ends = {(self._topic, one.partition): one.end for one in self._partitions.values()}
         batches: dict[int, list[TopicRecord]] = defaultdict(list)
         for message in read_range(self._consumer, starts, ends, ANSWER_WITHIN_S):
-            own = self._partitions[message.partition() or 0]
-            record = self._record(message)
-            own.topic = own.topic.plus(record)
-            batch = batches[own.partition]
-            batch.append(TopicRecord(message.offset() or 0, record))
+            batch = batches[partition := message.partition() or 0]
+            batch.append(TopicRecord(message.offset() or 0, self._record(message)))
             if len(batch) >= RECORDS_AT_ONCE:
-                yield from self._compared(own.partition, batches.pop(own.partition))
+                yield from self._compared(partition, batches.pop(partition))
                 advance(len(batch))
         for partition, batch in batches.items():
             yield from self._compared(partition, batch)
@@ -157,9 +193,11 @@ class _Verification:
             place = Place(self._incarnation, one.partition, one.first)
             one.clickhouse = total(self._client, self._topic, place, one.end)
 
-    def _compared(self, partition: int, batch: list[TopicRecord]) -> Iterator[Finding]:
+    def _compared(self, partition: int, batch: list[TopicRecord]) -> list[Finding]:
         place = Place(self._incarnation, partition, batch[0].offset)
-        return compared_records(self._client, self._topic, place, batch)
+        found, own = compared_records(self._client, self._topic, place, batch, self._absence.subjects)
+        self._partitions[partition].topic = self._partitions[partition].topic.plus(own)
+        return found
 
     def _record(self, message: Message) -> AuditRecord | None:
         try:

@@ -1,8 +1,9 @@
 """Deletes what the audit store has of a subject, and keeps it from coming back.
 
 First comes a tombstone on the topic `forgotten`, which the sink reads before it stores a record; then the rows are
-deleted, twice, because an insert may have begun before the tombstone was there; last comes the audit record, which does
-not name the subject.
+deleted, twice, because an insert may have begun before the tombstone was there. Then the tombstone comes again and says
+which places the rows had, so `audit verify` can tell them from rows that somebody else removed. Last comes the audit
+record, which does not name the subject.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nightdesk.schemas.audit_records import forgotten
 from nightdesk.schemas.records import ForgottenSubject
 from nightdesk.schemas.topics import AUDIT, DAY_MS, FORGOTTEN, TOPICS
 from nightdesk.sinks.audit.forgotten import digest_of, key_check
-from nightdesk.sinks.clickhouse.forgetting import TABLES, delete, rows_of
+from nightdesk.sinks.clickhouse.forgetting import TABLES, Places, delete, places_of, rows_of
 
 # An insert that began before the tombstone has ended then, as a rule; if not, the rows are found and the command fails.
 SETTLE_S = 3.0
@@ -66,13 +67,17 @@ def forget(installation: Installation, subject: str, reason: str, begin: Begin, 
     )
     with registered_codec(installation) as codec:
         produce(installation.kafka, FORGOTTEN, [(tombstone.digest, codec.encode(tombstone))])
-        rows = _delete(installation, subject, tombstone, begin)
+        rows, places = _delete(installation, subject, tombstone, begin)
+        done = tombstone.model_copy(update={"places": places.number, "places_sha256": places.sha256})
+        produce(installation.kafka, FORGOTTEN, [(done.digest, codec.encode(done))])
         record = forgotten(tombstone, sum(rows.values()))
         produce(installation.kafka, AUDIT, [(record.subject, codec.encode(record))])
     return Forgotten(tombstone.digest, rows, _remains(installation.kafka.topic_prefix))
 
 
-def _delete(installation: Installation, subject: str, tombstone: ForgottenSubject, begin: Begin) -> dict[str, int]:
+def _delete(
+    installation: Installation, subject: str, tombstone: ForgottenSubject, begin: Begin
+) -> tuple[dict[str, int], Places]:
     advance = begin("tables", PASSES * len(TABLES))
     with clickhouse(installation.clickhouse, "migrate", answer_within_s=DELETED_WITHIN_S) as client:
         rows = rows_of(client, subject)
@@ -83,10 +88,11 @@ def _delete(installation: Installation, subject: str, tombstone: ForgottenSubjec
                 rows = {table: rows[table] + late[table] for table in TABLES}
             for _ in delete(client, subject, tombstone.digest, tombstone.time):
                 advance(1)
+        places = places_of(client).get(tombstone.digest, Places())
         left = {table: count for table, count in rows_of(client, subject).items() if count}
     if left:
         raise Failure(f"rows of it came while they were deleted: {left}", "Run it again: the tombstone is in place")
-    return rows
+    return rows, places
 
 
 def _key(installation: Installation) -> str:

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 from nightdesk.messaging.failures import NotConfigured
 from nightdesk.messaging.settings import Section, ServerUrl, login_of, plain, server_of, without_login
 from nightdesk.sinks.clickhouse.access import STORE_USERS, Account, StoreUser
-from nightdesk.sinks.clickhouse.retention import DEFAULT_MONTHS, NAMES, Retention
+from nightdesk.sinks.clickhouse.retention import DEFAULT_MONTHS, MONTHS_AT_MOST, NAMES, Retention
 
 
 class ViewerSettings(Section):
@@ -63,9 +63,9 @@ class ClickHouseSettings(Section):
     viewers: dict[str, ViewerSettings] = Field(default_factory=dict)
     # How long rows are kept, by table where a table differs, and texts, if they are to go before their rows. Two months
     # at least, so that a topic that is read again brings no record of an hour whose facts are gone.
-    retention_months: int = Field(default=DEFAULT_MONTHS, ge=2)
-    table_retention_months: dict[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
-    text_retention_months: int | None = Field(default=None, ge=1)
+    retention_months: int = Field(default=DEFAULT_MONTHS, ge=2, le=MONTHS_AT_MOST)
+    table_retention_months: dict[str, Annotated[int, Field(ge=2, le=MONTHS_AT_MOST)]] = Field(default_factory=dict)
+    text_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
     # Of the digests by which forgotten subjects are known; the sink and `nightdesk forget` need the same one.
     forget_key: SecretStr | None = Field(default=None, min_length=FORGET_KEY_LENGTH)
 

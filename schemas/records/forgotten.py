@@ -9,7 +9,9 @@ from nightdesk.schemas.records.base import Record
 class ForgottenSubject(Record):
     """The sink stores no record of the subject whose case was opened by `time`.
 
-    The subject is not in it: `digest` is its keyed digest, and `key_check` tells which key that was.
+    The subject is not in it: `digest` is its keyed digest, and `key_check` tells which key that was. When its rows are
+    deleted the record comes again, with the number of places that they had on the audit topic and the digest of these
+    places: only rows whose place is among them are missing because the subject is forgotten.
     """
 
     digest: Name
@@ -17,3 +19,5 @@ class ForgottenSubject(Record):
     time: datetime
     issued_by: Name
     reason: Text = ""
+    places: int = 0
+    places_sha256: Name = ""

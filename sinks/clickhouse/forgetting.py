@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
@@ -17,6 +18,13 @@ INSERT INTO forgotten_places
 SELECT topic, `partition`, `offset`, record_id, {digest:String}, {at:DateTime64(6, 'UTC')}
 FROM audit_records WHERE subject = {subject:String}
 """
+# Which places each subject had, as one digest.
+PLACED = """
+SELECT digest, count(), lower(hex(SHA256(arrayStringConcat(arraySort(groupArray(place)), '\n')))) FROM (
+    SELECT DISTINCT digest, concat(topic, ':', `partition`, ':', `offset`, ':', record_id) AS place
+    FROM forgotten_places
+) GROUP BY digest
+"""
 HOURS = """
 SELECT DISTINCT hour FROM case_states WHERE subject = {subject:String}
 UNION DISTINCT SELECT DISTINCT hour FROM records_by_kind WHERE subject = {subject:String}
@@ -29,10 +37,22 @@ SELECT arrayJoin({hours:Array(DateTime('UTC'))}), now64(6), toDateTime64(0, 6, '
 HOURS_AT_ONCE = 100
 
 
+class Places(NamedTuple):
+    """How many places a subject had on the audit topic, and their digest."""
+
+    number: int = 0
+    sha256: str = ""
+
+
 def rows_of(client: Client, subject: str) -> dict[str, int]:
     """Table -> how many rows of the subject it has, copies that are not merged yet included."""
     given = {"subject": subject}
     return {table: int(client.query(COUNT.format(table=table), parameters=given).result_rows[0][0]) for table in TABLES}
+
+
+def places_of(client: Client) -> dict[str, Places]:
+    """By the digest of a forgotten subject: where its rows were that are deleted."""
+    return {digest: Places(*found) for digest, *found in client.query(PLACED).result_rows}
 
 
 def delete(client: Client, subject: str, digest: str, at: datetime) -> Iterator[str]:

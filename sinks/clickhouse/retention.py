@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # every worker reads the settings, which have a retention
     from clickhouse_connect.driver.client import Client
 
 DEFAULT_MONTHS = 25
+# A limit is a DateTime, which ends in the year 2106: a later one would be in the past.
+MONTHS_AT_MOST = 600
 DEFINITIONS = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
 
 
@@ -31,7 +33,7 @@ class Kept:
 
 TABLES = (
     Kept("audit_records", "toDateTime(case_at)", ("detail",)),
-    Kept("audit_places", "hour"),
+    Kept("audit_places", "landed_at"),
     Kept("records_by_kind", "hour", ("detail",)),
     Kept("decision_facts", "hour", ("parameters", "reasoning")),
     Kept("step_facts", "hour", ("result", "error")),

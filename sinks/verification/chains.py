@@ -12,11 +12,17 @@ from clickhouse_connect.driver.client import Client
 
 from nightdesk.sinks.audit.chain import BEGINNING, Head, extended
 from nightdesk.sinks.audit.table import PlacedRecord
+from nightdesk.sinks.verification.absence import KEPT, LINK_DAYS, Absence
 from nightdesk.sinks.verification.findings import Finding, Place
 
 _OF_PARTITION = "topic = {topic:String} AND incarnation = {incarnation:UInt16} AND `partition` = {partition:Int32}"
 CHAINS = "SELECT DISTINCT incarnation, `partition` FROM audit_links WHERE topic = {topic:String} ORDER BY ALL"
 LINKS = f"SELECT `offset`, link FROM audit_links FINAL WHERE {_OF_PARTITION} ORDER BY `offset`, link"  # noqa: S608
+LAST_OLD_LINK = f"""
+SELECT max(`offset`) FROM audit_links FINAL
+WHERE {_OF_PARTITION} AND NOT ({KEPT.format(time="landed_at", months="places")} + toIntervalDay({LINK_DAYS}))
+HAVING count() > 0
+"""  # noqa: S608
 PLACES = f"""
 SELECT `offset`, record_id, digest FROM audit_places FINAL
 WHERE {_OF_PARTITION} AND `offset` >= {{first:Int64}} AND `offset` < {{end:Int64}}
@@ -51,6 +57,12 @@ def links(client: Client, chain: Chain) -> list[Head]:
     return [Head(offset, link.decode() if isinstance(link, bytes) else link) for offset, link in rows]
 
 
+def whole(client: Client, chain: Chain, stored: Sequence[Head], absence: Absence) -> list[Head]:
+    """The links behind which every place must be there, because retention cannot have deleted it."""
+    rows = client.query(LAST_OLD_LINK, parameters={**_given(chain), **absence.parameters}).result_rows
+    return [link for link in stored if not rows or link.offset > rows[0][0]]
+
+
 def walked(client: Client, chain: Chain, stored: Sequence[Head]) -> Iterator[Finding]:
     """The ranges between links whose places do not come to the next link, with the rows that can be named. A link that
     begins a chain ends the one before it unproved; the last is what Kafka has.
@@ -66,6 +78,13 @@ def walked(client: Client, chain: Chain, stored: Sequence[Head]) -> Iterator[Fin
                 head = extended(head, record)
             if head.value != end.value and end.value != BEGINNING:
                 yield from _wrong(chain, begin, end, own)
+
+
+def without_beginning(chain: Chain, stored: Sequence[Head]) -> Iterator[Finding]:
+    """Whether the first links are gone: a link stays however old it is, and the first one begins the chain."""
+    if stored[0].value != BEGINNING:
+        how = f"the links before offset {stored[0].offset} are gone, and nothing proves the records before it"
+        yield Finding("chain", chain.place(0), "", how)
 
 
 def behind(client: Client, chain: Chain, end: int) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.digest import digest
+from nightdesk.sinks.audit.forgotten import ForgottenSubjects
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 from nightdesk.sinks.verification.findings import Finding, Place
 
@@ -27,8 +28,9 @@ class Total(NamedTuple):
     records: int = 0
     cost_microusd: int = 0
 
-    def plus(self, record: AuditRecord | None) -> Total:
-        return Total(self.records + 1, self.cost_microusd + (record.cost_microusd if record else 0))
+    def plus(self, records: Sequence[TopicRecord]) -> Total:
+        cost = sum(one.record.cost_microusd for one in records if one.record)
+        return Total(self.records + len(records), self.cost_microusd + cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,34 @@ def total(client: Client, topic: str, place: Place, end: int) -> Total:
     return Total(*rows[0])
 
 
-def compared_records(client: Client, topic: str, place: Place, records: Sequence[TopicRecord]) -> Iterator[Finding]:
-    """The records of one partition that ClickHouse does not have, or has otherwise; `place` is that of the first."""
+def compared_records(
+    client: Client, topic: str, place: Place, records: Sequence[TopicRecord], subjects: ForgottenSubjects
+) -> tuple[list[Finding], list[TopicRecord]]:
+    """The records of one partition that ClickHouse does not have, or has otherwise; `place` is that of the first. And
+    all records but those of forgotten subjects that the sink left out.
+    """
+    placed = _placed(client, topic, place, records)
+    own = [one for one in records if one.offset in placed or one.record is None or not subjects.cover(one.record)]
+    found = [
+        finding
+        for each in own
+        for finding in _compared(place._replace(offset=each.offset), each.record, placed.pop(each.offset, {}))
+    ]
+    found += [
+        Finding("added", place._replace(offset=offset), record_id, "the topic has no record there")
+        for offset, others in placed.items()
+        for record_id in others
+    ]
+    return found, own
+
+
+def _placed(client: Client, topic: str, place: Place, records: Sequence[TopicRecord]) -> dict[int, dict[str, bytes]]:
+    """By offset: the digest of each record id that ClickHouse has there."""
     range_ = InsertSlice(topic, place.partition, (), [records[0].offset, records[-1].offset], place.incarnation)
     placed: dict[int, dict[str, bytes]] = {}
     for one in AuditTable(lambda: client).placed(range_):
         placed.setdefault(one.offset, {})[one.record_id] = one.digest
-    for each in records:
-        yield from _compared(place._replace(offset=each.offset), each.record, placed.pop(each.offset, {}))
-    for offset, others in placed.items():
-        for record_id in others:
-            yield Finding("added", place._replace(offset=offset), record_id, "the topic has no record there")
+    return placed
 
 
 def _compared(place: Place, record: AuditRecord | None, placed: dict[str, bytes]) -> Iterator[Finding]:

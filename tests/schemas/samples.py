@@ -158,7 +158,15 @@ SAMPLES: tuple[Record, ...] = (
         time=NOW,
     ),
     DeadLetterEnd(dead_letter_id="d", verdict="replayed", person="Ada", reason="the registry is back", time=NOW),
-    ForgottenSubject(digest="a" * 64, key_check="0123abcd", time=NOW, issued_by="ann", reason="ticket 7"),
+    ForgottenSubject(
+        digest="a" * 64,
+        key_check="0123abcd",
+        time=NOW,
+        issued_by="ann",
+        reason="ticket 7",
+        places=4,
+        places_sha256="b" * 64,
+    ),
     WorkerReport(
         key="act/act-0",
         stage="act",

@@ -10,8 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from nightdesk.commands.sink import sink_settings
-from nightdesk.messaging.failures import NotConfigured
+from nightdesk.messaging.failures import Failure, NotConfigured
 from nightdesk.messaging.registered_codec import registered_codec
+from nightdesk.operations.audit_verification import verify_audit
 from nightdesk.operations.forgetting import forget, known_rows
 from nightdesk.operations.schemas import register_schemas
 from nightdesk.operations.topics import apply_topics
@@ -22,7 +23,6 @@ from nightdesk.sinks.audit.forgotten import ForgottenSubjects, KeyNotFit, digest
 from nightdesk.sinks.clickhouse.forgetting import TABLES
 from nightdesk.sinks.queries import story
 from nightdesk.sinks.settings import ClickHouseSettings
-from nightdesk.sinks.verification.rows import compared_rows
 from tests.sinks.records import START, acted, at, dead_letter, decided, of_case, outcome, record
 from tests.sinks.test_sink import count, eventually, running, send_records
 
@@ -75,6 +75,10 @@ def stored_tables(client: Client) -> list[str]:
     return [name for (name,) in client.query(f"{engines} AND name != 'migrations'").result_rows]
 
 
+def keyless(settings: Settings) -> Settings:
+    return settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"forget_key": None})})
+
+
 def silent(_what: str, _total: int) -> Callable[[int], None]:
     return lambda _done: None
 
@@ -92,8 +96,13 @@ def test_nothing_of_a_forgotten_subject_comes_back(settings: Settings, codec: Co
         send_records(settings, codec, [gone[1].model_copy(update={"record_id": "late", "time": at(9)})])
         eventually(lambda: count(client) == 5)
     assert in_no_table(client, GONE) == []
-    topic = sink_settings(settings).topic
-    assert list(compared_rows(client, topic, lambda _rows: None)) == []  # it was not removed by just anybody
+    verified = verify_audit(settings, silent)
+    assert verified.findings == ()  # it was not removed by just anybody
+    # Of what the sink left out neither side has anything.
+    assert [one.topic for one in verified.partitions] == [one.clickhouse for one in verified.partitions]
+    assert sum(one.topic.records for one in verified.partitions) == 9
+    with pytest.raises(Failure, match="FORGET_KEY"):
+        verify_audit(keyless(settings), silent)
     assert story(client, GONE) is None
     assert story(client, str(gone[0].case_id)) is None
     assert len(client.query("SELECT * FROM cases").result_rows) == 1
@@ -117,9 +126,8 @@ def test_nothing_of_a_forgotten_subject_comes_back(settings: Settings, codec: Co
 
 
 def test_without_a_key_nothing_is_forgotten(settings: Settings) -> None:
-    keyless = settings.clickhouse.model_copy(update={"forget_key": None})
     with pytest.raises(NotConfigured, match="FORGET_KEY"):
-        known_rows(settings.model_copy(update={"clickhouse": keyless}), GONE)
+        known_rows(keyless(settings), GONE)
 
 
 def test_a_sink_with_another_key_stores_nothing() -> None:

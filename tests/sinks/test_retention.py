@@ -53,5 +53,6 @@ def test_a_limit_is_for_a_table_that_has_one() -> None:
     assert Retention(25, None, {"ids": 30}).of("ids") == 30
     with pytest.raises(ValidationError, match="name one of"):
         ClickHouseSettings(table_retention_months={"hourly_counts": 3})
-    with pytest.raises(ValidationError):
-        ClickHouseSettings(retention_months=1)
+    for months in (1, 601):
+        with pytest.raises(ValidationError):
+            ClickHouseSettings(retention_months=months)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head
 from nightdesk.sinks.audit.digest import digest
+from nightdesk.sinks.audit.forgotten import ForgottenSubjects
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
-from nightdesk.sinks.verification.chains import behind, chains, links, walked
+from nightdesk.sinks.clickhouse.forgetting import delete, places_of
+from nightdesk.sinks.clickhouse.retention import Retention, changes
+from nightdesk.sinks.verification.absence import absence
+from nightdesk.sinks.verification.chains import behind, chains, links, walked, whole, without_beginning
 from nightdesk.sinks.verification.findings import Finding
-from nightdesk.sinks.verification.rows import compared_rows
-from tests.sinks.records import decided, land, record
+from nightdesk.sinks.verification.rows import compared_rows, old_rows_without_place
+from tests.sinks.records import START, decided, land, record
 from tests.sinks.test_table import RECORDS
 
 TOPIC = "test.audit"
+EVER = Retention(600)
 COUNT = 2 * OFFSETS_PER_LINK + 100
 
 
@@ -48,12 +54,17 @@ class Sink:
         self.chains.resume(committed)
 
 
-def findings(client: Client, sink: Sink) -> list[Finding]:
+def findings(
+    client: Client, sink: Sink, retention: Retention = EVER, tombstones: Sequence[ForgottenSubject] = ()
+) -> list[Finding]:
     """By rows, then by chains."""
-    found = list(compared_rows(client, TOPIC, lambda _rows: None))
+    missing = absence(client, retention, ForgottenSubjects(), tombstones)
+    found = list(compared_rows(client, TOPIC, missing, lambda _rows: None))
     for chain in chains(client, TOPIC):
         head = Head(sink.ends[chain.partition], sink.chains.metadata(chain.partition))
-        found += walked(client, chain, [*links(client, chain), head])
+        stored = [*links(client, chain), head]
+        found += without_beginning(chain, stored)
+        found += walked(client, chain, whole(client, chain, stored, missing))
         found += behind(client, chain, head.offset)
     return found
 
@@ -139,7 +150,8 @@ def test_a_recreated_topic_has_chains_of_its_own(client: Client, sink: Sink) -> 
     again.write(records(7, 1500), incarnation=1)
     again.ends[1], again.chains = COUNT, sink.chains
     assert {chain.incarnation for chain in chains(client, TOPIC)} == {0, 1}
-    assert list(compared_rows(client, TOPIC, lambda _rows: None)) == []
+    missing = absence(client, EVER, ForgottenSubjects(), ())
+    assert list(compared_rows(client, TOPIC, missing, lambda _rows: None)) == []
     (newer,) = [chain for chain in chains(client, TOPIC) if chain.incarnation == 1]
     assert [one.value == BEGINNING for one in links(client, newer)] == [True, False]
     assert list(walked(client, newer, links(client, newer))) == []
@@ -155,3 +167,82 @@ def test_the_digest_is_that_which_clickhouse_computes(client: Client, found: lis
     batch = InsertSlice(TOPIC, 0, found, range(len(found)))
     assert [one.digest for one in AuditTable(lambda: client).placed(batch)] == [digest(one) for one in found]
     assert AuditTable(lambda: client).placed(replace(batch, partition=1)) == []
+
+
+KEPT = Retention(24, texts=3)
+MONTHS_AGO = (36, 30, 5, 0)
+BATCH = OFFSETS_PER_LINK + 20
+
+
+def months_ago(months: int) -> datetime:
+    return datetime.now(UTC) - months * timedelta(days=31)
+
+
+def aged(client: Client) -> Sink:
+    """Four batches of a partition, the first of which came long ago, and retention that has done its work."""
+    sink = Sink(client)
+    for number, months in enumerate(MONTHS_AGO):
+        opened = {"time": months_ago(months), "case_at": months_ago(months)}
+        made = [one.model_copy(update=opened) for one in records(months, BATCH)]
+        sink.write(made, first=number * BATCH)
+        if not number:
+            for table in ("audit_places", "audit_links"):
+                changed(client, f"{table} UPDATE landed_at = now() - INTERVAL 36 MONTH WHERE 1")
+    for alteration in (one for some in changes(client, KEPT).values() for one in some):
+        client.command(alteration)
+    for table in ("audit_records", "audit_places"):
+        client.command(f"OPTIMIZE TABLE {table} FINAL")
+    return sink
+
+
+LEFT = """
+SELECT (SELECT count() FROM audit_records), (SELECT countIf(detail != '') FROM audit_records),
+    (SELECT count() FROM audit_places)
+"""
+
+
+def test_what_retention_deleted_is_not_missing_and_what_somebody_removed_is(client: Client) -> None:
+    sink = aged(client)
+    assert client.query(LEFT).result_rows == [(2 * BATCH, BATCH, 3 * BATCH)]
+    assert findings(client, sink, KEPT) == []
+    assert {one.fault for one in findings(client, sink)} == {"changed", "removed", "chain"}  # to other settings
+
+    for record_id in ("0-7", "5-8"):
+        changed(client, f"audit_records DELETE WHERE record_id = '{record_id}'")
+    changed(client, f"audit_places DELETE WHERE record_id = '30-{BATCH - 7}'")  # its row is gone rightly
+    assert named(findings(client, sink, KEPT)) == {
+        ("removed", 0, 3 * BATCH + 7, "0-7"),
+        ("removed", 0, 2 * BATCH + 8, "5-8"),
+        ("chain", 0, OFFSETS_PER_LINK, ""),
+        ("removed", 0, 2 * BATCH - 7, ""),
+    }
+
+
+def test_a_row_that_claims_to_be_old_is_named(client: Client, sink: Sink) -> None:
+    client.command("DROP VIEW audit_places_of_records")
+    old = {"time": months_ago(30), "case_at": months_ago(30)}
+    land(client, record("received", 5, record_id="forged").model_copy(update=old), first=7)
+    missing = absence(client, KEPT, ForgottenSubjects(), ())
+    assert [record_id for _, record_id in old_rows_without_place(client, TOPIC, missing)] == ["forged"]
+
+
+def test_links_that_were_removed_from_the_beginning_are_missed(client: Client, sink: Sink) -> None:
+    for table in ("audit_records", "audit_places", "audit_links"):
+        changed(client, f"{table} DELETE WHERE `partition` = 0 AND `offset` < {OFFSETS_PER_LINK}")
+    assert named(findings(client, sink)) == {("chain", 0, 0, "")}
+
+
+def test_only_rows_that_the_tombstone_knows_are_missing_because_they_are_forgotten(client: Client, sink: Sink) -> None:
+    sum(1 for _ in delete(client, "ticket-3", "d", START))
+    (places,) = places_of(client).values()
+    tombstone = ForgottenSubject(digest="d", key_check="", time=START, issued_by="ann")
+    done = tombstone.model_copy(update={"places": places.number, "places_sha256": places.sha256})
+    assert findings(client, sink, tombstones=[tombstone, done]) == []
+    assert {one.fault for one in findings(client, sink, tombstones=[tombstone])} == {"removed"}  # it broke off
+
+    changed(client, "audit_records DELETE WHERE record_id = '0-5'")
+    assert named(findings(client, sink, tombstones=[done])) == {("removed", 0, 5, "0-5")}
+    client.command("INSERT INTO forgotten_places SELECT topic, 0, 5, '0-5', 'd', now64(6) FROM audit_records LIMIT 1")
+    found = findings(client, sink, tombstones=[done])
+    assert ("removed", 0, 5, "0-5") in named(found)
+    assert "does not confirm" in found[0].how

@@ -1,0 +1,58 @@
+"""What may be missing in ClickHouse although nobody removed it: rows, texts and places that are older than the settings
+keep them, and the rows of forgotten subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from clickhouse_connect.driver.client import Client
+
+from nightdesk.schemas.records import ForgottenSubject
+from nightdesk.schemas.topics import AUDIT, DAY_MS
+from nightdesk.sinks.audit.forgotten import ForgottenSubjects
+from nightdesk.sinks.clickhouse.forgetting import Places, places_of
+from nightdesk.sinks.clickhouse.retention import Retention
+
+NOW = "SELECT now('UTC')"
+# What is a day from its end counts as gone, because ClickHouse may delete it while it is compared.
+KEPT = "{time} + toIntervalMonth({{{months}:UInt16}}) > {{now:DateTime('UTC')}} + toIntervalDay(1)"
+# A link may be stored again when the topic is read again, and its places are not.
+LINK_DAYS = AUDIT.retention_ms // DAY_MS + 1
+
+
+def _nobody() -> ForgottenSubjects:
+    return ForgottenSubjects()
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """`confirmed` are the digests of the forgotten subjects whose noted places are those that the tombstone has."""
+
+    now: datetime
+    retention: Retention
+    subjects: ForgottenSubjects = field(default_factory=_nobody)
+    confirmed: frozenset[str] = frozenset()
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Of queries with `KEPT`: rows are compared as long as they and their places are kept."""
+        rows = min(self.retention.of("audit_records"), self.retention.of("audit_places"))
+        return {
+            "now": self.now,
+            "rows": rows,
+            "texts": min(rows, self.retention.texts or rows),
+            "places": self.retention.of("audit_places"),
+        }
+
+
+def absence(
+    client: Client, retention: Retention, subjects: ForgottenSubjects, tombstones: Iterable[ForgottenSubject]
+) -> Absence:
+    """What may be missing now. Raises `connection.ANY_FAILURE`."""
+    noted = places_of(client)
+    confirmed = {one.digest for one in tombstones if noted.get(one.digest) == Places(one.places, one.places_sha256)}
+    (now,) = client.query(NOW).result_rows[0]
+    return Absence(now, retention, subjects, frozenset(confirmed))
