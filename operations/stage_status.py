@@ -17,7 +17,7 @@ from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.messaging.transactions import OpenTransaction, open_transaction
 from nightdesk.messaging.transient_errors import ask_until_answered
-from nightdesk.schemas.topics import AUDIT
+from nightdesk.schemas.topics import AUDIT, CONTROL
 from nightdesk.streams.catalog import STAGES
 
 Answer = TypeVar("Answer")
@@ -91,13 +91,16 @@ def _ask(kafka: KafkaSettings) -> dict[str, StageStatus]:
 
 
 def long_transactions(kafka: KafkaSettings) -> list[OpenTransaction]:
-    """Transactions of other producers that have blocked a stage for long. Raises `Failure`."""
+    """Transactions of other producers that have blocked a stage, or the orders to all stages, for long. Raises
+    `Failure`.
+    """
     return _answer_of(kafka, lambda: _long_transactions(kafka))
 
 
 def _long_transactions(kafka: KafkaSettings) -> list[OpenTransaction]:
     config, now = _config(kafka), datetime.now(UTC)
-    bounds = _bounds(new_admin(config), _topics(kafka, TOPICS_OF_STAGE))
+    read_by_all = kafka.topic_prefix + CONTROL.name
+    bounds = _bounds(new_admin(config), _topics(kafka, TOPICS_OF_STAGE) | {read_by_all})
     found = (open_transaction(config, place, of_place) for place, of_place in bounds.items())
     return [transaction for transaction in found if transaction is not None and transaction.is_long(now)]
 

@@ -1,13 +1,15 @@
 """How far the stages are, and the one answer where no broker is there to ask."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Producer
 
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.messaging.log_offsets import Bounds
+from nightdesk.messaging.log_offsets import Bounds, Place
 from nightdesk.messaging.settings import KafkaSettings
+from nightdesk.messaging.transactions import OpenTransaction
 from nightdesk.operations import stage_status
 from nightdesk.settings import Settings
 
@@ -42,3 +44,22 @@ def test_a_stage_without_lag_has_nothing_in_flight(small_settings: Settings, mon
     found = stage_status.stage_status(kafka)
     assert found["sink"] == stage_status.StageStatus("running", lag=1, in_flight=None)
     assert found["act"] == stage_status.StageStatus("running", lag=0, in_flight=0)
+
+
+@pytest.mark.parametrize("topic", ["ingest", "audit", "control"])
+def test_a_transaction_that_hangs_is_named_on_each_topic_that_holds_something_back(
+    topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one on `control` no worker makes a call."""
+    hanging = (f"t.{topic}", 0)
+
+    def bounds(_admin: object, topics: set[str]) -> dict[Place, Bounds]:
+        return {(name, 0): Bounds(0, 1 if name == hanging[0] else 5, 5) for name in topics}
+
+    def opened(_config: object, place: Place, found: Bounds) -> OpenTransaction | None:
+        return OpenTransaction(*place, found.stable, datetime(2026, 1, 1, tzinfo=UTC)) if found.stable < 5 else None
+
+    monkeypatch.setattr(stage_status, "_bounds", bounds)
+    monkeypatch.setattr(stage_status, "open_transaction", opened)
+    found = stage_status.long_transactions(NOBODY.model_copy(update={"topic_prefix": "t."}))
+    assert [(one.topic, one.partition) for one in found] == [hanging]

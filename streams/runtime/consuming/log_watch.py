@@ -6,7 +6,8 @@ The stage worker starts it. It finds conditions that no arriving record shows:
   lag nor a reason for the watchdog;
 * records were deleted before we read them, and nothing came since;
 * the log ends before our position, so it is not the log that we read;
-* a transaction stays open, and nobody can read the records behind it.
+* a transaction stays open, and nobody can read the records behind it. On `control` it holds back orders, and so all
+  calls.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from faust.types import TP
 
 from nightdesk.messaging.clients import new_admin
 from nightdesk.messaging.log_offsets import Bounds, Place, ask_bounds
+from nightdesk.schemas.topics import CONTROL
 from nightdesk.streams.runtime.consuming.offset_tracker import LogComparison, compare
 from nightdesk.streams.runtime.consuming.partition_reader import PartitionReader
 from nightdesk.streams.runtime.consuming.transaction_watch import TransactionWatch
@@ -35,6 +37,7 @@ class LogWatch:
         self._client_config = policy.client_config
         self._admin = new_admin(self._client_config)
         self._transactions = TransactionWatch(stage, policy.client_config)
+        self._control: Place = (policy.topic_prefix + CONTROL.name, CONTROL.partition)
         # The positions at the last look, and how they compared with the log.
         self._before: dict[Place, tuple[int, LogComparison]] = {}
 
@@ -51,6 +54,7 @@ class LogWatch:
                 self._admin = new_admin(self._client_config)
                 continue
             await self._look(expected, bounds)
+            await self._transactions.look(bounds | await asyncio.to_thread(self._bounds_of_control), self._clock())
 
     async def _look(self, expected: Mapping[Place, int], bounds: Mapping[Place, Bounds]) -> None:
         comparisons = {
@@ -62,7 +66,13 @@ class LogWatch:
             if self._before.get(place) == (at, comparison):
                 await self._judge(place, at, comparison, bounds[place])
         self._before = comparisons
-        await self._transactions.look(bounds, self._clock())
+
+    def _bounds_of_control(self) -> dict[Place, Bounds]:
+        """Empty if the broker does not say: the control subscriber decides what follows from that."""
+        try:
+            return ask_bounds(self._admin, [self._control])
+        except KafkaException:
+            return {}
 
     async def _judge(self, place: Place, at: int, comparison: LogComparison, bounds: Bounds) -> None:
         if comparison is LogComparison.BEYOND:
