@@ -12,14 +12,16 @@ from nightdesk.settings import Settings
 from nightdesk.sinks.clickhouse.connection import connect
 from nightdesk.sinks.settings import ClickHouseSettings
 from tests.console.server import RunningConsole, running
-from tests.sinks.conftest import NOWHERE, clickhouse, new_database
+from tests.sinks.conftest import NOWHERE, clickhouse, databases
+from tests.sinks.databases import Databases
 
-__all__ = ["clickhouse"]
+__all__ = ["clickhouse", "databases"]
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse: ClickHouseSettings) -> ClickHouseSettings:
-    return new_database(clickhouse)
+def database(databases: Databases) -> Iterator[ClickHouseSettings]:
+    with databases.one() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from nightdesk.operations.topics import apply_topics
 from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
 from tests.nightdesk.command_line import CommandLine
-from tests.sinks.conftest import clickhouse, client, database
+from tests.sinks.conftest import clickhouse, client, database, databases
 
-__all__ = ["clickhouse", "client", "database"]
+__all__ = ["clickhouse", "client", "database", "databases"]
 
 
 @pytest.fixture

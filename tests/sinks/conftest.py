@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +12,8 @@ from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
 from nightdesk.settings import Settings
 from nightdesk.settings_sections import ConnectionSettings
 from nightdesk.sinks.clickhouse.connection import connect
-from nightdesk.sinks.clickhouse.migrate import create_database, migrate
 from nightdesk.sinks.settings import ClickHouseSettings
+from tests.sinks.databases import Databases
 from tests.sinks.loaded import Loaded, load
 
 # Where nothing listens: the stack takes these parts for configured elsewhere, and does not start them.
@@ -46,22 +45,16 @@ def loaded(clickhouse: ClickHouseSettings) -> Loaded:
     return load(clickhouse)
 
 
+@pytest.fixture(scope="session")
+def databases(clickhouse: ClickHouseSettings) -> Databases:
+    return Databases(clickhouse)
+
+
 @pytest.fixture
-def database(clickhouse: ClickHouseSettings) -> ClickHouseSettings:
+def database(databases: Databases) -> Iterator[ClickHouseSettings]:
     """An empty, migrated database."""
-    return new_database(clickhouse)
-
-
-def new_database(clickhouse: ClickHouseSettings) -> ClickHouseSettings:
-    """An empty, migrated database of a name that no other test uses."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    arguments = clickhouse.client_arguments("migrate")
-    with connect(arguments) as client:
-        create_database(client, name)
-    with connect({**arguments, "database": name}) as client:
-        migrate(client)
-    url = clickhouse.url.rpartition("/")[0] + f"/{name}"
-    return clickhouse.model_copy(update={"url": url})
+    with databases.one() as found:
+        yield found
 
 
 @pytest.fixture
