@@ -23,7 +23,10 @@ USED_BY_NAME = {"uvloop": Path("nightdesk/bootstrap.py")}
 # FastAPI imports it as soon as an endpoint has a form.
 LOADED_BY_OTHERS = {"python-multipart"}
 # Run, or loaded by pytest and mypy; no line of ours imports them.
-TOOLS = {"mypy", "pytest-asyncio", "pytest-timeout", "ruff", "types-protobuf", "types-pyyaml", "types-psutil", "uv"}
+TOOLS = {
+    "mypy", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "types-protobuf", "types-pyyaml", "types-psutil",
+    "uv",
+}  # fmt: skip
 
 
 def normalized(name: str) -> str:
