@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -94,15 +94,22 @@ def long_transactions(kafka: KafkaSettings) -> list[OpenTransaction]:
     """Transactions of other producers that have blocked a stage, or the orders to all stages, for long. Raises
     `Failure`.
     """
-    return _answer_of(kafka, lambda: _long_transactions(kafka))
+    now, read_by_stages = datetime.now(UTC), {topic for topics in TOPICS_OF_STAGE.values() for topic in topics}
+    found = open_transactions(kafka, read_by_stages | {CONTROL.name})
+    return [transaction for transaction in found if transaction.is_long(now)]
 
 
-def _long_transactions(kafka: KafkaSettings) -> list[OpenTransaction]:
-    config, now = _config(kafka), datetime.now(UTC)
-    read_by_all = kafka.topic_prefix + CONTROL.name
-    bounds = _bounds(new_admin(config), _topics(kafka, TOPICS_OF_STAGE) | {read_by_all})
-    found = (open_transaction(config, place, of_place) for place, of_place in bounds.items())
-    return [transaction for transaction in found if transaction is not None and transaction.is_long(now)]
+def open_transactions(kafka: KafkaSettings, topics: Iterable[str]) -> list[OpenTransaction]:
+    """Transactions of other producers that hold back records of these topics (without prefix). Raises `Failure`."""
+    names = {kafka.topic_prefix + topic for topic in topics}
+    return _answer_of(kafka, lambda: list(_open_transactions(_config(kafka), names)))
+
+
+def _open_transactions(config: ClientConfig, topics: Set[str]) -> Iterator[OpenTransaction]:
+    for place, bounds in _bounds(new_admin(config), topics).items():
+        transaction = open_transaction(config, place, bounds)
+        if transaction is not None:
+            yield transaction
 
 
 def _states(admin: AdminClient, topic_prefix: str) -> dict[str, str]:

@@ -12,11 +12,11 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import EVERY_AGENT
-from nightdesk.operations.stage_status import behind, topic_bounds
+from nightdesk.operations.stage_status import behind, open_transactions, topic_bounds
 from nightdesk.operations.stops import ActiveStop, Obedience, WorkerStop, active_stops, obedience
 from nightdesk.operations.workers import read_workers
 from nightdesk.processors.execution import order_against
-from nightdesk.schemas.topics import AUDIT
+from nightdesk.schemas.topics import AUDIT, CONTROL
 from nightdesk.sinks.late_steps import LateStep, late_steps
 
 LOOK_AGAIN_AFTER_S = 0.5
@@ -96,10 +96,21 @@ def _standing(installation: Installation, agent: str) -> ActiveStop:
     stops = active_stops(installation)
     stop = stops.get(agent) or stops.get(EVERY_AGENT)
     if stop is None:
+        _check_orders_readable(installation)
         whom = "any agent" if agent == EVERY_AGENT else agent
         known = f"Stopped are {', '.join(sorted(stops))}" if stops else "Give one: nightdesk stop-all --wait"
         raise Failure(f"no order to stop is in force for {whom}", known, FailureKind.NOT_FOUND)
     return stop
+
+
+def _check_orders_readable(installation: Installation) -> None:
+    """Raises `Failure` if an open transaction on `control` hides orders: the one that was just given, for example."""
+    for transaction in open_transactions(installation.kafka, [CONTROL.name]):
+        raise Failure(
+            f"orders cannot be read: {transaction}",
+            "No worker makes a call meanwhile. End it (kafka-transactions.sh abort), then: nightdesk stop verify",
+            FailureKind.NOT_READY,
+        )
 
 
 def _wait_until_obeyed(

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.transactions import OpenTransaction
 from nightdesk.operations import stop_checks
 from nightdesk.operations.stops import ActiveStop, obedience
 from nightdesk.operations.workers import Worker
@@ -103,3 +104,20 @@ def test_who_has_not_confirmed_is_told_with_what_is_known_of_it() -> None:
     silent, reads_on = map(stop_checks.unconfirmed_text, found.unconfirmed)
     assert silent == f"act/0 (silent since {NOW - timedelta(seconds=9):%Y-%m-%d %H:%M:%S} UTC)"
     assert reads_on == "act/0 (reports, and has not read the order)"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "kind", "said"),
+    [
+        ([OpenTransaction("t.control", 0, 7, NOW)], FailureKind.NOT_READY, "orders cannot be read: a transaction on"),
+        ([], FailureKind.NOT_FOUND, "no order to stop is in force"),
+    ],
+)
+def test_an_order_behind_an_open_transaction_is_not_said_to_be_missing(
+    hidden: list[OpenTransaction], kind: FailureKind, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_checks, "active_stops", lambda _installation: {})
+    monkeypatch.setattr(stop_checks, "open_transactions", lambda _kafka, topics: hidden if "control" in topics else [])
+    with pytest.raises(Failure, match=said) as failed:
+        stop_checks.wait_for_stop(Settings(), "*", 5.0, TIMEOUT_S)
+    assert failed.value.kind is kind
