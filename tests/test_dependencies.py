@@ -24,8 +24,8 @@ USED_BY_NAME = {"uvloop": Path("nightdesk/bootstrap.py")}
 LOADED_BY_OTHERS = {"python-multipart"}
 # Run, or loaded by pytest and mypy; no line of ours imports them.
 TOOLS = {
-    "mypy", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "types-protobuf", "types-pyyaml", "types-psutil",
-    "uv",
+    "mypy", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "types-protobuf", "types-pyyaml",
+    "types-psutil", "uv",
 }  # fmt: skip
 
 
