@@ -197,7 +197,7 @@ def follow_control(settings: Settings, codec: Codec) -> Control:
     try:
         ControlSubscriber(settings.kafka.client_config(), settings.kafka.topic_prefix, codec, control).start()
     except TimeoutError as error:
-        raise Failure(str(error), "Run `nightdesk topics apply`", FailureKind.UNREACHABLE) from error
+        raise Failure(str(error), kind=FailureKind.UNREACHABLE) from error
     return control
 
 

@@ -15,7 +15,8 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it
 
 from nightdesk.messaging.clients import ClientConfig, new_admin, new_reader
 from nightdesk.messaging.consumed import is_unreadable, skip_unreadable
-from nightdesk.messaging.log_offsets import ask_offsets
+from nightdesk.messaging.log_offsets import ask_bounds, ask_offsets
+from nightdesk.messaging.transactions import open_transaction
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.topics import CONTROL
 from nightdesk.streams.control import Control, apply_record
@@ -70,7 +71,17 @@ class ControlSubscriber:
         for work in (self._read, self._confirm):
             threading.Thread(target=self._repeatedly, args=(work,), name=f"control{work.__name__}", daemon=True).start()
         if not self._caught_up.wait(START_TIMEOUT_S):
-            raise TimeoutError(f"{self._topic} could not be read within {START_TIMEOUT_S:.0f} s: {self._failed or ''}")
+            why = self._failed or self._held_back() or "the broker does not answer"
+            raise TimeoutError(f"{self._topic} could not be read within {START_TIMEOUT_S:.0f} s: {why}")
+
+    def _held_back(self) -> str:
+        """The open transaction behind which nothing can be read, as text; empty without one."""
+        try:
+            bounds = ask_bounds(self._admin, [(self._topic, number) for number in self._read_up_to])
+        except KafkaException as error:
+            return str(error)
+        found = (open_transaction(self._client_config, place, of_place) for place, of_place in bounds.items())
+        return "; ".join(str(transaction) for transaction in found if transaction is not None)
 
     def _repeatedly(self, work: Callable[[], None]) -> None:
         try:

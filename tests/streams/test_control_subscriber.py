@@ -6,14 +6,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from nightdesk.messaging.log_offsets import Bounds, Place
 from nightdesk.messaging.settings import KafkaSettings
+from nightdesk.messaging.transactions import OpenTransaction
 from nightdesk.operations.topics import apply_topics
 from nightdesk.settings import Settings
+from nightdesk.streams import control_subscriber
+from nightdesk.streams.control import Control
+from nightdesk.streams.control_subscriber import ControlSubscriber
 from nightdesk.streams.runtime.process.fail_stop import ExitCode
 from tests.streams.stages.stage_harness import CODEC, order
 
@@ -101,3 +107,20 @@ def test_an_order_that_lies_behind_an_open_transaction_is_not_taken_for_none(kaf
         paused = (line for line in lines if line.endswith("paused"))
         assert next(paused) == "old paused", "first obeyed, then confirmed"
         assert "fresh paused" in paused, "markers of transactions at the end are no missing records"
+
+
+def test_a_start_behind_an_open_transaction_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that the topic is missing: to create it is no remedy."""
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(control_subscriber, "START_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(control_subscriber, "ask_bounds", lambda _admin, _places: {("t.control", 0): Bounds(0, 3, 5)})
+
+    def opened(_config: object, place: Place, found: Bounds) -> OpenTransaction:
+        return OpenTransaction(place[0], place[1], found.stable, since)
+
+    monkeypatch.setattr(control_subscriber, "open_transaction", opened)
+    subscriber = ControlSubscriber({"bootstrap.servers": "127.0.0.1:1"}, "t.", CODEC, Control())
+    monkeypatch.setattr(subscriber._topic_watch, "start", lambda: None)
+    monkeypatch.setattr(subscriber, "_repeatedly", lambda _work: None)
+    with pytest.raises(TimeoutError, match=r"a transaction on t\.control/0 is open since 2026-01-01"):
+        subscriber.start()
