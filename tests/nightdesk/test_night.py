@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -15,7 +17,7 @@ from nightdesk.processors.night_report import NightReport
 from tests.nightdesk.command_line import CommandLine
 from tests.nights.night import load
 from tests.nights.play import Played, play
-from tests.sinks.records import land
+from tests.sinks.records import AGENT, START, land, record
 
 PERIOD = ("--since", "2026-11-24T18:00", "--until", "2026-11-25T08:00", "--time-zone", "Europe/Berlin")
 
@@ -79,6 +81,16 @@ def test_a_part_of_a_night_has_what_happened_in_it(nightdesk: CommandLine, known
     waiting = nightdesk("night", *late, "-o", "json").json()
     assert waiting["ended"]["deferred"] == known.report.ended["deferred"]
     assert waiting["ended"]["completed"] < known.report.ended["completed"]
+
+
+def test_what_waits_for_weeks_is_in_the_night(nightdesk: CommandLine, client: Client) -> None:
+    """A paused agent writes no record: the case has had none since it began to wait, twenty days before."""
+    case: dict[str, Any] = {"case_id": "c-1", "agent": AGENT}
+    land(client, record("received", 0, **case), record("deferred", 1, status="deferred", reason="a pause", **case))
+    period = ("--since", (START + timedelta(days=20)).isoformat(), "--until", (START + timedelta(days=21)).isoformat())
+    found = nightdesk("night", *period, "-o", "json").json()
+    assert (found["events"], found["ended"]["deferred"]) == (1, 1)
+    assert found["longest_waits"][0]["ended_at"] is None
 
 
 def test_a_night_of_which_nothing_is_known_has_no_events(nightdesk: CommandLine, client: Client) -> None:
