@@ -18,6 +18,7 @@ from nightdesk.schemas.records import ApprovalReply
 from nightdesk.schemas.topics import APPROVALS
 from nightdesk.sinks.approval_answers import GivenAnswer, approval_answers
 from nightdesk.sinks.approvals import Waiting, waiting
+from nightdesk.sinks.similar_approvals import SimilarApprovals, similar_approvals
 
 # The shortest part of a decision's id that is accepted.
 LEAST_CHARACTERS = 6
@@ -53,6 +54,12 @@ def given_answers(installation: Installation, decision_id: str) -> list[GivenAns
     """What people answered to a decision, in order, also what does not count. Raises `Failure`."""
     with clickhouse(installation.clickhouse) as client:
         return approval_answers(client, decision_id)
+
+
+def similar(installation: Installation, decision: Waiting, now: datetime) -> SimilarApprovals:
+    """How people answered the agent's earlier requests for the same action. Raises `Failure`."""
+    with clickhouse(installation.clickhouse) as client:
+        return similar_approvals(client, decision.agent, decision.action, decision.decision_id, now)
 
 
 def check_seen(decision: Waiting) -> None:

@@ -21,6 +21,7 @@ from nightdesk.sinks import (
     data_set,
     late_steps,
     queries,
+    similar_approvals,
     untaken,
 )
 
@@ -121,6 +122,11 @@ def _beside(asked: Asked) -> Mapping[str, Any]:
     return {"subjects": [asked.subject]}
 
 
+def _similar(asked: Asked) -> Mapping[str, Any]:
+    of = {"agent": asked.agent, "action": "refund", "decision": asked.decision_id, "limit": similar_approvals.COUNTED}
+    return {"since": asked.now - similar_approvals.LOOKED_BACK, **of}
+
+
 def _by_id(id_: Callable[[Asked], str]) -> Callable[[Asked], Mapping[str, Any]]:
     return lambda asked: {"id": id_(asked), "agents": [], "limit": 101}
 
@@ -158,6 +164,7 @@ QUESTIONS = (
     Question(
         "answers to a decision", "console", approval_answers.ANSWERS, lambda asked: {"decision": asked.decision_id}
     ),
+    Question("similar approvals", "console", similar_approvals.SIMILAR, _similar),
     Question("cases of a subject's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.subject)),
     Question("case of a decision's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.decision_id)),
     Question("cases of a day", "console", case_search.BY_FILTER, _found(days=1)),

@@ -75,7 +75,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("charter",),
         ("conditions", "measures", "notifications", "prompts", "rates", "replies", "routing"),
         ("escalation", "fallback", "gate", "provenance", "verification", "voting"),
-        ("conclusion", "ledger"),
+        ("conclusion", "ledger", "what_if"),
         ("admission", "anomalies", "reconciliation", "unanswered"),
         ("anomaly_trial", "playbook"),
         ("deciding", "execution"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
+import httpx2
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -16,7 +19,7 @@ from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.operations.schemas import register_schemas
 from nightdesk.operations.topics import apply_topics
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, EventDetail
+from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, DecisionDetail, EventDetail
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import ApprovalReply, AuditRecord
 from nightdesk.settings import Settings
@@ -24,9 +27,10 @@ from nightdesk.sinks.settings import ClickHouseSettings
 from tests.console.server import RunningConsole, running
 from tests.nightdesk.letters import Buried
 from tests.processors.examples import compiled
-from tests.sinks.records import START, at, decided, land, of_case, record
+from tests.sinks.records import START, at, dead_letter, land, of_case, record
 
 AGENT = compiled().agent
+DECIDED = DecisionDetail(kind="respond", parameters='{"amount":5}', reasoning="they ask for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,9 @@ def desk(stack: LocalStack, database: ClickHouseSettings, tmp_path_factory: pyte
         yield Desk(settings, codec, console)
 
 
-def ask(client: Client, number: int) -> tuple[str, str]:
+def ask(client: Client, number: int, agent: str = "support-triage", version: str = "v1") -> tuple[str, str]:
     """A decision that waits for a person; returns its id and the address of its page."""
-    case = of_case(f"evt-{number}")
+    case = of_case(f"evt-{number}", agent) | {"charter_version": version}
     subject = {"subject": f"ticket-{number}"}
     decision_id = ids.decision_id(case["case_id"], 0)
     detail = ApprovalRequestDetail(
@@ -72,7 +76,7 @@ def ask(client: Client, number: int) -> tuple[str, str]:
     land(
         client,
         record("received", 0, EventDetail(data='{"text":"Refund!"}', time=START), **subject, **case),
-        decided(1, event_id=f"evt-{number}", action="refund", subject=f"ticket-{number}"),
+        record("decided", 1, DECIDED, decision_id=decision_id, action="refund", confidence=0.95, **subject, **case),
         record("approval", 2, detail, **asked),
         first=number * 10,
     )
@@ -107,6 +111,48 @@ def test_what_has_changed_or_has_no_reason_or_no_role_is_not_sent(desk: Desk, cl
         assert "Approve</button>" not in vera.get(path).text
         assert ada.client.post(path, data={"verdict": "approve", "payload_sha256": "hash-2"}).status_code == 403
     assert not [one for one in desk.replies() if one.decision_id == decision_id]
+
+
+def test_an_edit_is_sent_as_written_and_not_if_the_gates_refuse_it(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 4, AGENT, compiled().version)
+    with desk.console.browser("ada") as ada:
+
+        def send(verdict: str, parameters: str) -> httpx2.Response:
+            return ada.post(path, path, verdict=verdict, payload_sha256="hash-4", parameters=parameters)
+
+        for parameters, why in (('{"amount": 500}', "no refund over 100"), ("{", "JSON"), ('{"sum": 1}', "amount")):
+            refused = send("edit", parameters)
+            assert (refused.status_code, why in refused.text) == (400, True), refused.text
+            assert html.escape(parameters, quote=False) in html.unescape(refused.text).replace("&quot;", '"')
+        assert "You changed the parameters" in send("approve", '{"amount": 3}').text
+        assert not [one for one in desk.replies() if one.decision_id == decision_id]
+        assert send("edit", '{"amount": 3}').headers["location"] == f"{path}?sent=edit"
+    [reply] = [one for one in desk.replies() if one.decision_id == decision_id]
+    assert (reply.verdict, reply.parameters) == ("edit", '{"amount": 3}')
+
+
+def test_the_gates_say_what_they_would_to_another_amount(desk: Desk, client: Client) -> None:
+    decision_id, _ = ask(client, 5, AGENT, compiled().version)
+    for amount, disposition in ((500, "refused"), (40, "needs_approval")):
+        asked = desk.console.get(f"/what-if/{decision_id}.json?parameters=" + quote(f'{{"amount": {amount}}}')).json()
+        assert asked["found"]["result"]["disposition"] == disposition
+    assert "no refund over 100" in desk.console.get(f"/what-if/{decision_id}?parameters=%7B%22amount%22:500%7D").text
+    assert desk.console.get(f"/what-if/{decision_id}", "nele").status_code == 404
+    assert not [one for one in desk.replies() if one.decision_id == decision_id], "nothing was sent"
+
+
+def test_a_decision_that_nobody_answered_can_be_asked_again(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 6)
+    about = {"decision_id": decision_id, "action": "refund", "subject": "ticket-6", **of_case("evt-6")}
+    expired = ApprovalReplyDetail(verdict="expire", person="", counts=True)
+    letter = dead_letter(5, detail={"error": "NobodyAnswered", "dead_letter_id": "dl-6"}, **about)
+    land(client, record("approval", 4, expired, status="running", **about), letter, first=65)
+    with desk.console.browser("otto") as otto, desk.console.browser("ada") as ada:
+        page = otto.get(path).text
+        assert 'name="ids" value="dl-6"' in page
+        assert "Ask again" in page
+        assert "Nobody answered in time" in ada.get(path).text
+        assert "Ask again" not in ada.get(path).text
 
 
 def test_of_two_people_the_second_is_told(desk: Desk, client: Client) -> None:

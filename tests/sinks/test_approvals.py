@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -19,6 +19,7 @@ from nightdesk.schemas.audit import (
 )
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.approvals import Waiting, waiting
+from nightdesk.sinks.similar_approvals import similar_approvals
 from tests.sinks.records import acted, at, decided, land, of_case, record
 
 
@@ -108,3 +109,31 @@ def test_what_was_answered_does_not_wait(client: Client) -> None:
     answer = ApprovalReplyDetail(verdict="expire", person="nightdesk: nobody", counts=True)
     land(client, _received(0), _decided(1), _asked(2), _approval(3, answer, status="running"))
     assert waiting(client) == []
+
+
+def test_earlier_answers_for_the_same_action_are_shown_with_how_their_cases_ended(client: Client) -> None:
+    def answer(seconds: float, event_id: str, verdict: Literal["approve", "reject"], status: str) -> AuditRecord:
+        detail = ApprovalReplyDetail(verdict=verdict, person="ada", counts=True, reason="as agreed")
+        return _approval(seconds, detail, event_id, status)
+
+    land(client, _received(0, "evt-1"), _decided(1, "evt-1"), _asked(2, "evt-1"), first=0)
+    land(client, _received(0, "evt-2"), _decided(1, "evt-2"), _asked(2, "evt-2"), first=10)
+    land(client, answer(3, "evt-2", "approve", "running"), acted(4, "completed", event_id="evt-2"), first=20)
+    land(client, _received(0, "evt-3"), _decided(1, "evt-3"), _asked(2, "evt-3"), first=30)
+    land(client, answer(5, "evt-3", "reject", "refused"), first=40)
+    land(client, _received(0, "evt-4"), _decided(1, "evt-4"), _asked(2, "evt-4"), first=50)
+    this = _one_of(client, "evt-1")
+    found = similar_approvals(client, this.agent, this.action, this.decision_id, at(60))
+    assert found.answers == {"reject": 1, "approve": 1}
+    assert [(one.verdict, one.status, one.parameters, one.why) for one in found.newest] == [
+        ("reject", "refused", {"amount": 5}, "as agreed"),
+        ("approve", "completed", {"amount": 5}, "as agreed"),
+    ]
+    later = at(40 * 86_400)
+    assert similar_approvals(client, this.agent, this.action, this.decision_id, later).answers == {}
+    assert similar_approvals(client, this.agent, "respond", this.decision_id, at(60)).answers == {}
+
+
+def _one_of(client: Client, event_id: str) -> Waiting:
+    [found] = waiting(client, ids.decision_id(of_case(event_id)["case_id"], 0))
+    return found

@@ -39,5 +39,6 @@ def test_every_question_has_an_answer(loaded: Loaded) -> None:
         "events without a case",
         "decisions that were answered",
         "answers to a decision",
+        "similar approvals",
         "open cases beside an approval",
     }

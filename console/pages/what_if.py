@@ -1,0 +1,31 @@
+"""Why a decision was stopped, and what the gates would say to another answer. It changes nothing, so it is a GET."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from nightdesk.console.frame import Visiting, page
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.what_if import Proposal, Version, consider
+
+router = APIRouter()
+
+
+@page(router, "/what-if/{decision_id}")
+def ask(
+    visit: Visiting,
+    decision_id: str,
+    action: str = "",
+    parameters: str = "",
+    confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+    version: Version = "then",
+) -> Response:
+    """The gates' answer beside the recorded one."""
+    proposal = Proposal(action, parameters.strip(), confidence, version)
+    considered = consider(visit.console.installation, decision_id, proposal)
+    if not visit.visitor.sees(considered.case.agent):
+        raise Failure(f"nothing is known of {decision_id!r} of your agents", "", FailureKind.NOT_FOUND)
+    return visit.show("what_if.html", {"asked": proposal, "found": considered})
