@@ -1,7 +1,10 @@
 """The web console: the second user interface of `operations`, beside the command line.
 
     settings      where it listens, and who may come in
-    visitors      persons, their roles and agents, from a token file
+    visitors      persons, their roles and agents
+    token_file    reads them from the token file
+    logins        logins that have begun at the identity provider
+    limits        how often somebody may try to come in, or change something
     sessions      who is logged in
     recent        one answer for many open pages
     requests      the checks that every request passes, and the headers of every answer

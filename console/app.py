@@ -17,8 +17,10 @@ from nightdesk.console.pages import login, what_if
 from nightdesk.console.requests import RequestChecks
 from nightdesk.console.sessions import Sessions
 from nightdesk.console.settings import ConsoleSettings
-from nightdesk.console.visitors import Visitors, read_visitors, whoever_starts_it
+from nightdesk.console.token_file import read_visitors
+from nightdesk.console.visitors import Visitors, whoever_starts_it
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.identity_provider import IdentityProvider
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.persons import Person, PersonSettings
 
@@ -39,7 +41,10 @@ def build(
     """Connects nowhere. Raises `Failure` for settings with which the console must not start."""
     settings.check()
     visitors, link = _visitors(settings, person)
-    console = Console(installation, dead_letters, settings, visitors, Sessions(), catalog.PAGES, new_templates())
+    provider = IdentityProvider(settings.oidc, settings.address + login.RETURNS_TO) if settings.oidc.issuer else None
+    console = Console(
+        installation, dead_letters, settings, visitors, Sessions(), catalog.PAGES, new_templates(), provider
+    )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
     add_failures(app)

@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException
 
 from nightdesk.console.frame import TWIN, LoginNeeded, console_of
+from nightdesk.console.limits import TooMany
 from nightdesk.console.visitors import Forbidden
 from nightdesk.messaging.failures import Failure, FailureKind
 
@@ -50,6 +51,7 @@ def add_failures(app: FastAPI) -> None:
     app.exception_handler(LoginNeeded)(_log_in)
     app.exception_handler(Failure)(_failure)
     app.exception_handler(Forbidden)(_forbidden)
+    app.exception_handler(TooMany)(_too_many)
     app.exception_handler(HTTPException)(_of_http)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(Exception)(_unexpected)
@@ -68,6 +70,12 @@ async def _failure(request: Request, error: Failure) -> Response:
 
 async def _forbidden(request: Request, error: Forbidden) -> Response:
     return _show(request, HTTPStatus.FORBIDDEN, str(error), "Ask whoever keeps the token file")
+
+
+async def _too_many(request: Request, error: TooMany) -> Response:
+    answer = _show(request, HTTPStatus.TOO_MANY_REQUESTS, str(error), "")
+    answer.headers["Retry-After"] = str(max(1, round(error.wait_s)))
+    return answer
 
 
 async def _of_http(request: Request, error: HTTPException) -> Response:

@@ -20,16 +20,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_jsonable_python
 
 from nightdesk.console.formats import FILTERS, shown
+from nightdesk.console.limits import Limit
+from nightdesk.console.logins import Logins
 from nightdesk.console.recent import Recent
 from nightdesk.console.sessions import COOKIE, Sessions
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.visitors import Forbidden, Role, Visitor, Visitors
 from nightdesk.operations.attention import NeedsAPerson
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.identity_provider import IdentityProvider
 from nightdesk.operations.installation import Installation
 
 TWIN = ".json"
 NEEDS_ARE_KEPT_S = 5.0
+# How many, in how many seconds: wrong tokens from one address, changes by one person.
+WRONG_LOGINS = (20, 60.0)
+CHANGES = (120, 60.0)
 TEMPLATES = Path(__file__).parent / "templates"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Response])
@@ -61,7 +67,20 @@ class Console:
     sessions: Sessions
     pages: tuple[Page, ...]
     templates: Environment
+    provider: IdentityProvider | None = None
+    logins: Logins = field(default_factory=Logins)
+    wrong_logins: Limit = field(default_factory=lambda: Limit(*WRONG_LOGINS))
+    changes: Limit = field(default_factory=lambda: Limit(*CHANGES))
     needs: Recent[NeedsAPerson] = field(default_factory=lambda: Recent(NEEDS_ARE_KEPT_S))
+
+    def with_token(self, request: Request, token: str) -> Visitor | None:
+        """The person who has this token. Raises `TooMany` after many wrong ones from the same address."""
+        address = "" if request.client is None else request.client.host
+        self.wrong_logins.check(address)
+        found = self.visitors.with_token(token)
+        if found is None:
+            self.wrong_logins.take(address)
+        return found
 
     def render(self, template: str, **values: Any) -> str:
         return self.templates.get_template(template).render(pages=self.pages, **values)
@@ -131,7 +150,7 @@ def visit(request: Request) -> Visit:
     """The visit of whoever is logged in by cookie or by a token in the request. Raises `LoginNeeded`."""
     console, now = console_of(request), datetime.now(UTC)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and (visitor := console.visitors.with_token(token.strip())) is not None:
+    if scheme.lower() == "bearer" and (visitor := console.with_token(request, token.strip())) is not None:
         return Visit(request, console, visitor, "", now)
     session = console.sessions.find(request.cookies.get(COOKIE, ""), now)
     if scheme or session is None:
@@ -149,6 +168,7 @@ async def change(visit: Visiting, csrf: Annotated[str, Form()] = "") -> Visit:
     }
     if visit.csrf and not hmac.compare_digest(visit.csrf.encode(), csrf.encode()):
         raise Forbidden("the form is not from this session: load the page again")
+    visit.console.changes.take(visit.visitor.name)
     return visit
 
 

@@ -13,6 +13,7 @@ from nightdesk.console.visitors import Visitor
 
 COOKIE = "nightdesk_session"
 ENDS_AFTER_IDLE = timedelta(hours=12)
+ENDS_AFTER = timedelta(hours=24)
 AT_MOST = 10_000
 ID_BYTES = 32
 
@@ -24,6 +25,7 @@ class Session:
     visitor: Visitor
     csrf: str
     seen_at: datetime
+    begun_at: datetime
 
 
 @dataclass(slots=True)
@@ -37,16 +39,16 @@ class Sessions:
         """Open a session; returns its id, which the browser keeps."""
         id_ = secrets.token_urlsafe(ID_BYTES)
         with self._changing:
-            self._open[id_] = Session(visitor, secrets.token_urlsafe(ID_BYTES), now)
+            self._open[id_] = Session(visitor, secrets.token_urlsafe(ID_BYTES), now, now)
             while len(self._open) > AT_MOST:
                 del self._open[next(iter(self._open))]
         return id_
 
     def find(self, id_: str, now: datetime) -> Session | None:
-        """The session, if it is open; it then stays open for as long again."""
+        """The session, if it is open; it is idle from now on again."""
         with self._changing:
             session = self._open.pop(id_, None)
-            if session is None or now - session.seen_at > ENDS_AFTER_IDLE:
+            if session is None or now - session.seen_at > ENDS_AFTER_IDLE or now - session.begun_at > ENDS_AFTER:
                 return None
             self._open[id_] = replace(session, seen_at=now)
             return session

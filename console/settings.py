@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import Section, ServerUrl, server_of
+from nightdesk.operations.identity_provider import OidcSettings
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -25,6 +26,7 @@ class ConsoleSettings(Section):
     url: ServerUrl = ""
     token_file: Path | None = None
     token: SecretStr | None = None
+    oidc: OidcSettings = OidcSettings()
 
     def check(self) -> None:
         """Raises `Failure` if others could reach the console and nothing says who they are."""
@@ -32,6 +34,12 @@ class ConsoleSettings(Section):
             raise Failure(
                 f"the console does not listen on {self.host} without a token file: everybody there could approve",
                 "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/console.md), or leave out NIGHTDESK_CONSOLE__HOST",
+                FailureKind.NOT_CONFIGURED,
+            )
+        if self.oidc.issuer and (self.token_file is None or not self.oidc.client_id):
+            raise Failure(
+                "an identity provider says who somebody is, and not what they may do",
+                "Set NIGHTDESK_CONSOLE__OIDC__CLIENT_ID, and NIGHTDESK_CONSOLE__TOKEN_FILE for the roles",
                 FailureKind.NOT_CONFIGURED,
             )
 

@@ -1,27 +1,21 @@
 """Who may come in, and what each may do: the persons of the token file, or the one who started the console.
 
-The file holds the SHA-256 digest of each token and no token. A person with a `key_file` is proven: the console signs
-their answers with it (docs/decisions/0023-identity-of-a-person.md). Without one the name is claimed, as on the command
-line.
+A person with a key is proven: the console signs their answers with it (docs/decisions/0023-identity-of-a-person.md).
+Without one the name is claimed, as on the command line.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
-from typing import Annotated
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nightdesk.console.settings import ConsoleSettings
-from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import plain
-from nightdesk.operations.persons import Person, PersonSettings, of_a_person
+from nightdesk.operations.identity_provider import Identity
+from nightdesk.operations.persons import Person, of_a_person
 
 TOKEN_BYTES = 32
 
@@ -70,44 +64,36 @@ class Forbidden(Exception):
     """The person is known, and may not do this."""
 
 
-class _Entry(BaseModel):
-    """One person in the token file."""
+@dataclass(frozen=True, slots=True)
+class GroupRole:
+    """What everybody in a group of the identity provider may do."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    person: Annotated[str, Field(min_length=1)]
-    token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    group: str
     role: Role
     agents: frozenset[str] = frozenset()
-    key_file: Path | None = None
-
-    def visitor(self) -> Visitor:
-        name = of_a_person(self.person)
-        if self.key_file is None:
-            return Visitor(Person(name), self.role, self.agents)
-        person = Person.of(PersonSettings(key_file=self.key_file))
-        if person.name != name:
-            raise Failure(f"{self.key_file} is the key of {person.name} and not of {name}", kind=FailureKind.INVALID)
-        return Visitor(person, self.role, self.agents)
-
-
-class _TokenFile(BaseModel):
-    """The whole file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    persons: Annotated[list[_Entry], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """Everybody who may come in, by the digest of their token."""
+    """Everybody who may come in: by the digest of their token, by the name at the identity provider, and by group."""
 
-    by_digest: Mapping[str, Visitor]
+    by_digest: Mapping[str, Visitor] = field(default_factory=dict)
+    by_login: Mapping[str, Visitor] = field(default_factory=dict)
+    groups: Sequence[GroupRole] = ()
 
     def with_token(self, token: str) -> Visitor | None:
         """The person who has this token."""
         return self.by_digest.get(digest(token))
+
+    def with_identity(self, identity: Identity) -> Visitor | None:
+        """The person who logged in at the identity provider. Without an entry of their own, the first group in the
+        file that they are in counts. Raises `Failure` for a name of the system.
+        """
+        found = self.by_login.get(identity.name.casefold())
+        if found is not None:
+            return found
+        of = next((one for one in self.groups if one.group in identity.groups), None)
+        return None if of is None else Visitor(Person(of_a_person(identity.name)), of.role, of.agents)
 
 
 def digest(token: str) -> str:
@@ -120,28 +106,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def read_visitors(file: Path) -> Visitors:
-    """The persons of a token file. Raises `Failure`, which never has its content."""
-    try:
-        entries = _TokenFile.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))).persons
-    except OSError as error:
-        raise _unfit(file, f"cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError):
-        raise _unfit(file, "is no YAML") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise _unfit(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    found = {entry.token_sha256: entry.visitor() for entry in entries}
-    if len(found) < len(entries):
-        raise _unfit(file, "two persons have one token")
-    return Visitors(found)
-
-
 def whoever_starts_it(settings: ConsoleSettings, person: Person) -> tuple[Visitors, str]:
     """The only visitor of a console without a token file, and the token."""
     token = plain(settings.token) or new_token()
     return Visitors({digest(token): Visitor(person, Role.operator)}), token
-
-
-def _unfit(file: Path, problem: str) -> Failure:
-    return Failure(f"the token file {file}: {problem}", "See docs/how-to/console.md for its form", FailureKind.INVALID)

@@ -19,6 +19,7 @@ from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.visitors import digest
 from nightdesk.local.ports import claim_port
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.identity_provider import OidcSettings
 from nightdesk.settings import Settings
 
 STARTS_WITHIN_S = 30.0
@@ -88,9 +89,11 @@ def token_file(folder: Path) -> Path:
 
 
 @contextmanager
-def running(settings: Settings, folder: Path) -> Iterator[RunningConsole]:
+def running(
+    settings: Settings, folder: Path, file: Path | None = None, oidc: OidcSettings | None = None
+) -> Iterator[RunningConsole]:
     """A console for an installation, until the block ends."""
-    own = ConsoleSettings(port=claim_port(0, ""), token_file=token_file(folder))
+    own = ConsoleSettings(port=claim_port(0, ""), token_file=file or token_file(folder), oidc=oidc or OidcSettings())
     built = build(settings, DeadLetterQueue(settings), own, settings.person)
     server = uvicorn.Server(uvicorn.Config(built.app, own.host, own.port, log_config=None, server_header=False))
     thread = threading.Thread(target=server.run)

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from nightdesk.console.visitors import Forbidden, Role, Visitor, digest, new_token, read_visitors
+from nightdesk.cli import app
+from nightdesk.console.token_file import read_visitors
+from nightdesk.console.visitors import Forbidden, GroupRole, Role, Visitor, Visitors, digest, new_token
 from nightdesk.messaging.failures import Failure
+from nightdesk.operations.identity_provider import Identity
 from nightdesk.operations.persons import Person
 
 ADA = {"person": "ada", "token_sha256": digest("secret-of-ada"), "role": "approver", "agents": ["support-triage"]}
@@ -47,7 +51,7 @@ def test_a_person_of_some_agents_may_do_nothing_for_others_or_for_all() -> None:
 @pytest.mark.parametrize(
     ("persons", "problem"),
     [
-        ([], "at least 1 item"),
+        ([], "names nobody"),
         ([{**ADA, "token_sha256": "secret-of-ada"}], "token_sha256"),
         ([{**ADA, "role": "king"}], "role"),
         ([{**ADA, "token": "secret-of-ada"}], "token"),
@@ -69,6 +73,32 @@ def test_a_file_that_is_no_yaml_or_not_there_is_named(tmp_path: Path) -> None:
     for name in ("broken.yaml", "missing.yaml"):
         with pytest.raises(Failure, match=name):
             read_visitors(tmp_path / name)
+
+
+def test_a_team_stands_for_its_agents_and_a_login_for_its_person(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    ada = {"person": "ada", "login": "ada@example.com", "role": "approver", "teams": ["billing"], "agents": ["x"]}
+    leads = {"group": "leads", "role": "operator", "teams": ["billing"]}
+    teams = {"billing": ["refunds", "invoices"]}
+    file.write_text(yaml.safe_dump({"teams": teams, "persons": [ada], "groups": [leads]}))
+    visitors = read_visitors(file)
+    found = visitors.with_identity(Identity("ADA@example.com", frozenset({"leads"})))
+    assert found is not None
+    assert (found.name, found.role, found.agents) == ("ada", Role.approver, frozenset({"refunds", "invoices", "x"}))
+    assert visitors.groups == [GroupRole("leads", Role.operator, frozenset({"refunds", "invoices"}))]
+    assert Visitors().with_identity(Identity("ada@example.com", frozenset())) is None
+    for wrong, problem in (({"teams": ["sales"]}, "no team sales"), ({"login": None}, "token_sha256 or login")):
+        file.write_text(yaml.safe_dump({"teams": teams, "persons": [ada | wrong]}))
+        with pytest.raises(Failure, match=problem):
+            read_visitors(file)
+
+
+def test_a_new_token_is_printed_with_its_line_for_the_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["console", "--new-token"])
+    token, line = (row.partition(":")[2].strip() for row in result.stdout.splitlines())
+    name, value = line.split(": ")
+    visitors = read_visitors(write(tmp_path, {"person": "ada", name: value, "role": "viewer"}))
+    assert visitors.with_token(token) is not None
 
 
 def test_tokens_differ() -> None:
