@@ -213,7 +213,7 @@ def test_what_retention_deleted_is_not_missing_and_what_somebody_removed_is(clie
     assert named(findings(client, sink, KEPT)) == {
         ("removed", 0, 3 * BATCH + 7, "0-7"),
         ("removed", 0, 2 * BATCH + 8, "5-8"),
-        ("chain", 0, OFFSETS_PER_LINK, ""),
+        ("chain", 0, 2 * OFFSETS_PER_LINK, ""),
         ("removed", 0, 2 * BATCH - 7, ""),
     }
 
