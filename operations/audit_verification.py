@@ -21,7 +21,7 @@ from nightdesk.operations.installation import Installation
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
 from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.schemas.topics import AUDIT, FORGOTTEN
-from nightdesk.sinks.audit.chain import BEGINNING, Head
+from nightdesk.sinks.audit.chain import BEGINNING, Head, committed_value
 from nightdesk.sinks.audit.forgotten import FORGET_KEY_REMEDY, ForgottenSubjects, KeyNotFit
 from nightdesk.sinks.verification.absence import Absence, absence
 from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked, whole, without_beginning
@@ -133,7 +133,7 @@ class _Verification:
         places = [TopicPartition(self._topic, number) for number in sorted(known[self._topic].partitions)]
         for place in self._consumer.committed(places, ANSWER_WITHIN_S):
             first, _ = self._watermarks(place.partition)
-            yield PartitionVerification(place.partition, first, max(place.offset, first), place.metadata or "")
+            yield PartitionVerification(place.partition, first, max(place.offset, first), committed_value(place))
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         place = TopicPartition(self._topic, partition)

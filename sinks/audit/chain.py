@@ -8,8 +8,10 @@ the metadata of the committed offset. So whoever can only write to ClickHouse ca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from confluent_kafka import TopicPartition
 
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice, Link, PlacedRecord
 
@@ -24,6 +26,18 @@ class Head:
 
     offset: int
     value: str
+
+
+def committed_value(place: TopicPartition) -> str:
+    """The value that a commit gave to Kafka; empty if there is none.
+
+    confluent-kafka 2.16 reads the metadata of a committed offset as a C string, which it is not: bytes of its own
+    memory may follow.
+    """
+    try:
+        return (place.metadata or "")[: len(BEGINNING)]
+    except UnicodeDecodeError:
+        return ""
 
 
 def extended(head: Head, record: PlacedRecord) -> Head:
@@ -51,13 +65,10 @@ class Chains:
         self._table = table
         self._heads: dict[int, Head] = {}
 
-    def resume(self, committed: Mapping[int, tuple[int, str]]) -> None:
+    def resume(self, committed: Iterable[TopicPartition]) -> None:
         """Go on after the committed offset of each partition, with the metadata of the commit."""
-        self._heads = {
-            partition: Head(offset, value)
-            for partition, (offset, value) in committed.items()
-            if len(value) == len(BEGINNING)
-        }
+        heads = {place.partition: Head(place.offset, committed_value(place)) for place in committed}
+        self._heads = {number: head for number, head in heads.items() if len(head.value) == len(BEGINNING)}
 
     def extend(self, slices: Sequence[InsertSlice]) -> None:
         """Add the records that were stored. Raises `connection.ANY_FAILURE`; then it has added some or none, and may be

@@ -87,8 +87,7 @@ class Sink:
         self._ends.clear()
         self._committed.clear()
         self._unreadable.clear()
-        committed = self._losses.assigned(partitions)
-        self._writer.chains.resume({one.partition: (one.offset, one.metadata or "") for one in committed})
+        self._writer.chains.resume(self._losses.assigned(partitions))
         log.info("partitions assigned", extra={"partitions": sorted(partition.partition for partition in partitions)})
 
     def _gather(self) -> list[Message]:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nightdesk.schemas.records import AuditRecord, ForgottenSubject
-from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head
+from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head, committed_value
 from nightdesk.sinks.audit.digest import digest
 from nightdesk.sinks.audit.forgotten import ForgottenSubjects
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
@@ -49,7 +50,7 @@ class Sink:
         self.ends[partition] = first + len(found)
 
     def starts_again(self) -> None:
-        committed = {one: (end, self.chains.metadata(one)) for one, end in self.ends.items()}
+        committed = [TopicPartition(TOPIC, one, end, self.chains.metadata(one)) for one, end in self.ends.items()]
         self.chains = Chains(self._table)
         self.chains.resume(committed)
 
@@ -84,6 +85,13 @@ def sink(client: Client) -> Sink:
 
 def changed(client: Client, how: str) -> None:
     client.command(f"ALTER TABLE {how} SETTINGS mutations_sync = 1")
+
+
+@pytest.mark.parametrize("behind", ["", "t", "\x10", "a" * 9])
+def test_bytes_that_the_client_read_behind_the_metadata_are_not_of_the_chain(behind: str) -> None:
+    value = "0123456789abcdef" * 4
+    assert committed_value(TopicPartition("audit", 0, 7, value + behind)) == value
+    assert committed_value(TopicPartition("audit", 0, -1001)) == ""
 
 
 def test_nothing_is_found_where_nothing_was_changed(client: Client, sink: Sink) -> None:
