@@ -1,7 +1,8 @@
 """Generates an audit in ClickHouse: cases of one decision each, spread evenly over a span of time.
 
 Of a thousand cases fifty need an approval, which a person has given to all but those of the last three days, one has a
-dead letter, and ten events make no case. One step of a playbook runs for each decision that needs nobody.
+dead letter, one asks for a follow-up after a week, and ten events make no case. One step of a playbook runs for each
+decision that needs nobody.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ WITH
         intDiv({span_s:UInt64} * 1000000 * (cases - n), cases)) AS opened,
     (salt, what) -> toString(reinterpretAsUUID(MD5(concat(salt, toString(what))))) AS id,
     n % 20 = 0 AS asks,
+    n % 1000 = 11 AS reminds,
     arrayFilter(one -> one.2, [
         ('received', true), ('decided', n % 100 != 3), ('approval', asks),
         ('answer', asks AND opened < {end:DateTime('UTC')} - INTERVAL 3 DAY), ('acted', NOT asks AND n % 100 != 3),
@@ -74,8 +76,11 @@ SELECT
         line = 'control', '{"order":"pause","issued_by":"ada","would":null,"applies_to":null}',
         line = 'answer', '{"verdict":"reject","person":"ada","counts":true,"reason":""}',
         line = 'acted', concat('{"outcomes":[{"step_id":"', id('step', n),
-            '","position":0,"handler":"reply.send","status":"', if(n % 50 = 1, 'failed', 'done'),
-            '","result":"{\\\\"id\\\\":', toString(n), '}","error":null,"attempts":1,"started_at":"',
+            '","position":0,"handler":"', if(reminds, 'remind', 'reply.send'), '","status":"',
+            if(n % 50 = 1, 'failed', 'done'), '","result":"{\\\\"id\\\\":', toString(n), if(reminds, concat(
+                ',\\\\"due_at\\\\":\\\\"', formatDateTime(opened + INTERVAL 7 DAY, '%Y-%m-%dT%H:%i:%SZ'),
+                '\\\\",\\\\"timer_id\\\\":\\\\"', word, '\\\\",\\\\"type\\\\":\\\\"ticket.followup\\\\"'), ''),
+            '}","error":null,"attempts":', if(reminds, '0', '1'), ',"started_at":"',
             formatDateTime(opened, '%Y-%m-%dT%H:%i:%SZ'), '","latency_ms":', toString(20 + n % 200),
             ',"from_cache":false}]}'),
         concat('{"dead_letter_id":"', word, '","stage":"act","topic":"act","partition":0,"offset":', toString(n),

@@ -8,7 +8,7 @@ and an answer with another hash does not count.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from nightdesk.schemas.audit import ApprovalRequestDetail
 from nightdesk.schemas.audit_kinds import read
+from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.story import parsed
 
 # Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. This
@@ -56,16 +57,16 @@ ORDER BY received_at
 """
 # Many or large events of one subject must not fill the request, so it shows the newest ones and the beginning of their
 # data.
-EVENTS = """
+_EVENTS = """
 SELECT e.subject AS subject, e.event_source AS event_source, e.event_id AS event_id, e.event_type AS event_type,
     e.received_at AS received_at, e.status AS status, e.reason AS reason, r.data AS data
-FROM ends AS e LEFT JOIN (
+FROM ($ends) AS e LEFT JOIN (
     SELECT subject, event_source, event_id, substringUTF8(any(JSONExtractString(detail, 'data')), 1, 2000) AS data
     FROM records
     WHERE kind IN ('received', 'ignored', 'rejected') AND subject IN {subjects:Array(String)}
     GROUP BY subject, event_source, event_id
 ) AS r ON r.subject = e.subject AND r.event_source = e.event_source AND r.event_id = e.event_id
-WHERE e.event_id != '' AND e.subject IN {subjects:Array(String)}
+WHERE e.event_id != ''
 ORDER BY e.received_at DESC
 LIMIT 50 BY e.subject
 """
@@ -129,7 +130,14 @@ class Waiting:
 
 
 Row = Mapping[str, Any]
+# So many fit into the parameters of a query.
+SUBJECTS_AT_ONCE = 100
 _NEVER = datetime.fromtimestamp(0, UTC)
+
+
+def events_query() -> str:
+    """The newest events of `subjects`."""
+    return _EVENTS.replace("$ends", ends_of_subjects())
 
 
 def waiting(client: Client, decision_id: str = "", beside: bool = True) -> list[Waiting]:
@@ -143,9 +151,8 @@ def waiting(client: Client, decision_id: str = "", beside: bool = True) -> list[
     unanswered = [(one, row) for one, row in asked if row["asked_at"] > answered.get(one.decision_id, _NEVER)]
     if not unanswered or not beside:
         return [one for one, _ in unanswered]
-    subjects = {"subjects": list({one.subject for one, _ in unanswered})}
-    cases = _by_subject(client.query(OPEN_CASES, parameters=subjects).named_results())
-    events = _by_subject(client.query(EVENTS, parameters=subjects).named_results())
+    subjects = sorted({one.subject for one, _ in unanswered})
+    cases, events = (_by_subject(_of_subjects(client, query, subjects)) for query in (OPEN_CASES, events_query()))
     return [_beside(one, row, cases.get(one.subject, []), events.get(one.subject, [])) for one, row in unanswered]
 
 
@@ -161,6 +168,12 @@ def _last_asked(rows: Iterable[Row]) -> list[tuple[Waiting, Row]]:
         if asked.changes > changes:
             found[one.decision_id] = asked.changes, replace(one, asked_at=before.asked_at), row
     return [(one, row) for _, one, row in found.values()]
+
+
+def _of_subjects(client: Client, query: str, subjects: Sequence[str]) -> Iterator[Row]:
+    for first in range(0, len(subjects), SUBJECTS_AT_ONCE):
+        some = {"subjects": subjects[first : first + SUBJECTS_AT_ONCE]}
+        yield from client.query(query, parameters=some).named_results()
 
 
 def _by_subject(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from nightdesk.schemas.audit import ActionDetail, DecisionDetail, EventDetail
 from nightdesk.schemas.audit_kinds import KINDS, read
 from nightdesk.schemas.records import DeadLetter
+from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed
 
 Row = Mapping[str, Any]
@@ -33,7 +34,6 @@ SELECT * FROM cases
 WHERE subject = {subject:String} AND hour IN (SELECT hour FROM ids WHERE id = sipHash64({subject:String}))
 ORDER BY received_at, case_id
 """
-ENDS = "SELECT * FROM ends WHERE subject = {subject:String} ORDER BY received_at, event_id"
 # The last order for each agent; an order's subject is its agent.
 HALTS = """
 SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
@@ -48,6 +48,11 @@ ORDER BY agent
 """
 
 
+def ends_query() -> str:
+    """The events of `subjects`, in order."""
+    return f"SELECT * FROM ({ends_of_subjects()}) ORDER BY received_at, event_id"  # noqa: S608 - of a view's file
+
+
 def story(client: Client, asked: str) -> Story | None:
     """The story of a subject, event, case or decision id; None when nobody knows it. A subject wins over the rest."""
     found = _rows(client, RESOLVE, id=asked)
@@ -56,7 +61,7 @@ def story(client: Client, asked: str) -> Story | None:
     subject = str(found[0]["subject"])
     records = _rows(client, RECORDS, subject=subject)
     cases = [_case(row, records) for row in _rows(client, CASES, subject=subject)]
-    events = [_event(row, records) for row in _rows(client, ENDS, subject=subject)]
+    events = [_event(row, records) for row in _rows(client, ends_query(), subjects=[subject])]
     if subject != asked:
         cases = [case for case in cases if asked in _ids(case)]
         wanted = {(case.event_source, case.event_id) for case in cases}

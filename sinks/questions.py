@@ -19,6 +19,7 @@ from nightdesk.sinks import (
     cases,
     costs,
     data_set,
+    follow_ups,
     late_steps,
     queries,
     similar_approvals,
@@ -127,6 +128,10 @@ def _similar(asked: Asked) -> Mapping[str, Any]:
     return {"since": asked.now - similar_approvals.LOOKED_BACK, **of}
 
 
+def _to_come(asked: Asked) -> Mapping[str, Any]:
+    return {"now": asked.now, "timer": ""}
+
+
 def _by_id(id_: Callable[[Asked], str]) -> Callable[[Asked], Mapping[str, Any]]:
     return lambda asked: {"id": id_(asked), "agents": [], "limit": 101}
 
@@ -153,14 +158,14 @@ QUESTIONS = (
     Question("subject of a decision", "why", queries.RESOLVE, lambda asked: {"id": asked.decision_id}),
     Question("records of a subject", "why", queries.RECORDS, lambda asked: {"subject": asked.subject}),
     Question("cases of a subject", "why", queries.CASES, lambda asked: {"subject": asked.subject}),
-    Question("events of a subject", "why", queries.ENDS, lambda asked: {"subject": asked.subject}),
+    Question("events of a subject", "why", queries.ends_query(), _beside),
     Question("orders in force", "status, why", queries.HALTS, lambda asked: {"agents": [asked.agent, "*"]}),
     Question("failed in the last day", "status", cases.COUNTED, _statuses(days=1)),
     Question("failed cases", "cases list", cases.LISTED, _statuses(days=1)),
     Question("decisions that were answered", "approvals list", approvals.ANSWERED, lambda asked: {}),
     Question("decisions that were asked for", "approvals list", approvals.ASKED, lambda asked: {"decision": ""}),
     Question("open cases beside an approval", "approvals show", approvals.OPEN_CASES, _beside),
-    Question("events beside an approval", "approvals show", approvals.EVENTS, _beside),
+    Question("events beside an approval", "approvals show", approvals.events_query(), _beside),
     Question(
         "answers to a decision", "console", approval_answers.ANSWERS, lambda asked: {"decision": asked.decision_id}
     ),
@@ -174,6 +179,7 @@ QUESTIONS = (
     Question("cases of a week by time", "console", case_search.TALLY, _tally(12_600, days=7)),
     Question("open dead letters by agent", "console", attention.OPEN_LETTERS, lambda asked: {}),
     Question("orders in force for all", "console", attention.HALTS, lambda asked: {}),
+    Question("follow-ups to come", "follow-ups list", follow_ups.TO_COME, _to_come),
     Question("costs of cases", "budget verify", costs.COSTS, _since(days=1)),
     Question("calls after an order", "stop-all --verify", late_steps.LATE, _late),
     Question("hours with decisions", "export", data_set.HOURS, _export_hours),

@@ -32,6 +32,8 @@ HIDDEN_FROM_VIEWERS: Mapping[str, frozenset[str]] = {
     "costs_by_day": frozenset(),
     "impact": frozenset(),
     "ends": frozenset(),
+    "follow_ups": frozenset(),
+    "budget_entries": frozenset(),
     "hourly": frozenset(),
     "hourly_decisions": frozenset(),
     "hourly_steps": frozenset(),

@@ -38,6 +38,7 @@ TABLES = (
     Kept("decision_facts", "hour", ("parameters", "reasoning")),
     Kept("step_facts", "hour", ("result", "error")),
     Kept("case_states", "hour"),
+    Kept("follow_up_facts", "toDateTime(due_at)"),
     Kept("ids", "hour"),
 )
 NAMES = frozenset(one.table for one in TABLES)

@@ -30,6 +30,8 @@ VIEWS = (
     "costs_by_day",
     "impact",
     "ends",
+    "follow_ups",
+    "budget_entries",
     "open_hours",
     "hourly_recount",
     "hourly",
@@ -41,6 +43,7 @@ VIEWS = (
 
 _DIGEST = re.compile(r"\[nightdesk ([0-9a-f]{64})\]$")
 _COLUMN = re.compile(r"^    `(\w+)`", re.MULTILINE)
+NARROWER = "/* narrower */"
 _QUERY = re.compile(r"^AS ", re.MULTILINE)
 # Whoever may read a view needs no right on its tables, whatever the server's defaults are (`access.py`).
 _SECURITY = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
@@ -71,6 +74,12 @@ class View:
         """The SQL that creates the view."""
         return _QUERY.sub(f"{_SECURITY}\nAS ", self.text.rstrip().removesuffix(";"), count=1)
 
+    def narrowed(self, where: str) -> str:
+        """Its query, of those rows of its tables that satisfy `where`, if the file has a place for that: ClickHouse
+        cannot push a condition into a view that groups rows.
+        """
+        return _QUERY.split(self.text.rstrip().removesuffix(";"), maxsplit=1)[1].replace(NARROWER, f"AND ({where})")
+
     def statement(self, digest: str) -> str:
         """The SQL that creates the view and records `digest` with it."""
         comment = f"{self.description} [nightdesk {digest}]"
@@ -79,8 +88,13 @@ class View:
 
 def views() -> list[View]:
     """All views, in the order in which they are applied."""
+    return [view(name) for name in VIEWS]
+
+
+def view(name: str) -> View:
+    """The view of that name."""
     folder = files("nightdesk.sinks.clickhouse").joinpath("views")
-    return [View(name, folder.joinpath(f"{name}.sql").read_text(encoding="utf-8")) for name in VIEWS]
+    return View(name, folder.joinpath(f"{name}.sql").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,9 @@ def slice_of_two_agents() -> InsertSlice:
     records = []
     for number, agent in enumerate(("support-triage", "refunds")):
         case = of_case(f"evt-{number}", agent)
-        done = ActionDetail(outcomes=(outcome(0, result=SECRET),))
+        told = json.dumps({"timer_id": f"t-{number}", "due_at": "2027-01-01T00:00:00Z", "type": "ticket.followup"})
+        reminds = outcome(1, handler="remind", attempts=0, result=told)
+        done = ActionDetail(outcomes=(outcome(0, result=SECRET), reminds))
         reasoned = DecisionDetail(kind="respond", reasoning=SECRET, parameters=SECRET)
         records += [
             record("received", 0, {}, **case),

@@ -15,6 +15,7 @@ from tests.sinks.records import land, of_case, record
 from tests.sinks.test_facts import TABLES, answers, night
 
 (FACTS,) = [one for one in migrations() if one.name == "0003_facts"]
+(FOLLOW_UPS,) = [one for one in migrations() if one.name == "0010_follow_ups"]
 SLICES = 5
 BACKFILL = re.compile(r"INSERT INTO audit_feed\b")
 
@@ -60,6 +61,16 @@ def test_what_broke_off_in_a_slice_is_filled_when_it_is_begun_again(client: Clie
     client.command("ALTER TABLE case_states DROP CONSTRAINT bearable")
     assert migrate(client) == [FACTS.name]
     assert answers(client) == expected
+
+
+def test_follow_ups_and_ends_of_steps_that_were_stored_before_are_found(client: Client) -> None:
+    land(client, *night(3))
+    expected = answers(client)["follow_ups"]
+    assert [one["ended_by"] for one in expected] == ["", "undone", "cancelled"]
+    client.command("TRUNCATE TABLE follow_up_facts")
+    client.command(f"ALTER TABLE migrations DELETE WHERE version = {FOLLOW_UPS.version} SETTINGS mutations_sync = 1")
+    assert migrate(client) == [FOLLOW_UPS.name]
+    assert answers(client)["follow_ups"] == expected
 
 
 def test_the_slices_have_every_record_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +11,23 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from nightdesk.schemas.audit import EventDetail, ParkedDetail
+from nightdesk.schemas.audit import CancelledDetail, EventDetail, ParkedDetail, StepCostDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 from tests.sinks.records import acted, at, dead_letter, decided, land, of_case, outcome, record
 
-VIEWS = ("cases", "decisions", "steps", "dead_letters", "ends", "costs_by_day", "impact")
-TABLES = ("ids", "case_states", "decision_facts", "step_facts", "records_by_kind")
+VIEWS = (
+    "cases",
+    "decisions",
+    "steps",
+    "dead_letters",
+    "ends",
+    "costs_by_day",
+    "impact",
+    "follow_ups",
+    "budget_entries",
+)
+TABLES = ("ids", "case_states", "decision_facts", "step_facts", "records_by_kind", "follow_up_facts")
 # The life of a case, counted anew from all of its records.
 RECOUNT = """
 WITH
@@ -69,10 +80,26 @@ def case_of(number: int, dice: random.Random) -> Iterator[AuditRecord]:
         yield dead_letter(dice.uniform(1, 9000), detail=letter, **dice.choice([about, unread]))
 
 
+def with_follow_up(number: int) -> list[AuditRecord]:
+    """The first stays, one is undone, one is cancelled, and of the last nobody knows who asked for it."""
+    about = {"due_at": at(10**6 + number).isoformat(), "timer_id": f"timer-{number}"}
+    told = json.dumps({**about, "type": "ticket.followup"})
+    steps = [outcome(0), outcome(1, handler="remind", result=told, attempts=0)]
+    if number == 1:
+        steps.append(outcome(1, "undone", handler="remind", attempts=0))
+    asked = acted(50, "completed", outcomes=steps, event_id=f"evt-r{number}")
+    cancelled = record("cancelled", 60, CancelledDetail.model_validate(about), event_id=f"evt-r{number}")
+    return [[asked], [asked], [asked, cancelled], [cancelled]][number]
+
+
 def night(seed: int) -> list[AuditRecord]:
     dice = random.Random(seed)
     found = [one for number in range(40) for one in case_of(number, dice)]
     found += [record("ignored", number, event_id=f"other-{number}") for number in range(5)]
+    found += [one for number in range(4) for one in with_follow_up(number)]
+    doubted = StepCostDetail(case_id="c-1", held_microusd=5, claimed_microusd=9)
+    corrected = doubted.model_copy(update={"corrected_microusd": 7, "person": "ada"})
+    found += [record("budget", number, one, step=1) for number, one in enumerate((doubted, corrected))]
     dice.shuffle(found)
     return found
 

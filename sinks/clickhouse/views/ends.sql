@@ -56,6 +56,7 @@ FROM
             indexOf(['running', 'needs_approval', 'deferred', 'waiting', 'failed', 'refused', 'escalated', 'completed', 'dry_run',
                 'ignored'], status) AS attention
         FROM cases
+        WHERE 1 /* narrower */
         UNION ALL
         SELECT
             r.subject, toString(r.event_source), r.event_id, toString(r.event_type), r.case_id, toString(r.agent),
@@ -66,7 +67,7 @@ FROM
                 toString(r.kind))
                 + if(r.kind IN ('ignored', 'received', 'parked', 'replayed'), 9, 4) AS attention
         FROM records_by_kind AS r FINAL
-        WHERE r.case_id IS NULL
+        WHERE r.case_id IS NULL /* narrower */
             AND r.kind IN ('received', 'ignored', 'rejected', 'refused', 'deferred', 'dead_letter', 'parked', 'replayed')
             AND (r.event_id != '' OR JSONExtractString(r.detail, 'topic') = 'ingest' OR r.kind = 'replayed')
     )
