@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from nightdesk.operations.agents import CharterVersion
 from nightdesk.operations.dead_letters.reading import Letter
 from nightdesk.schemas.records import DeadLetter
 
+PAGES_FOLDER = Path(__file__).parents[2] / "console" / "pages"
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
@@ -62,3 +65,10 @@ def test_a_version_shows_what_changed_since_the_one_before() -> None:
 
 def test_every_page_has_a_key_and_a_name_of_its_own() -> None:
     assert len({page.key for page in PAGES}) == len({page.name for page in PAGES}) == len(PAGES)
+
+
+def test_every_module_with_a_page_is_in_the_navigation() -> None:
+    modules = [path for path in PAGES_FOLDER.glob("*.py") if re.search("^PAGE = ", path.read_text(), re.MULTILINE)]
+    listed = {page.name.replace("-", "_") for page in PAGES}
+    missing = {path.stem for path in modules} - listed
+    assert not missing, f"add them to PAGES in console/catalog.py: {missing}"

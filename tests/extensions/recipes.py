@@ -103,4 +103,19 @@ VIEW = Recipe(
     checks=("tests/sinks/test_busiest_agents.py", VIEWS_TEST),
 )
 
-RECIPES = (STAGE, HANDLER, PROVIDER, VIEW)
+CONSOLE_PAGE = Recipe(
+    heading="A console page",
+    words={"NAME": "greeting"},
+    files={
+        "console/pages/greeting.py": text("page.py"),
+        "console/templates/greeting.html": text("page.html"),
+        "tests/console/test_greeting.py": text("test_page.py"),
+    },
+    edits=(
+        after("console/catalog.py", "import agents, approvals, ask, cases, dead_letters", ", greeting"),
+        after("console/catalog.py", "    ask.PAGE,\n", "    greeting.PAGE,\n"),
+    ),
+    checks=("tests/console/test_greeting.py", "tests/console/test_pages.py", SHORT),
+)
+
+RECIPES = (STAGE, HANDLER, PROVIDER, VIEW, CONSOLE_PAGE)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.extensions.copies import ROOT, Copy, Recipe
-from tests.extensions.recipes import HANDLER, PROVIDER, RECIPES, STAGE, VIEW
+from tests.extensions.recipes import CONSOLE_PAGE, HANDLER, PROVIDER, RECIPES, STAGE, VIEW
 
 # Each copy runs tests of its own in processes of its own.
 pytestmark = pytest.mark.slow
-AT_MOST = {"A stage": 5, "A handler type": 4, "A model provider": 4, "A ClickHouse view": 2}
+AT_MOST = {"A stage": 5, "A handler type": 4, "A model provider": 4, "A ClickHouse view": 2, "A console page": 3}
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def test_what_the_recipe_adds_works(recipe: Recipe, place: Path) -> None:
         (HANDLER, "docs/how-to/actions.md", HANDLER.checks[0], "add a row below Other handlers"),
         (PROVIDER, "processors/charter/model.py", PROVIDER.checks[0], "ProviderName in processors/charter/model.py"),
         (VIEW, "sinks/clickhouse/views.py", VIEW.checks[-1], "busiest_agents"),
+        (CONSOLE_PAGE, "console/catalog.py", "tests/console/test_pages.py", "add them to PAGES in console/catalog.py"),
     ],
     ids=lambda value: value.heading if isinstance(value, Recipe) else None,
 )
