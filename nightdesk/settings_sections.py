@@ -68,6 +68,7 @@ class RouteSettings(Section):
     quiet_hours: str = ""
     time_zone: str = "UTC"
     batch: DurationSeconds = 60
+    batch_at_most: DurationSeconds = 1800
     otherwise: str = ""
     unanswered_after: DurationSeconds | None = None
     give_up_after: DurationSeconds = 3600

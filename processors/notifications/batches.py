@@ -14,7 +14,7 @@ ABOUT_AT_MOST = 200
 class Batch(BaseModel):
     """Notices of one route and class. `items` are the first of `count` texts; `about` names the things that a person
     can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
-    told.
+    told. `run`: how many messages of its class came before it, one soon after the other.
     """
 
     batch_id: str
@@ -28,6 +28,7 @@ class Batch(BaseModel):
     about: tuple[str, ...] = ()
     note: str = ""
     attempts: int = 0
+    run: int = 0
     state: Literal["collecting", "sending", "sent", "passed_on", "closing", "over"] = "collecting"
 
     @property

@@ -3,17 +3,20 @@
 A record that is about a notification itself is in no class, so that telling somebody never causes another notice.
 """
 
+import re
 from dataclasses import dataclass
 from typing import get_args
 
-from nightdesk.schemas.audit import ActionDetail, ApprovalReplyDetail, ControlDetail, WaitDetail
+from nightdesk.schemas.audit import ActionDetail, ApprovalReplyDetail, ControlDetail, DecisionDetail, WaitDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.persons import is_of_the_system, shown_person
-from nightdesk.schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, EventClass
+from nightdesk.schemas.records import NO_PROVIDER, AuditRecord, DeadLetter, DeadLetterEnd, EventClass
 from nightdesk.schemas.topics import NOTIFICATIONS
 
 CLASSES: tuple[EventClass, ...] = get_args(EventClass)
 TEXT_CHARACTERS_AT_MOST = 500
+# As `processors/ledger/reserving.py` writes it.
+SPENT = re.compile(r"\d+ micro-dollars are needed and \d+ of the day's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ def classify(record: AuditRecord) -> Notice | Closing | None:
             return _approval(record)
         case "deferred" | "refused":
             return Notice("budget", _text(record)) if _is_of_the_spent_budget(record) else None
+        case "decided":
+            return _decided(record)
         case "dead_letter" | "lost":
             return _dead_letter(record)
         case "replayed" | "discarded":
@@ -77,7 +82,21 @@ def _is_of_the_spent_budget(record: AuditRecord) -> bool:
         return False  # it goes on
     wait = read(WaitDetail, record.detail)
     cause = getattr(wait, "cause", "")
-    return cause == "spent" if cause else "of the day's" in record.reason
+    return cause == "spent" if cause else SPENT.match(record.reason) is not None
+
+
+def _decided(record: AuditRecord) -> Notice | None:
+    """A decision without a model because the budget is spent: by the charter's rules, or a person gets the case."""
+    if record.provider not in ("rules", NO_PROVIDER):
+        return None
+    detail = read(DecisionDetail, record.detail)
+    if detail is None:
+        return None
+    reasons = [skipped.detail for skipped in detail.fallbacks if skipped.reason == "budget"]
+    if record.provider == NO_PROVIDER:
+        reasons.append(detail.reasoning)
+    why = next((reason for reason in reasons if SPENT.match(reason)), "")
+    return Notice("budget", _about(record, why)) if why else None
 
 
 def _dead_letter(record: AuditRecord) -> Notice | None:
@@ -104,5 +123,9 @@ def _order(record: AuditRecord) -> Notice | Closing | None:
 
 
 def _text(record: AuditRecord) -> str:
+    return _about(record, record.reason or record.status)
+
+
+def _about(record: AuditRecord, why: str) -> str:
     about = " ".join(part for part in (record.agent, record.action, record.subject) if part)
-    return f"{about}: {record.reason or record.status}"[:TEXT_CHARACTERS_AT_MOST]
+    return f"{about}: {why}"[:TEXT_CHARACTERS_AT_MOST]

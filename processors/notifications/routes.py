@@ -45,7 +45,8 @@ class RoutePolicy(BaseModel):
     """The settings of a route apart from its channel.
 
     It gets the classes in `tell` of `agents` (empty: all). In `quiet_hours` (22:00-07:00, in `time_zone`) its messages
-    wait, except the classes in `always`. Notices of a class are collected for `batch`. `otherwise` names the route to
+    wait, except the classes in `always`. Notices of a class are collected for `batch`, and while messages of a class
+    follow each other, for twice as long each time, up to `batch_at_most`. `otherwise` names the route to
     use if this one fails for `give_up_after`, or if nobody reacts within `unanswered_after`.
     """
 
@@ -57,13 +58,27 @@ class RoutePolicy(BaseModel):
     time_zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
     always: Classes = frozenset({"stop", "fault"})
     batch: DurationSeconds = 60
+    batch_at_most: DurationSeconds = 1800
     otherwise: str = Field(default="", max_length=64)
     unanswered_after: DurationSeconds | None = None
     give_up_after: DurationSeconds = 3600
 
-    def due_at(self, event_class: str, now: datetime) -> datetime:
-        """When a batch that begins now is sent."""
-        return self.not_before(event_class, now + timedelta(seconds=self.batch))
+    def due_at(self, event_class: str, now: datetime, run: int = 0) -> datetime:
+        """When a batch that begins now is sent, after `run` messages of its class that followed each other."""
+        return self.not_before(event_class, now + timedelta(seconds=self.collects_s(event_class, run)))
+
+    def collects_s(self, event_class: str, run: int) -> int:
+        """How long the notices of a message are collected. The second message takes no longer than the first; what goes
+        on after that is told of less and less often.
+        """
+        if event_class in self.always:
+            return self.batch
+        doubled = self.batch << min(max(run - 1, 0), 30)
+        return max(self.batch, min(doubled, self.batch_at_most))
+
+    def follows(self, event_class: str, before: datetime, run: int, now: datetime) -> bool:
+        """Whether a batch that begins now follows the message that was due at `before`, as number `run`."""
+        return now <= before + timedelta(seconds=2 * self.collects_s(event_class, run))
 
     def not_before(self, event_class: str, at: datetime) -> datetime:
         """When something that is to be sent at `at` may be."""

@@ -64,13 +64,26 @@ class Batches:
         now, key = self._clock(), collecting_key(notice)
         batch = self._batches.get(writes.partition, key)
         if batch is None:
-            batch = batch_of(notice, policy.due_at(notice.event_class, now))
-            writes.emit(TIMERS, timer_for(batch, "send", batch.due_at, writes))
+            batch = self._begin(notice, policy, writes)
         self._batches.put(writes, key, batch.having(notice))
         told = Told(batch_id=batch.batch_id)
         self._told.put(writes, notice.notification_id, told, now.timestamp() + TOLD_FOR_S)
         if notice.about:
             self._open(notice.about, batch, writes)
+
+    def _begin(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> Batch:
+        """A batch that begins with the notice, and the timer that sends it."""
+        now, key, event_class = (
+            self._clock(),
+            ids.composite_key("last", notice.route, notice.event_class),
+            notice.event_class,
+        )
+        last = self._batches.get(writes.partition, key)
+        run = last.run + 1 if last and policy.follows(event_class, last.due_at, last.run, now) else 0
+        batch = batch_of(notice, policy.due_at(event_class, now, run)).model_copy(update={"run": run})
+        writes.emit(TIMERS, timer_for(batch, "send", batch.due_at, writes))
+        self._batches.put(writes, key, batch, batch.due_at.timestamp() + 2 * policy.collects_s(event_class, run))
+        return batch
 
     async def due(self, notice: Notification, commit: Commit, writes: StagedWrites) -> Batch | None:
         """The batch that is due. It takes no further notices before it is sent."""

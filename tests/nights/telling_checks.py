@@ -40,11 +40,16 @@ def each_class_is_told_once(desk: Desk) -> Iterator[str]:
         counts[_place(first)] += first.message.count
     for place, notices in _wanted(desk).items():
         policy = desk.night.routes[place.route]
-        due = sum(policy.due_at(place.event_class, record.time) + SLACK < desk.clock.now for record, _ in notices)
+        due = sum(_told_by(policy, place.event_class, record.time) < desk.clock.now for record, _ in notices)
         if not due <= counts[place] <= len(notices):
             yield f"{place.route} was told of {counts[place]} of {place.event_class}; {due} of {len(notices)} were due"
     for place in counts.keys() - _wanted(desk).keys():
         yield f"{place.route} was told of {place.event_class}, and nothing was to be told"
+
+
+def _told_by(policy: RoutePolicy, event_class: str, at: datetime) -> datetime:
+    collected_s = policy.batch if event_class in policy.always else max(policy.batch, policy.batch_at_most)
+    return policy.not_before(event_class, at + timedelta(seconds=collected_s)) + SLACK
 
 
 def every_message_arrives(desk: Desk) -> Iterator[str]:

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 from nightdesk.processors.notifications import Closing, Notice, RoutePolicy, classify, routes_of
 from nightdesk.processors.notifications.routes import check_chain
 from nightdesk.schemas import audit_records
+from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.persons import SYSTEM
-from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, StepOutcome
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, Fallback, StepOutcome
 from tests.processors.examples import NOW, case, compiled
+from tests.schemas.details import detail_as
 from tests.streams.stages.world import decision
 
 MADE = decision(case(compiled()), text="tomorrow")
@@ -57,6 +59,33 @@ def test_a_spent_budget_is_told_and_a_limit_or_the_end_of_a_wait_is_not() -> Non
     assert isinstance(_deferred(reason, "refused", "refused"), Notice)
     assert _deferred("6000 cases in 1h are allowed") is None
     assert _deferred(reason, status="running") is None
+
+
+@pytest.mark.parametrize("provider", ["rules", "none", "anthropic"])
+def test_a_decision_without_a_model_for_want_of_money_is_told(provider: str) -> None:
+    """`when_spent: rules` and `escalate` end the case, but somebody has to know that the money is gone."""
+    reason = "178008 micro-dollars are needed and 0 of the day's 500000 are left"
+    record = audit_records.decided(MADE, "running", "t")
+    detail = detail_as(DecisionDetail, record)
+    if provider == "rules":
+        skipped = Fallback(provider="anthropic", reason="budget", detail=reason)
+        detail = detail.model_copy(update={"fallbacks": (skipped,)})
+    else:
+        detail = detail.model_copy(update={"reasoning": reason})
+    told = classify(record.model_copy(update={"provider": provider, "detail": detail.model_dump_json()}))
+    if provider == "anthropic":
+        assert told is None, "a model may write anything"
+    else:
+        assert isinstance(told, Notice)
+        assert (told.event_class, reason in told.text) == ("budget", True)
+
+
+def test_what_goes_on_is_told_of_less_and_less_often() -> None:
+    policy = RoutePolicy.model_validate({"batch": 60, "batch_at_most": 900})
+    assert [policy.collects_s("failure", run) for run in range(8)] == [60, 60, 120, 240, 480, 900, 900, 900]
+    assert {policy.collects_s("stop", run) for run in range(8)} == {60}, "a class that is always sent"
+    rare = RoutePolicy.model_validate({"batch": 3600})
+    assert {rare.collects_s("failure", run) for run in range(8)} == {3600}
 
 
 def test_an_approval_that_waits_is_told_and_its_reminder_too_until_it_is_answered() -> None:

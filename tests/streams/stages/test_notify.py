@@ -120,6 +120,21 @@ async def test_a_class_is_told_in_one_message_with_its_count_and_the_first_few()
     assert [message.count for message in night.people.got] == [25, 1]
 
 
+async def test_a_night_of_failures_is_a_few_messages_and_the_next_evening_begins_anew() -> None:
+    night = Night(People(one()))
+    for number in range(8 * 60):
+        await night.read(failed(number))
+        await night.until(60)
+    assert 15 < len(night.people.got) < 25, "and not one a minute"
+    assert sum(message.count for message in night.people.got) > 440
+    await night.until(4 * 3600)
+    told = len(night.people.got)
+    assert sum(message.count for message in night.people.got) == 8 * 60
+    await night.read(failed(999))
+    await night.until(60)
+    assert len(night.people.got) == told + 1, "after a while without any, the first is told soon"
+
+
 async def test_whatever_comes_again_is_told_once() -> None:
     night = Night(People(one()))
     for _ in range(3):
