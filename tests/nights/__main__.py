@@ -10,14 +10,16 @@ from zoneinfo import ZoneInfo
 from nightdesk.commands.night import print_night
 from nightdesk.output import print_line
 from tests.nights.checks import violations
-from tests.nights.night import Night, load, names
+from tests.nights.night import Night, load, long_names, names
 from tests.nights.play import play, unexpected
 from tests.nights.random_nights import draw
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.nights", description=__doc__)
-    parser.add_argument("night", nargs="?", choices=names(), help="the night to play; without one the seed draws it")
+    parser.add_argument(
+        "night", nargs="?", choices=(*names(), *long_names()), help="the night to play; without one the seed draws it"
+    )
     parser.add_argument("--seed", type=int, default=1, help="what chance decides (1)")
     parser.add_argument("--random", type=int, metavar="N", help="play so many nights, from this seed on")
     arguments = parser.parse_args()

@@ -105,11 +105,11 @@ def the_bill_is_in_the_books(desk: Desk) -> Iterator[str]:
 
 
 def overtakers(desk: Desk) -> list[str]:
-    """Cases that left the queue of the budget stage before one of their agent that had asked before, once each."""
-    by_agent: dict[str, list[Movement]] = defaultdict(list)
+    """Cases that left the queue of the budget stage before one that had asked before and needed the same, once each."""
+    by_queue: dict[str, list[Movement]] = defaultdict(list)
     for movement in _movements(desk):
-        by_agent[movement.agent].append(movement)
-    return [case_id for movements in by_agent.values() for case_id in _overtaking(movements)]
+        by_queue[movement.queue].append(movement)
+    return [case_id for movements in by_queue.values() for case_id in _overtaking(movements)]
 
 
 def _overtaking(movements: Sequence["Movement"]) -> list[str]:
@@ -132,9 +132,11 @@ def _overtaking(movements: Sequence["Movement"]) -> list[str]:
 
 
 class Movement(NamedTuple):
-    """A case first asks for money, or leaves: let through to `decide`, or refused."""
+    """A case first asks for money, or leaves: let through to `decide`, or refused. `queue` is its agent, and its type
+    of event if that has money of its own: one does not wait for the other's.
+    """
 
-    agent: str
+    queue: str
     case_id: str
     leaves: bool
 
@@ -147,16 +149,17 @@ def _movements(desk: Desk) -> Iterator[Movement]:
         urgent = desk.charters[case.agent].urgent
         return urgent is not None and urgent.test(event_scope(case.event))
 
+    def queue(agent: str, event_type: str) -> str:
+        return f"{agent} {event_type}" if event_type in desk.charters[agent].charter.budget.events else agent
+
     for entry in desk.log.entries:
         match desk.log.record(entry):
-            case BudgetEntry(kind="reserve", step=0, case_id=case_id, agent=agent, case=Case() as case) if (
-                not is_urgent(case)
-            ):
-                movement = Movement(agent, case_id, leaves=False)
-            case Case(step=0, case_id=case_id, agent=agent) as case if not is_urgent(case):
-                movement = Movement(agent, case_id, leaves=True)
-            case AuditRecord(kind="refused", case_id=str(case_id), agent=str(agent)):
-                movement = Movement(agent, case_id, leaves=True)
+            case BudgetEntry(kind="reserve", step=0, case_id=case_id, case=Case() as case) if not is_urgent(case):
+                movement = Movement(queue(case.agent, case.event.type), case_id, leaves=False)
+            case Case(step=0, case_id=case_id) as case if not is_urgent(case):
+                movement = Movement(queue(case.agent, case.event.type), case_id, leaves=True)
+            case AuditRecord(kind="refused", case_id=str(case_id), agent=str(agent), event_type=event_type):
+                movement = Movement(queue(agent, event_type), case_id, leaves=True)
             case _:
                 continue
         if movement not in moved:

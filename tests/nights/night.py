@@ -142,8 +142,13 @@ def load(name: str) -> Night:
 
 
 def names() -> tuple[str, ...]:
-    """All nights that there are."""
+    """All nights that tests play."""
     return tuple(sorted(file.stem for file in FOLDER.glob("*.toml")))
+
+
+def long_names() -> tuple[str, ...]:
+    """Nights that take too long for a test: only `python -m tests.nights` plays them."""
+    return tuple(sorted(f"long/{file.stem}" for file in FOLDER.glob("long/*.toml")))
 
 
 def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
