@@ -74,6 +74,7 @@ class WorkerReports:
         self._codec = codec
         self._prefix = policy.topic_prefix
         self._clock = policy.clock
+        self._confirmed_clock = policy.confirmed_clock
         self._clock_offset_ms: int | None = None
         self._is_off = False
         self._obeyed: dict[int, _Obeyed] = {}
@@ -149,16 +150,16 @@ class WorkerReports:
     # -- delivery
 
     def _say(self, report: WorkerReport) -> None:
-        said_at = report.time
+        said_at, lead_s = report.time, self._confirmed_clock.lead_s()
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self._compare_clocks(said_at, message)
+                self._compare_clocks(said_at, lead_s, message)
 
         self._producer.poll(0)
         send(self._producer, self._prefix, report.key, self._codec.encode(report), delivered)
 
-    def _compare_clocks(self, said_at: datetime, message: Message) -> None:
+    def _compare_clocks(self, said_at: datetime, lead_s: float, message: Message) -> None:
         """The broker's timestamp is between our sending and the delivery report."""
         kind, stamp_ms = message.timestamp()
         latency_s = message.latency()
@@ -167,6 +168,7 @@ class WorkerReports:
         uncertain_ms = latency_s * 500
         offset_ms = stamp_ms - (said_at.timestamp() * 1000 + uncertain_ms)
         self._clock_offset_ms = round(offset_ms)
+        self._confirmed_clock.compared(lead_s, offset_ms / 1000)
         CLOCK_OFFSET.labels(stage=self._me.stage).set(offset_ms / 1000)
         is_off = abs(offset_ms) - uncertain_ms > CLOCK_OFF_BY_MS
         if is_off != self._is_off:

@@ -21,7 +21,10 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("runtime.stage_worker",),
     ),
     "streams.api": (("clock", "state_store"), ("staged_writes",), ("tables",), ("stage",)),
-    "streams.runtime.process": (("boottime", "fail_stop", "health", "ratio"), ("clock_watch", "liveness", "pause")),
+    "streams.runtime.process": (
+        ("boottime", "fail_stop", "health", "ratio"),
+        ("clock_watch", "confirmed_clock", "liveness", "pause"),
+    ),
     "streams.runtime.membership": (("lease", "member_requests", "topic_watch"), ("coordinator",)),
     "streams.runtime.handling": (
         ("delivery",),

@@ -137,9 +137,9 @@ class Stage:
         """Release connections to the outside. Called once, when the stage is asked to stop and its records are done."""
 
     @final
-    def advance(self, partition: int, writes: StagedWrites) -> None:
-        """Expire entries, then tick. The runtime, or a test, calls it."""
+    def advance(self, partition: int, writes: StagedWrites, *, may_expire: bool = True) -> None:
+        """Expire entries, if the clock is right, then tick. The runtime, or a test, calls it."""
         now = self._clock().timestamp()
-        for table in self.tables:
+        for table in self.tables if may_expire else ():
             table.expire(partition, writes, now)
         self.tick(partition, writes)

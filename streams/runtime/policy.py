@@ -8,6 +8,7 @@ from typing import Any
 from nightdesk.schemas.bounds import DEAD_LETTER_BYTES_AT_MOST
 from nightdesk.streams.api.clock import Clock, system_clock
 from nightdesk.streams.runtime.membership.lease import SHARE
+from nightdesk.streams.runtime.process.confirmed_clock import ConfirmedClock
 from nightdesk.streams.runtime.process.ratio import RatioPolicy
 
 
@@ -19,7 +20,8 @@ class WorkerPolicy:
     not yet done, and `in_flight_bytes` their size; above either the consumer is paused. `no_progress_s`: if there is
     work and no progress for so long, the process exits; `no_recovery_s` is for recovery, because Faust's may stand
     still forever after a broker outage. `dead_letter_bytes`: how much of the original record a `.dlq` topic accepts; a
-    larger record is cut there, and stored completely in `oversized_dir` if that is set.
+    larger record is cut there, and stored completely in `oversized_dir` if that is set. `confirmed_clock` says when
+    entries may expire.
     """
 
     client_config: Mapping[str, Any]
@@ -40,6 +42,7 @@ class WorkerPolicy:
     oversized_dir: Path | None = None
     dead_letters: RatioPolicy = field(default=RatioPolicy())
     clock: Clock = field(default=system_clock)
+    confirmed_clock: ConfirmedClock = field(default_factory=ConfirmedClock)
 
     @property
     def heartbeat_interval_s(self) -> float:

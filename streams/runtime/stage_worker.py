@@ -214,18 +214,18 @@ class StageWorker:
     def _tick(self) -> None:
         """Tick the partitions that are still ours, because one may have been revoked while this awaited."""
         for partition in self._ownership.recovered():
-            self._dispatcher.release_expired(partition)
+            if may_expire := self._policy.confirmed_clock.may_expire():
+                self._dispatcher.release_expired(partition)
             writes = self._guard.writes(partition)
-            self._stage.advance(partition, writes)
+            self._stage.advance(partition, writes, may_expire=may_expire)
             if writes.puts or writes.messages:
                 self._committer.submit(writes, no_offset)
 
     # -- beginning and end
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: asyncio.ensure_future(self._stop()))
+            asyncio.get_running_loop().add_signal_handler(number, lambda: asyncio.ensure_future(self._stop()))
         self._topic_watch.start()
         watchdog_for(self.app, self._reader, self._policy).start()
         if self._policy.metrics_port:

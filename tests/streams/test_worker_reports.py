@@ -20,6 +20,7 @@ from nightdesk.streams.confirmation import Confirmation
 from nightdesk.streams.control import Control
 from nightdesk.streams.identity import Identity
 from nightdesk.streams.runtime.policy import WorkerPolicy
+from nightdesk.streams.runtime.process.confirmed_clock import AGREES_WITHIN_S
 from nightdesk.streams.stages.act import Act
 from nightdesk.streams.worker_reports import WorkerReports
 from tests.processors.examples import case, compiled
@@ -216,10 +217,12 @@ async def test_a_clock_that_is_off_is_said_once(
     broker: Broker, caplog: pytest.LogCaptureFixture, ahead_ms: float, latency_s: float, said: str
 ) -> None:
     broker.ahead_ms, broker.latency_s = ahead_ms, latency_s
-    running = asyncio.create_task(_reports(in_force(CHARTER), Clock()).run(Reading()))
+    reports = _reports(in_force(CHARTER), Clock())
+    running = asyncio.create_task(reports.run(Reading()))
     for _ in range(3):
         report = await _next(broker)
     assert report.clock_offset_ms == pytest.approx(ahead_ms, abs=1)
+    assert reports._confirmed_clock.may_expire() == (abs(ahead_ms) < AGREES_WITHIN_S * 1000)
     assert caplog.text.count("this machine's clock is") == bool(said)
     assert said in caplog.text
     broker.ahead_ms = 0

@@ -10,7 +10,7 @@ from nightdesk.schemas.records import BudgetEntry, Event, Timer
 from nightdesk.schemas.topics import BUDGET, INGEST, TIMERS
 from nightdesk.streams.stages.ingest import SEEN_FOR_S, EventRefused, Ingest
 from tests.processors.examples import compiled, event
-from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, order, said, words
+from tests.streams.stages.stage_harness import CODEC, PARTITION, Bench, Clock, audited, in_force, order, said, words
 
 CHARTER = compiled()
 REFUSE_OVER_2 = "2/1h, over_limit: refuse"
@@ -96,6 +96,21 @@ async def test_a_record_that_was_forwarded_twice_is_the_same_delivery() -> None:
     for origin in ("", "3:17#cd", "3:18#ab"):
         [ignored] = audited(await bench.take(INGEST, event(), 9, origin=origin))
         assert ignored.kind == "ignored"
+
+
+@pytest.mark.parametrize("may_expire", [False, True])
+async def test_an_event_is_forgotten_only_by_a_clock_that_may_expire_entries(may_expire: bool) -> None:
+    """The clock is more than a week ahead for a moment."""
+    clock = Clock()
+    bench = _bench(clock)
+    await bench.take(INGEST, event(), 7)
+    clock.forward(SEEN_FOR_S + 1)
+    writes = bench.stage_writes(PARTITION)
+    bench.stage.advance(PARTITION, writes, may_expire=may_expire)
+    bench.make_durable(writes)
+    clock.forward(-SEEN_FOR_S - 1)
+    again = await bench.take(INGEST, event(), 8)
+    assert bool(said(again, BUDGET, BudgetEntry)) == may_expire
 
 
 async def test_what_was_seen_is_forgotten_after_its_time() -> None:
