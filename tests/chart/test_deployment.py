@@ -43,6 +43,16 @@ def test_the_default_values_fit_their_schema() -> None:
     jsonschema_rs.validate(schema, read_yaml(CHART / "values.yaml"))
 
 
+@pytest.mark.parametrize("path", sorted(CHART.glob("ci/*.yaml")), ids=lambda path: str(path.stem))
+def test_no_stage_has_more_replicas_than_partitions(path: Path) -> None:
+    """The chart refuses that, so a stage that joins needs a line in values with few partitions."""
+    given, default = read_yaml(path), read_yaml(CHART / "values.yaml")
+    partitions = (default["kafka"] | given["kafka"])["partitions"]
+    own = given.get("stages", {})
+    replicas = {stage.name: (default["stages"][stage.name] | own.get(stage.name, {}))["replicas"] for stage in STAGES}
+    assert {name for name, count in replicas.items() if count > partitions} == set()
+
+
 def objects_of(schema: Any, path: str = "values") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every object with named members in the schema, with its place."""
     if isinstance(schema, dict):
