@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from nightdesk.schemas import avro
@@ -70,6 +70,19 @@ def test_unknown_ids_and_missing_registrations_say_so(client: SchemaRegistryClie
         Registry(client).fetch(999_999)
     with pytest.raises(UnknownSchema, match="schemas register"):
         Registry(client).codec(topic_prefix)
+
+
+def test_a_schema_is_fetched_with_those_that_it_refers_to(
+    client: SchemaRegistryClient, stack_settings: Settings, topic_prefix: str
+) -> None:
+    country = {"type": "enum", "name": "com.acme.Country", "symbols": ["DE"]}
+    client.register_schema(f"{topic_prefix}country", Schema(json.dumps(country), "AVRO"))
+    refers = changed(lambda fields: fields.append({"name": "country", "type": "com.acme.Country"}))
+    references = [SchemaReference("com.acme.Country", f"{topic_prefix}country", 1)]
+    schema_id = client.register_schema(f"{topic_prefix}event", Schema(refers.schema_str, "AVRO", references))
+    with SchemaRegistryClient(stack_settings.schema_registry.client_config()) as other:  # without what `client` cached
+        fetched = Registry(other).fetch(schema_id)
+    assert fetched["fields"][-1] == {"name": "country", "type": country}
 
 
 def test_a_registry_that_does_not_answer_is_not_the_records_fault() -> None:
