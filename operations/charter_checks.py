@@ -15,16 +15,23 @@ from nightdesk.operations.charters import (
     same_agent,
 )
 from nightdesk.processors.charter import Charter, CharterInvalid, Problem
+from nightdesk.processors.charter.problems import first_of, problem_of
+from nightdesk.processors.charter.source import Position
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedCharter:
-    """One checked file. `charter` is None if it is invalid; a charter with warnings can be applied."""
+    """One checked file. `charter` is None if it is invalid; a charter with warnings can be applied.
+
+    `problems` and `warnings` are the first ones, and there are `more_problems` and `more_warnings`.
+    """
 
     file: Path
     charter: Charter | None
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
+    more_problems: int = 0
+    more_warnings: int = 0
 
     @property
     def is_ok(self) -> bool:
@@ -35,12 +42,12 @@ def check_charters(files: Sequence[Path], connections: Mapping[str, Collection[s
     """Check each file. `connections` are the connections in the settings of this process, with the agents that may call
     them (empty: every one). Raises `Failure` if a file cannot be read.
     """
-    found: dict[Path, Charter | tuple[Problem, ...]] = {}
+    found: dict[Path, Charter | CharterInvalid] = {}
     for file in files:
         try:
             found[file] = load_charter(file)
         except CharterInvalid as invalid:
-            found[file] = invalid.problems
+            found[file] = invalid
     usable = [(file, charter) for file, charter in found.items() if isinstance(charter, Charter)]
     twice = same_agent(usable)
     others = [charter for _, charter in usable]
@@ -61,18 +68,26 @@ def missing_connection(connection: str, handlers: Sequence[str]) -> str:
 
 def _checked(
     file: Path,
-    found: Charter | tuple[Problem, ...],
+    found: Charter | CharterInvalid,
     twice: str | None,
     connections: Mapping[str, Collection[str]],
     others: Sequence[Charter],
 ) -> CheckedCharter:
-    if not isinstance(found, Charter):
-        return CheckedCharter(file, None, found)
-    problems = () if twice is None else (Problem(1, 1, "agent", twice),)
+    if isinstance(found, CharterInvalid):
+        return CheckedCharter(file, None, found.problems, more_problems=found.more)
     forbidden = forbidden_connections(found, connections).values()
-    problems = (*problems, *(Problem(1, 1, "handlers", reason) for reason in forbidden))
-    missing = tuple(
-        Problem(1, 1, f"handlers.{handlers[0]}", missing_connection(connection, handlers))
+    problems = [
+        *((_at_start("agent", twice),) if twice is not None else ()),
+        *(_at_start("handlers", reason) for reason in forbidden),
+    ]
+    missing = [
+        _at_start(f"handlers.{handlers[0]}", missing_connection(connection, handlers))
         for connection, handlers in missing_connections(found, connections).items()
-    )
-    return CheckedCharter(file, found, problems, (*load_warnings(file, found, others), *missing))
+    ]
+    shown, more = first_of(problems)
+    shown_warnings, more_warnings = first_of([*load_warnings(file, found, others), *missing])
+    return CheckedCharter(file, found, shown, shown_warnings, more, more_warnings)
+
+
+def _at_start(part: str, reason: str) -> Problem:
+    return problem_of(Position(1, 1), (part,), reason)

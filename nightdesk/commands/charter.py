@@ -1,7 +1,8 @@
 """`nightdesk charter check|list|schema|apply`: for people who write charters, and for their CI.
 
 JSON contract: `check` prints a list of {file, ok, agent, version, mode, actions, problems: [{line, column, path,
-reason}], warnings}, where `warnings` are like `problems`; `list` a list of {file, agent, version, mode, actions,
+reason}], more_problems, warnings, more_warnings}, where `warnings` are like `problems`: the first 50 of each are
+listed, and the numbers say how many more there are; `list` a list of {file, agent, version, mode, actions,
 problems}, where `problems` is a number; `apply` a list of {agent, version, mode, missing_connections}.
 
 A charter is often checked or applied on another machine than the workers', so a connection that the settings of this
@@ -80,7 +81,8 @@ def list_charters(output: OutputOption = Output.text) -> None:
     shown = ("file", "agent", "version", "mode")
     print_rows(
         [
-            {key: row[key] for key in shown} | {"actions": ", ".join(row["actions"]), "problems": len(row["problems"])}
+            {key: row[key] for key in shown}
+            | {"actions": ", ".join(row["actions"]), "problems": len(row["problems"]) + row["more_problems"]}
             for row in rows
         ],
         output,
@@ -141,13 +143,21 @@ def _row(checked: CheckedCharter) -> dict[str, Any]:
         "mode": charter.mode if charter else None,
         "actions": list(charter.actions) if charter else [],
         "problems": [asdict(problem) for problem in checked.problems],
+        "more_problems": checked.more_problems,
         "warnings": [asdict(warning) for warning in checked.warnings],
+        "more_warnings": checked.more_warnings,
     }
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    return {"actions": ", ".join(row["actions"]), "problems": len(row["problems"]) + row["more_problems"]}
 
 
 def _as_text(row: dict[str, Any]) -> list[str]:
     lines = [_line(row["file"], problem) for problem in row["problems"]]
     lines += [_line(row["file"], warning, "warning: ") for warning in row["warnings"]]
+    more = {"problems": row["more_problems"], "warnings": row["more_warnings"]}
+    lines += [f"{row['file']}: and {number} more {what}" for what, number in more.items() if number]
     if row["ok"]:
         actions = ", ".join(row["actions"])
         lines.append(f"{row['file']}: ok: {row['agent']} {row['version']} ({row['mode']}): {actions}")

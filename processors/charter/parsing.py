@@ -6,7 +6,6 @@ JSON on the `control` topic and call `charter_from_json`.
 
 import difflib
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,33 +16,12 @@ from nightdesk.processors.charter.checks import check_charter
 from nightdesk.processors.charter.fields import Names, Part
 from nightdesk.processors.charter.handlers import HANDLER_TYPES, READ_ONLY_TYPES
 from nightdesk.processors.charter.model import Charter
+from nightdesk.processors.charter.problems import CharterInvalid, Problem, problem_of
 from nightdesk.processors.charter.source import Path, Position, Source, read_yaml
 from nightdesk.processors.sizes import sizes_by_depth
 
 # Of its YAML and of the schemas in files together.
 MAX_DEPTH_OF_JSON = 150
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """An error in a charter. Line and column count from 1; `path` looks like `playbooks.respond[0].undo`."""
-
-    line: int
-    column: int
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        where = f"{self.path}: " if self.path else ""
-        return f"{self.line}:{self.column}: {where}{self.reason}"
-
-
-class CharterInvalid(ValueError):
-    """A charter that cannot be used; `problems` has all errors, in the order of the file."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 def parse_charter(text: str, files: Mapping[str, str]) -> Charter:
@@ -81,21 +59,21 @@ def named_files(text: str) -> tuple[str, ...]:
 
 def problem_at(text: str, path: Path, reason: str) -> Problem:
     """The problem with its place in the YAML text of a charter."""
-    return _problem(read_yaml(text).position_of(path), path, reason)
+    return problem_of(read_yaml(text).position_of(path), path, reason)
 
 
 def _checked(source: Source, files: Mapping[str, str]) -> Charter:
-    problems = [_problem(position, path, reason) for position, path, reason in source.problems]
+    problems = [problem_of(position, path, reason) for position, path, reason in source.problems]
     if not isinstance(source.data, dict):
         if not problems:
-            problems = [_problem(Position(1, 1), (), "a charter is a mapping that starts with agent: NAME")]
-        raise CharterInvalid(tuple(problems))
+            problems = [problem_of(Position(1, 1), (), "a charter is a mapping that starts with agent: NAME")]
+        raise CharterInvalid(problems)
     charter, shape_problems = _validate(source, files)
     problems.extend(shape_problems)
     if charter is not None:
-        problems.extend(_problem(source.position_of(path), path, reason) for path, reason in check_charter(charter))
+        problems.extend(problem_of(source.position_of(path), path, reason) for path, reason in check_charter(charter))
     if problems or charter is None:
-        raise CharterInvalid(tuple(sorted(set(problems))))
+        raise CharterInvalid(sorted(set(problems)))
     return charter
 
 
@@ -106,7 +84,7 @@ def _validate(source: Source, files: Mapping[str, str]) -> tuple[Charter | None,
         problems = []
         for details in error.errors():
             path = _path_in(source.data, details["loc"])
-            problems.append(_problem(source.position_of(path), path, _reason(details)))
+            problems.append(problem_of(source.position_of(path), path, _reason(details)))
         return None, problems
 
 
@@ -153,16 +131,6 @@ def _keys(data: Any) -> Container[str | int]:
     if isinstance(data, list):
         return range(len(data))
     return data if isinstance(data, dict) else ()
-
-
-def dotted(path: Path) -> str:
-    """A path for people: `playbooks.respond[0].undo`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
-
-
-def _problem(position: Position, path: Path, reason: str) -> Problem:
-    return Problem(position.line, position.column, dotted(path), reason)
 
 
 def _keys_of_the_language() -> set[str]:

@@ -10,7 +10,7 @@ from nightdesk.processors.charter import case_price, urgency
 from nightdesk.processors.charter.handlers import HttpHandler
 from nightdesk.processors.charter.model import Charter
 from nightdesk.processors.charter.overlaps import overlaps
-from nightdesk.processors.charter.parsing import Problem, dotted
+from nightdesk.processors.charter.problems import Problem, problem_of
 from nightdesk.processors.charter.schema_costs import costs_of
 from nightdesk.processors.charter.source import Path, read_yaml
 from nightdesk.processors.expressions import compile_expression
@@ -28,8 +28,7 @@ def warnings_for(charter: Charter, text: str, others: Sequence[Charter] = ()) ->
     found = []
     overlapping = ((("on", index), reason) for other in others for index, reason in overlaps(charter, other))
     for path, reason in (*_found(charter), *overlapping):
-        position = source.position_of(path)
-        found.append(Problem(position.line, position.column, dotted(path), reason))
+        found.append(problem_of(source.position_of(path), path, reason))
     return tuple(sorted(found))
 
 

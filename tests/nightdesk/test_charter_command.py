@@ -10,6 +10,7 @@ from nightdesk.commands.charter import app
 from nightdesk.messaging.failures import Failure
 from nightdesk.operations.charters import load_charter
 from nightdesk.processors.charter import CharterInvalid
+from nightdesk.processors.charter.problems import PROBLEMS_AT_MOST
 from nightdesk.processors.charter.schema import charter_schema_text
 from nightdesk.schemas.audit import ControlDetail
 from nightdesk.schemas.audit_kinds import read
@@ -55,6 +56,23 @@ def test_check_as_json(folder: Path) -> None:
     assert (right["ok"], right["agent"], right["problems"]) == (True, "desk", [])
     assert (wrong["ok"], wrong["agent"], len(wrong["problems"])) == (False, None, 2)
     assert set(wrong["problems"][0]) == {"line", "column", "path", "reason"}
+
+
+def test_a_list_of_wrong_items_is_cut_and_counted(folder: Path) -> None:
+    file = folder / "wrong" / "charter.yaml"
+    file.write_text(changed(("rules:\n", "rules:\n" + f"  - {{name: x, {'k' * 250}: 1}}\n" * 300)))
+    result = RUN.invoke(app, ["check", str(file)])
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (1, PROBLEMS_AT_MOST + 1)
+    assert len(result.stdout) < 30_000
+    [row] = json.loads(RUN.invoke(app, ["check", "--output", "json", str(file)]).stdout)
+    assert len(row["problems"]) == PROBLEMS_AT_MOST
+    assert lines[-1] == f"{file}: and {row['more_problems']} more problems"
+    with pytest.raises(CharterInvalid) as raised:
+        load_charter(file)
+    assert str(raised.value).endswith(f"\nand {row['more_problems']} more")
+    assert len(str(raised.value)) < 30_000, "it is logged where an order is skipped"
+    assert row["more_problems"] + PROBLEMS_AT_MOST >= 600
 
 
 def _with_agent(folder: Path, name: str, agent: str) -> Path:

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nightdesk.processors.charter import CharterInvalid, compile_charter, parse_charter
-from nightdesk.processors.charter.parsing import Problem, charter_from_json, charter_to_json, named_files
+from nightdesk.processors.charter.parsing import charter_from_json, charter_to_json, named_files
+from nightdesk.processors.charter.problems import Problem
 from nightdesk.processors.charter.warnings import warnings_for
 from nightdesk.processors.expressions import ExpressionInvalid, compile_expression
 from nightdesk.processors.scopes import EVENT, Scope

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nightdesk.processors.charter import compile_charter, parse_charter
-from nightdesk.processors.charter.parsing import CharterInvalid, named_files
+from nightdesk.processors.charter.parsing import named_files
+from nightdesk.processors.charter.problems import CharterInvalid
 
 ROOT = Path(__file__).parents[3] / "charters"
 HUGE = ("9" * 5000, "-" + "9" * 5000, str(2**64), "1e400", "1e30")
