@@ -21,7 +21,7 @@ from nightdesk.processors.template_charges import (
     length,
     lines,
 )
-from nightdesk.processors.template_numbers import check_read, check_whole
+from nightdesk.processors.template_numbers import check_is_number, check_read, check_whole
 
 Rule = Callable[..., None]
 # Sorting compares each element about log2(n) times.
@@ -161,6 +161,7 @@ def _truncate(s: Any, length: Any = 255, killwords: Any = False, end: Any = "...
 
 
 def _round(value: Any, precision: Any = 0, method: Any = "common") -> None:
+    check_is_number(value)
     check_width(precision, _DIGITS_AT_MOST)
     if method != "common":
         check_whole(value)

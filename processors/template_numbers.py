@@ -1,8 +1,10 @@
-"""Checks that no number in a template becomes infinite, complex, or a different whole number.
+"""Checks that no number in a template becomes infinite, complex, or a different whole number, and that what computes
+is given numbers.
 
 `template_work.py` calls it for each operator and for the result of each filter.
 """
 
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -51,3 +53,11 @@ def check_read(text: Any) -> None:
         return  # the filter has its default for it
     if isfinite(number) and not keeps(number, text):
         raise NumberLost(f"{text[:40]!r} is a number that a float does not hold")
+
+
+def check_is_number(value: Any) -> None:
+    """Raise TypeError for a text or a collection. With them `%` formats and `*` repeats, without a bound:
+    `'%999999999d' is even` and `'x'|round(9, 'ceil')` take a gigabyte.
+    """
+    if isinstance(value, Sequence | Mapping):
+        raise TypeError(f"a {type(value).__name__} is no number")
