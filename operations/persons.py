@@ -21,26 +21,39 @@ from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import Section
 from nightdesk.processors.provenance import signed_content
 from nightdesk.schemas.audit import Identity
+from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.persons import SYSTEM, is_of_the_system
 from nightdesk.schemas.records import ApprovalReply
 
 ALGORITHM = "Ed25519"
+NAME_AT_MOST = 200
+NAME_REMEDY = "Give the name of a person (LOGNAME)"
 
 
 def claimed_name() -> str:
     """The login name of the machine. `LOGNAME=the-ceo` is enough to be the-ceo, so it is shown as claimed.
 
-    Raises `Failure` for a name of the system.
+    Raises `Failure` for a name that no person has, and if there is none (in a container with a user id of its own).
     """
-    return of_a_person(getpass.getuser())
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        raise Failure(
+            "this machine has no login name, and an order needs the name of a person", NAME_REMEDY, FailureKind.INVALID
+        ) from None
+    return of_a_person(name)
 
 
 def of_a_person(name: str) -> str:
-    """The name, unless it looks like a name of the system. Raises `Failure`."""
-    if is_of_the_system(name):
+    """The name, if a person can have it: short, visible, and not like a name of the system. Raises `Failure`."""
+    if not name.strip() or len(name) > NAME_AT_MOST or visible(name) != name:
         raise Failure(
-            f"no person's name begins with {SYSTEM!r}", "Give the name of a person (LOGNAME)", FailureKind.INVALID
+            f"{visible(name[:40])!r} is no person's name: 1 to {NAME_AT_MOST} visible characters",
+            NAME_REMEDY,
+            FailureKind.INVALID,
         )
+    if is_of_the_system(name):
+        raise Failure(f"no person's name begins with {SYSTEM!r}", NAME_REMEDY, FailureKind.INVALID)
     return name
 
 

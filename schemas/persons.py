@@ -4,7 +4,10 @@ Anyone can set a login name, so a bare name in the audit would claim more than i
 begins like the system's own names.
 """
 
+import unicodedata
+
 from nightdesk.schemas.audit import Identity
+from nightdesk.schemas.foreign_text import INVISIBLE
 from nightdesk.schemas.records import ControlCommand
 
 SYSTEM = "nightdesk:"
@@ -21,5 +24,6 @@ def shown_order(order: ControlCommand) -> str:
 
 
 def is_of_the_system(name: str) -> bool:
-    """Whether no person may have this name."""
-    return name.strip().casefold().startswith(SYSTEM)
+    """Whether no person may have this name: it begins like the system's, or it looks as if it did."""
+    shown = "".join(character for character in name if character.isprintable() and character not in INVISIBLE)
+    return unicodedata.normalize("NFKC", shown).strip().casefold().startswith(SYSTEM)

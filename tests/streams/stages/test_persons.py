@@ -93,13 +93,38 @@ async def test_where_signatures_are_required_a_claim_approves_nothing_and_may_re
     assert said.startswith("no person's name")
 
 
-@pytest.mark.parametrize("name", [EXPIRY, "nightdesk: me", "NIGHTDESK:me"])
+@pytest.mark.parametrize(
+    "name", [EXPIRY, "nightdesk: me", "NIGHTDESK:me", "\uff4eightdesk:me", "nightdesk\uff1a me", "  Nightdesk:me"]
+)
 def test_who_is_logged_in_under_a_name_of_the_system_gives_no_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", name)
     with pytest.raises(Failure, match="no person's name begins"):
         claimed_name()
     with pytest.raises(Failure, match="no person's name begins"):
         of_a_person(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [" ", "x" * 201, "\udcff", "\x1b[31mada", "ada\nbo", "\u202eada", "night\u200bdesk:me", "nightdesk\u2060: me"],
+)
+def test_a_name_that_cannot_be_shown_or_recorded_is_no_persons(name: str) -> None:
+    with pytest.raises(Failure, match="is no person's name"):
+        of_a_person(name)
+
+
+def test_whoever_has_no_login_name_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2_000_000_000)
+    with pytest.raises(Failure, match="no login name") as raised:
+        claimed_name()
+    assert "LOGNAME" in str(raised.value)
+
+
+async def test_a_forged_answer_of_a_disguised_system_counts_for_nothing() -> None:
+    _, said = await taken(reply("approve", "night\u200bdesk: me"))
+    assert said.startswith("no person's name")
 
 
 async def test_an_answer_that_counted_counts_when_it_is_read_again_without_the_key() -> None:
