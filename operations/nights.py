@@ -11,7 +11,7 @@ from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import read_control
-from nightdesk.operations.times import moment
+from nightdesk.operations.times import in_range, moment
 from nightdesk.processors.night_report import NightReport, night_report
 from nightdesk.sinks.night import night_lines
 
@@ -77,7 +77,7 @@ def _instant(text: str, zone: ZoneInfo, now: datetime) -> time | datetime:
     except ValueError:
         pass
     try:
-        found = datetime.fromisoformat(text)
+        found = in_range(datetime.fromisoformat(text))
         return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
     except ValueError:
         pass

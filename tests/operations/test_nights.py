@@ -41,7 +41,17 @@ def test_dates_and_durations_name_any_period() -> None:
     assert night_period("14h", "08:00", BERLIN, now) == (at("2026-11-29T22:00"), at("2026-11-30T07:00"))
 
 
-@pytest.mark.parametrize(("since", "until"), [("soon", "08:00"), ("18:00", ""), ("2h", "2026-11-30T08:00")])
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        ("soon", "08:00"),
+        ("18:00", ""),
+        ("2h", "2026-11-30T08:00"),
+        ("0001-01-01T00:00+14:00", "08:00"),
+        ("9999-12-31T23:59", "08:00"),
+        ("18:00", "0001-01-01T00:00+14:00"),
+    ],
+)
 def test_what_is_no_period_is_named(since: str, until: str) -> None:
     with pytest.raises(Failure):
         night_period(since, until, BERLIN, at("2026-11-30T12:00"))

@@ -30,6 +30,8 @@ TODAY = NOW.date()
         ("2026-11-23T08:00", datetime(2026, 11, 23, 8, tzinfo=UTC)),
         ("2026-11-23T08:00+01:00", datetime(2026, 11, 23, 7, tzinfo=UTC)),
         ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("1900-01-01", datetime(1900, 1, 1, tzinfo=UTC)),
+        ("2200-12-31", datetime(2200, 12, 31, tzinfo=UTC)),
     ],
 )
 def test_a_time_or_how_long_ago(text: str, at: datetime | None) -> None:
@@ -57,6 +59,10 @@ def test_parameters_are_an_object() -> None:
     ("parse", "kind"),
     [
         (lambda: moment("soon", NOW), FailureKind.INVALID),
+        (lambda: moment("0001-01-01T00:00+14:00", NOW), FailureKind.INVALID),
+        (lambda: moment("9999-12-31T23:59:59-12:00", NOW), FailureKind.INVALID),
+        (lambda: moment("1899-12-31", NOW), FailureKind.INVALID),
+        (lambda: moment("2201-01-01", NOW), FailureKind.INVALID),
         (lambda: microusd("ten"), FailureKind.INVALID),
         (lambda: microusd("-1"), FailureKind.INVALID),
         (lambda: microusd("0.0000001"), FailureKind.INVALID),
