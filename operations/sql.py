@@ -7,7 +7,7 @@ to ClickHouse's own parser, is refused before it runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -18,9 +18,9 @@ from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.sinks.clickhouse.connection import ANSWER_TIMEOUT_S
-from nightdesk.sinks.clickhouse.statements import why_not_a_read
+from nightdesk.sinks.clickhouse.statements import READER_LIMITS, why_not_a_read
 
-READ_ONLY = {
+READ_ONLY: dict[str, str | int] = {
     "readonly": 2,  # 1 would refuse even the settings that shape the answer
     # Before the client gives up, which would leave the server at work and nobody told why.
     "max_execution_time": ANSWER_TIMEOUT_S - 10,
@@ -53,29 +53,31 @@ class SqlReader:
 
     client: Client
     query: str
+    settings: Mapping[str, str | int]
 
-    def answer(self, format_name: Format, bounds: Bounds | None = None) -> bytes:
+    def answer(self, format_name: Format) -> bytes:
         """ClickHouse's answer in one of its formats. Raises what the client raises."""
-        settings = READ_ONLY if bounds is None else READ_ONLY | bounds.settings()
-        return self.client.raw_query(self.query, fmt=format_name, settings=settings)
+        return self.client.raw_query(self.query, fmt=format_name, settings=dict(self.settings))
 
 
 @contextmanager
-def sql_reader(installation: Installation, query: str) -> Iterator[SqlReader]:
-    """A reader for the block. Raises `Failure` for a statement that is not a read, and for ClickHouse's errors in the
-    block.
+def sql_reader(installation: Installation, query: str, bounds: Bounds | None = None) -> Iterator[SqlReader]:
+    """A reader for the block. Raises `Failure` for a statement that is not a read or that would lift its own bounds,
+    and for ClickHouse's errors in the block.
     """
+    settings = READ_ONLY if bounds is None else READ_ONLY | bounds.settings()
+    limits = {name: value for name, value in settings.items() if name.startswith("max_") and isinstance(value, int)}
     text = query.strip().rstrip(";")
     if not text:
         raise Failure(
             "the query is empty", "Give one, for example: nightdesk sql 'SELECT * FROM cases'", FailureKind.INVALID
         )
     with clickhouse(installation.clickhouse) as client:
-        wrong = why_not_a_read(text, lambda question: _column(client, question))
+        wrong = why_not_a_read(text, lambda question: _column(client, question), {**READER_LIMITS, **limits})
         if wrong is not None:
             remedy = "Give one SELECT, SHOW, DESCRIBE or EXPLAIN over tables and views"
             raise Failure(f"ClickHouse: refused, {wrong}", remedy)
-        yield SqlReader(client, text)
+        yield SqlReader(client, text, settings)
 
 
 def _column(client: Client, question: str) -> list[str]:

@@ -64,8 +64,8 @@ def ask(visit: SeeingEverything, sql: str = "") -> Response:
     if not sql.strip():
         return visit.show("ask.html", Answered(sql, (), (), False, ""))
     try:
-        with sql_reader(visit.console.installation, sql) as reader:
-            table = json.loads(reader.answer("JSONCompact", SHOWN).decode(errors="replace"))
+        with sql_reader(visit.console.installation, sql, SHOWN) as reader:
+            table = json.loads(reader.answer("JSONCompact").decode(errors="replace"))
     except Failure as failure:
         if failure.kind in (FailureKind.FAILED, FailureKind.INVALID):  # what ClickHouse says of the question
             return visit.show("ask.html", Answered(sql, (), (), False, str(failure)), HTTPStatus.BAD_REQUEST)
@@ -76,7 +76,7 @@ def ask(visit: SeeingEverything, sql: str = "") -> Response:
 
 @router.get("/ask.csv")
 def export(visit: SeeingEverything, sql: str) -> Response:
-    with sql_reader(visit.console.installation, sql) as reader:
-        content = reader.answer("CSVWithNames", EXPORTED)
+    with sql_reader(visit.console.installation, sql, EXPORTED) as reader:
+        content = reader.answer("CSVWithNames")
     name = {"Content-Disposition": 'attachment; filename="answer.csv"'}
     return Response(content, media_type="text/csv; charset=utf-8", headers=name)

@@ -27,7 +27,7 @@ from nightdesk.local.loopback_only import loopback_only
 from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, python_module
 from nightdesk.local.secrets import LocalSecrets
 from nightdesk.sinks.clickhouse.access import STORE_USERS, Account
-from nightdesk.sinks.clickhouse.statements import may_be_set
+from nightdesk.sinks.clickhouse.statements import why_not_set
 
 LARGEST_REQUEST_BYTES = 1 << 30
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
@@ -181,10 +181,10 @@ def _settings(fields: Mapping[str, str], rights: Rights, read_only: bool) -> dic
         for name, value in fields.items()
         if name not in TRANSPORT_PARAMETERS and not name.startswith("param_")
     }
-    refused = sorted(name for name in settings if rights.only_reads and name != "readonly" and not may_be_set(name))
-    if refused:
-        raise EngineError(f"Code: 164. DB::Exception: {refused[0]}: this user may not set it. (READONLY)")
     if rights.only_reads:
+        wrong = next(filter(None, (why_not_set(*one) for one in settings.items() if one[0] != "readonly")), None)
+        if wrong is not None:
+            raise EngineError(f"Code: 164. DB::Exception: this user {wrong}. (READONLY)")
         settings.setdefault("max_execution_time", str(READ_TIMEOUT_S))
     if read_only:
         settings["readonly"] = "2"  # as in ClickHouse: a link in a page cannot change data

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nightdesk.sinks.clickhouse.statements import literal
+from nightdesk.sinks.clickhouse.statements import READER_LIMITS, literal
 from nightdesk.sinks.clickhouse.views import views
 
 StoreUser = Literal["migrate", "sink", "reader", "viewer"]
@@ -53,8 +53,30 @@ COUNTS = {
 CHANGES = (
     "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE"
 )
-# `readonly = 2`: a reader may shape its answer, and raise the limits up to these.
-READS = "readonly = 2, max_execution_time = 60 MAX 600, max_memory_usage = 4000000000 MAX 8000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A limit of a user, and how far it may be changed in a query. Without a `value` it has the server's own."""
+
+    name: str
+    value: str
+    least: str
+    most: str
+
+    def sql(self) -> str:
+        """As it stands in an ALTER USER statement."""
+        given = {"=": self.value, "MIN": self.least, "MAX": self.most}
+        return " ".join([self.name, *(f"{word} {text}" for word, text in given.items() if text)])
+
+
+# Besides `readonly = 2`, which lets a reader shape its answer. ClickHouse takes 0 as no limit, so a limit has a least
+# value too, except of threads: there 0 is as many as there are cores.
+READER_CONSTRAINTS = (
+    Constraint("max_execution_time", "60", "0.001", str(READER_LIMITS["max_execution_time"])),
+    Constraint("max_memory_usage", "4000000000", "1", str(READER_LIMITS["max_memory_usage"])),
+    Constraint("max_threads", "", "", str(READER_LIMITS["max_threads"])),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +162,8 @@ def _shown(only_by_agent: bool) -> dict[str, tuple[str, ...]]:
 def _user_statements(database: str, account: Account, cluster: str) -> list[str]:
     name, where = quoted(account.name), on_cluster(cluster)
     login = f" IDENTIFIED WITH sha256_hash BY {_hashed(account.password)}" if account.password else ""
-    settings = f" SETTINGS {READS}" if account.user in ("reader", "viewer") else ""
+    limits = ", ".join(["readonly = 2", *(limit.sql() for limit in READER_CONSTRAINTS)])
+    settings = f" SETTINGS {limits}" if account.user in ("reader", "viewer") else ""
     made = [f"CREATE USER IF NOT EXISTS {name}{where}{login}"] if login else []
     changed = [f"ALTER USER {name}{where}{login}{settings}"] if login or settings else []
     rights = [grant.sql(database) for grant in grants_of(account)]

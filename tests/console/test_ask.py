@@ -26,6 +26,13 @@ def test_a_large_answer_is_cut_and_says_so(console: RunningConsole) -> None:
     assert twin["is_cut"]
 
 
+@pytest.mark.parametrize("lifted", ["max_result_rows = 0", "max_result_rows = 5000", "max_execution_time = 21"])
+def test_a_question_does_not_lift_the_pages_own_bounds(console: RunningConsole, lifted: str) -> None:
+    refused = console.get(f"/ask.json?sql={quote(f'SELECT number FROM numbers(9) SETTINGS {lifted}')}")
+    assert refused.status_code == 400
+    assert "above 0, up to" in refused.json()["problem"]
+
+
 @pytest.mark.parametrize(
     "sql", ["DROP TABLE audit_records", "SELECT * FROM url('http://127.0.0.1:9')", "SELECT 1 INTO OUTFILE 'x'", "SELEC"]
 )

@@ -264,6 +264,16 @@ NO_READS = [
     "EXPLAIN SELECT 1 SETTINGS additional_table_filters = {{'system.one': 'file(''/etc/passwd'') != 1'}}",
     "SELECT 1 FORMAT Template SETTINGS format_template_row = '/etc/passwd'",
     "SELECT 1 FORMAT TSV SETTINGS output_format_schema = '{folder}/written'",
+    # A name alone is set to 1.
+    "SELECT 1 SETTINGS allow_nondeterministic_mutations",
+    "SELECT * FROM (SELECT 1 SETTINGS extremes, allow_ddl)",
+    # To lift a limit: 0 is none at all.
+    "SELECT 1 SETTINGS max_execution_time = 0",
+    "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
+    "SELECT 1 SETTINGS max_execution_time = 601",
+    "SELECT 1 SETTINGS max_execution_time = DEFAULT",
+    "SELECT 1 SETTINGS max_memory_usage = '9000000000'",
+    "SELECT 1 UNION ALL (SELECT 1 SETTINGS extremes = 1, max_threads = 1000)",
 ]
 
 
@@ -288,7 +298,13 @@ def test_only_the_user_that_migrates_does_more_than_read_tables(
 )
 def test_the_reader_sets_nothing_that_is_evaluated_or_names_a_file(url: str, name: str, value: str) -> None:
     status, text = request(url, b"SELECT 1", AS_READER, **{name: value})
-    assert (status, "may not set it" in text, "root:" in text) == (403, True, False)
+    assert (status, f"may not set {name}" in text, "root:" in text) == (403, True, False)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "601", "DEFAULT", "inf", "nan", ""])
+def test_the_reader_lifts_no_limit_beside_the_statement_either(url: str, value: str) -> None:
+    status, text = request(url, b"SELECT 1", AS_READER, max_execution_time=value)
+    assert (status, "above 0, up to 600" in text) == (403, True), text
 
 
 TERABYTE = "SELECT sum(length(randomString(16000000))) FROM numbers(70000)"

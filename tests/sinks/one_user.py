@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
-from nightdesk.sinks.clickhouse.access import Account, grants_of, row_filter, views_by_agent
+from nightdesk.sinks.clickhouse.access import READER_CONSTRAINTS, Account, grants_of, row_filter, views_by_agent
 
 DATABASE = "nightdesk"
 # Whose rights the views have; `default` is the session's user.
@@ -54,9 +54,18 @@ def _users(account: Account) -> str:
     filters = {view: row_filter(account) for view in views_by_agent()} if account.agents else {}
     policies = "".join(f"<{view}><filter>{escape(text)}</filter></{view}>" for view, text in filters.items())
     migrate = _granted(Account("migrate", DEFINER))
-    return f"""<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
+    profile = _profile() if account.user in ("reader", "viewer") else ""
+    return f"""<clickhouse><profiles><default>{profile}</default></profiles><quotas><default/></quotas><users>
 <default>{_SESSION}{_granted(account)}<databases><{DATABASE}>{policies}</{DATABASE}></databases></default>
 <{DEFINER}>{_SESSION}{migrate}</{DEFINER}></users></clickhouse>"""
+
+
+def _profile() -> str:
+    values = "".join(f"<{one.name}>{one.value}</{one.name}>" for one in READER_CONSTRAINTS if one.value)
+    constraints = "".join(
+        f"<{one.name}><min>{one.least or 0}</min><max>{one.most}</max></{one.name}>" for one in READER_CONSTRAINTS
+    )
+    return f"<readonly>2</readonly>{values}<constraints>{constraints}</constraints>"
 
 
 _SESSION = "<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"

@@ -141,6 +141,29 @@ def test_the_reader_reads_everything(folder: Path) -> None:
     assert as_user(folder, READER, why) == (2, [])
 
 
+def _how_set(client: Client, statements: Sequence[str]) -> list[str]:
+    """What ClickHouse says to each statement."""
+    said = []
+    for statement in statements:
+        try:
+            said.append(str(client.query(statement).result_rows[0][0]))
+        except ClickHouseError as error:
+            said.append("refused" if "SETTING_CONSTRAINT_VIOLATION" in str(error) else str(error))
+    return said
+
+
+@pytest.mark.parametrize("account", [READER, VIEWER], ids=lambda account: account.name)
+def test_who_reads_cannot_lift_its_own_limits(folder: Path, account: Account) -> None:
+    """In a subquery ClickHouse replaces a value by the nearest that is allowed."""
+    query = "SELECT toString(getSetting('{0}')) SETTINGS {0} = {1}"
+    lifted = [("max_execution_time", "0"), ("max_execution_time", "601"), ("max_execution_time", "DEFAULT")]
+    lifted += [("max_memory_usage", "0"), ("max_memory_usage", "8000000001"), ("max_threads", "65")]
+    inner = ["SELECT * FROM (" + query.format(name, "0") + ")" for name in ("max_execution_time", "max_memory_usage")]
+    statements = [*(query.format(*one) for one in lifted), *inner, query.format("max_execution_time", "0.2")]
+    said = as_user(folder, account, partial(_how_set, statements=statements))
+    assert said == ["refused"] * len(lifted) + ["0.001", "1", "0.2"]
+
+
 def _shown(view: View) -> list[str]:
     return [f"`{one}`" for one in view.columns if one not in HIDDEN_FROM_VIEWERS[view.name]]
 
