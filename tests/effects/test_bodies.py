@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable, read_body, read_whole
+from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable, read_answer, read_body, read_whole
 
 AT_MOST = 1_000
 PACKED: dict[str, Callable[[bytes], bytes]] = {
@@ -44,6 +44,15 @@ async def test_at_the_bound_and_one_above() -> None:
     assert await read_whole(chunks_of([b"x" * AT_MOST]), None, AT_MOST) == b"x" * AT_MOST
     with pytest.raises(BodyTooLarge):
         await read_whole(chunks_of([b"x" * AT_MOST, b"x"]), None, AT_MOST)
+
+
+async def test_of_an_error_so_much_is_read_as_explains_it() -> None:
+    """64 kB, and never an error about the error; of a good answer all of it or nothing."""
+    long = [b"x" * 64_000, b"y" * 64_000]
+    assert await read_answer(chunks_of(long), None, 500, AT_MOST) == b"x" * 64_000
+    assert await read_answer(chunks_of([b"short"]), None, 201, 1) == b"short"
+    with pytest.raises(BodyTooLarge):
+        await read_answer(chunks_of(long), None, 200, AT_MOST)
 
 
 async def test_what_never_ends_is_left() -> None:

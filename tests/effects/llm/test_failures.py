@@ -1,29 +1,60 @@
-"""The table of statuses that the contract tests do not cover."""
+"""What every status, every text of an error and every broken connection means."""
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
-from nightdesk.effects.llm.failures import kind_of_status, retry_after_seconds
+from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable
+from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
 from nightdesk.effects.llm.protocol import MEANINGS, Kind
+
+OF_STATUS = {
+    401: Kind.AUTHENTICATION,
+    402: Kind.AUTHENTICATION,
+    403: Kind.AUTHENTICATION,
+    408: Kind.TIMEOUT,
+    413: Kind.CONTEXT_EXCEEDED,
+    429: Kind.RATE_LIMITED,
+    502: Kind.CONNECTION_LOST,
+    504: Kind.TIMEOUT,
+    529: Kind.OVERLOADED,
+}
+TOO_LONG = ("prompt is too long", "context_length_exceeded", "maximum context length is 8", "the context window of")
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_each_status_has_its_kind(status: int) -> None:
+    others = Kind.MALFORMED_HTTP if status < 400 else Kind.REJECTED if status < 500 else Kind.SERVER_ERROR
+    kind = OF_STATUS.get(status, others)
+    assert kind_of_status(status, "the prompt was fine") is kind
+    # What a body says counts with one status only.
+    for body in TOO_LONG:
+        assert kind_of_status(status, f"error: {body}") is (Kind.CONTEXT_EXCEEDED if status == 400 else kind)
+    credit = "code: insufficient_quota"
+    assert kind_of_status(status, credit) is (Kind.AUTHENTICATION if status == 429 else kind)
+
+
+PLACE = ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("error", "kind"),
     [
-        (302, Kind.MALFORMED_HTTP),
-        (400, Kind.REJECTED),
-        (402, Kind.AUTHENTICATION),
-        (404, Kind.REJECTED),
-        (408, Kind.TIMEOUT),
-        (413, Kind.CONTEXT_EXCEEDED),
-        (500, Kind.SERVER_ERROR),
-        (503, Kind.SERVER_ERROR),
-        (504, Kind.TIMEOUT),
-        (529, Kind.OVERLOADED),
-        (599, Kind.SERVER_ERROR),
+        (aiohttp.ClientConnectorError(PLACE, OSError("refused")), Kind.CONNECTION),
+        (aiohttp.ConnectionTimeoutError(), Kind.CONNECTION),
+        (aiohttp.SocketTimeoutError(), Kind.TIMEOUT),
+        (TimeoutError(), Kind.TIMEOUT),
+        (aiohttp.ServerDisconnectedError(), Kind.CONNECTION_LOST),
+        (aiohttp.ClientOSError("reset"), Kind.CONNECTION_LOST),
+        (aiohttp.ClientPayloadError(), Kind.CONNECTION_LOST),
+        (BodyTooLarge(), Kind.MALFORMED_HTTP),
+        (BodyUnreadable(), Kind.MALFORMED_HTTP),
     ],
+    ids=lambda value: type(value).__name__,
 )
-def test_each_status_has_its_kind(status: int, kind: Kind) -> None:
-    assert kind_of_status(status, "the prompt was fine") is kind
+def test_each_broken_connection_has_its_kind(error: BaseException, kind: Kind) -> None:
+    """Only a request that was never sent costs nothing."""
+    assert kind_of_connection(error) is kind
 
 
 @pytest.mark.parametrize(
