@@ -69,7 +69,8 @@ class Admission:
         kept_by = agent.keeps(row.step(), behind_unsure=delivery.partition in self._waiting.unsure)
         verdict = self._judge.case(agent, compiled, case, row.amount_microusd, row.rank, now)
         if isinstance(verdict, Ended) or (isinstance(verdict, Started) and kept_by is None):
-            fact = verdict.outcome.model_copy(update={"arrival": row.arrival})
+            reason = row.explained(verdict.outcome.reason)
+            fact = verdict.outcome.model_copy(update={"arrival": row.arrival, "reason": reason})
             emit_admission(fact, case, writes)
             self._accounts.remember(fact, None, writes)
             self._waiting.count_arrival(delivery.partition, row.arrival)

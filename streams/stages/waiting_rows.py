@@ -41,8 +41,11 @@ class WaitingRow(BaseModel):
 
     def kept_by(self, shut: Shut) -> "WaitingRow":
         """The row with the gate that holds it."""
-        reason = f"{shut.reason} ({self.rank_problem})" if self.rank_problem else shut.reason
-        return self.model_copy(update={"gate": shut.gate, "reason": reason})
+        return self.model_copy(update={"gate": shut.gate, "reason": self.explained(shut.reason)})
+
+    def explained(self, reason: str) -> str:
+        """The reason, and that an expression for its rank failed: otherwise the step might not wait or end so."""
+        return f"{reason} ({self.rank_problem})" if reason and self.rank_problem else reason
 
     def until_at_most(self, until: float) -> "WaitingRow":
         """The row with this deadline, if it is earlier."""

@@ -131,6 +131,19 @@ async def test_over_budget_a_case_goes_to_a_person_where_the_charter_says_so() -
     assert "are left" in decided.escalate_because
 
 
+@pytest.mark.parametrize("when_spent", ["escalate", "refuse"])
+async def test_that_an_urgent_expression_fails_is_said_where_the_case_ends_without_a_wait(when_spent: str) -> None:
+    """Otherwise it might have used the reserve, and nobody would know why it did not."""
+    urgent = f"{ONE_A_DAY}, when_spent: {when_spent}, urgent: event.data.late"
+    charter = compiled(("per_day_usd: 25, per_case_usd: 0.50", urgent))
+    bench = _bench(charter)
+    await _spend_the_day(bench, charter)
+    writes = await bench.take(BUDGET, _reserve(charter, 2))
+    [why] = [found.escalate_because for found in said(writes, DECIDE, Case)] or [one.reason for one in audited(writes)]
+    assert "are left" in why
+    assert "budget.urgent failed: " in why
+
+
 async def test_over_budget_a_case_is_refused_where_the_charter_says_so() -> None:
     charter = _one_a_day("refuse")
     bench = _bench(charter)
