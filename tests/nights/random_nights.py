@@ -14,7 +14,7 @@ EVENINGS = tuple(
     for day in ("2026-11-24", "2026-03-28", "2026-10-24", "2026-11-30", "2026-12-31")
 )
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
-ANSWERS: tuple[Answer, ...] = (429, 503, "no connection", "lost")
+ANSWERS: tuple[Answer, ...] = (429, 503, "no connection", "lost", 401, 403)
 WORKERS = tuple(stage.name for stage in STAGES)
 
 
@@ -35,7 +35,7 @@ def draw(seed: int) -> Night:
         change=_change(rng),
         arrivals=tuple(_arrivals(rng, moment(), ends) for _ in range(rng.randint(1, 3))),
         outages=tuple(_outage(rng, moment()) for _ in range(rng.randint(0, 4))),
-        orders=tuple(order for _ in range(rng.randint(0, 1)) for order in _pause(rng, moment())),
+        orders=tuple(order for _ in range(rng.randint(0, 2)) for order in _pause(rng, moment())),
         kills=tuple(Kill(at=moment(), stage=rng.choice(WORKERS)) for _ in range(rng.randint(0, 5))),
         people=People(approve=rng.choice((0.0, 0.7)), reject=0.2, after=rng.choice((60, 3600))),
         model=rng.random() < 0.9,
@@ -50,11 +50,16 @@ def _change(rng: Random) -> dict[str, Any]:
             "per_day_usd": per_day_usd,
             "per_case_usd": rng.choice((0.05, 0.1)),
             "when_spent": rng.choice(("defer", "defer", "escalate", "refuse")),
+            "time_zone": rng.choice(ZONES),
         },
         "limits": rng.choice(({}, {"agent": "10/10m"}, {"per_subject": "3/1h"}, {"actions": {"respond": "2/1m"}})),
     }
     if rng.random() < 0.5:
         change |= {"decide": {"provider": ["anthropic"], "when_unavailable": "wait"}, "fallback": []}
+    if rng.random() < 0.3:
+        change["budget"]["events"] = {"ticket.created": {"per_day_usd": per_day_usd}}
+    if rng.random() < 0.5:
+        change["actions"] = {"refund": {"approval_expires": rng.choice(("10m", "2h"))}}
     return change
 
 
@@ -88,6 +93,7 @@ def _outage(rng: Random, since: datetime) -> Outage:
         lasts=rng.choice((2, 60, 1800, 7200)),
         answers=rng.choice((*ANSWERS, 400)),
         share=rng.choice((1.0, 1.0, 0.4)),
+        every=rng.choice((None, None, None, 10_800)),
     )
 
 
