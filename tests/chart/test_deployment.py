@@ -19,6 +19,8 @@ from pydantic import BaseModel
 
 from nightdesk.cli import COMMANDS
 from nightdesk.commands.up import PREPARATION
+from nightdesk.console.token_file import read_visitors
+from nightdesk.console.visitors import Role
 from nightdesk.effects.llm.providers import PROVIDERS
 from nightdesk.settings import Settings
 from nightdesk.streams.catalog import STAGES
@@ -145,8 +147,9 @@ def test_every_command_exists() -> None:
 def test_chart_and_compose_run_every_stage() -> None:
     expected = {stage.name: ["worker", stage.name] for stage in STAGES} | {"sink": ["sink"]}
     assert set(read_yaml(CHART / "values.yaml")["stages"]) == set(expected)
-    assert {name: line for name, line in chart_commands().items() if name in expected} == expected
-    assert compose_stages() == expected
+    with_console = expected | {"console": ["console"]}
+    assert {name: line for name, line in chart_commands().items() if name in with_console} == with_console
+    assert compose_stages() == with_console
 
 
 def test_chart_and_compose_prepare_what_up_prepares() -> None:
@@ -154,9 +157,21 @@ def test_chart_and_compose_prepare_what_up_prepares() -> None:
     # The local ClickHouse has its users from the start; on a server they are created first.
     expected.insert(expected.index("migrate"), "users apply")
     stages = read_yaml(CHART / "values.yaml")["stages"]
-    assert [" ".join(line) for name, line in chart_commands().items() if name not in stages] == expected
+    prepare = [" ".join(line) for name, line in chart_commands().items() if name not in {*stages, "console"}]
+    assert prepare == expected
     setup = read_yaml(COMPOSE)["services"]["setup"]["command"][0]
     assert setup.splitlines() == [f"nightdesk {step}" for step in expected]
+
+
+def test_compose_has_a_person_for_its_console(tmp_path: Path) -> None:
+    content = read_yaml(COMPOSE)
+    [mounted] = content["services"]["console"]["configs"]
+    assert mounted["target"] == content["services"]["console"]["environment"]["NIGHTDESK_CONSOLE__TOKEN_FILE"]
+    file = tmp_path / "persons.yaml"
+    file.write_text(content["configs"][mounted["source"]]["content"])
+    visitor = read_visitors(file).with_token("console")
+    assert visitor is not None
+    assert visitor.role is Role.operator
 
 
 def test_compose_gives_each_key_to_one_stage_only() -> None:

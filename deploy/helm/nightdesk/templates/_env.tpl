@@ -149,6 +149,29 @@
 {{- end }}
 {{- end }}
 
+{{/* Where the console gets its persons and who they are. A provider without a client secret is a public client. */}}
+{{- define "nightdesk.env.identity" }}
+- name: NIGHTDESK_CONSOLE__HOST
+  value: 0.0.0.0
+- name: NIGHTDESK_CONSOLE__PORT
+  value: {{ .console.port | quote }}
+- name: NIGHTDESK_CONSOLE__URL
+  value: {{ .console.url | quote }}
+- name: NIGHTDESK_CONSOLE__TOKEN_FILE
+  value: /etc/nightdesk/console/{{ .console.tokenFileKey }}
+{{- with .console.oidc }}
+{{- if .issuer }}
+- name: NIGHTDESK_CONSOLE__OIDC__ISSUER
+  value: {{ .issuer | quote }}
+- name: NIGHTDESK_CONSOLE__OIDC__CLIENT_ID
+  value: {{ .clientId | quote }}
+{{- if .existingSecret }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CONSOLE__OIDC__CLIENT_SECRET" .existingSecret .clientSecretKey) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* (variable, secret, key) */}}
 {{- define "nightdesk.secretEnv" }}
 - name: {{ index . 0 }}

@@ -82,6 +82,11 @@ securityContext:
   mountPath: /etc/nightdesk/kafka
   readOnly: true
 {{- end }}
+{{- if eq .component "console" }}
+- name: persons
+  mountPath: /etc/nightdesk/console
+  readOnly: true
+{{- end }}
 {{- if eq .component "charters" }}
 - name: charters
   mountPath: /charters
@@ -99,6 +104,10 @@ securityContext:
     items:
       - key: {{ .root.Values.kafka.tls.caKey }}
         path: ca.crt
+{{- end }}
+{{- if eq .component "console" }}
+- name: persons
+  secret: {secretName: {{ .root.Values.console.existingSecret }}, defaultMode: 0440}
 {{- end }}
 {{- if eq .component "charters" }}
 - name: charters

@@ -14,6 +14,13 @@ notify: {args: [worker, notify], needs: [kafka, registry, notify]}
 sink: {args: [sink], needs: [kafka, registry, clickhouse], logins: [reader]}
 {{- end }}
 
+{{/* The web console. The Secret with its token file is mounted only into its pod. */}}
+{{- define "nightdesk.console" -}}
+{{- if .Values.console.enabled }}
+console: {args: [console], needs: [kafka, registry, clickhouse, identity], logins: [reader]}
+{{- end }}
+{{- end }}
+
 {{/* What is done before any stage starts, in this order of `weight`. Each can be done again without harm. */}}
 {{- define "nightdesk.setup" -}}
 topics: {args: [topics, apply], needs: [kafka], weight: 1}

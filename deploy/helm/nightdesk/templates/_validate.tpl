@@ -19,6 +19,14 @@
 {{- if and $values.charters.files $values.charters.existingConfigMap -}}
 {{- fail "charters.files and charters.existingConfigMap are both set: remove one" -}}
 {{- end -}}
+{{- if $values.console.enabled -}}
+{{- if not (and $values.console.url $values.console.existingSecret) -}}
+{{- fail "console.enabled needs console.url, the address at which people open it, and console.existingSecret, the Secret with the token file (docs/how-to/console.md)" -}}
+{{- end -}}
+{{- if and $values.console.oidc.issuer (not $values.console.oidc.clientId) -}}
+{{- fail "console.oidc.issuer is set, but console.oidc.clientId is empty" -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $stage := $values.stages -}}
 {{- if gt (int $stage.replicas) (int $values.kafka.partitions) -}}
 {{- fail (printf "stages.%s.replicas is %d, but kafka.partitions is %d: the others would never get work. Lower the replicas; more partitions can be had only before the first install" $name (int $stage.replicas) (int $values.kafka.partitions)) -}}
