@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from playwright.sync_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 
 from nightdesk.local.parts import LOOPBACK, Part, answers_http, python_module
@@ -30,6 +31,7 @@ from nightdesk.local.stages import stage_parts
 from nightdesk.local.supervisor import Supervisor
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.settings import plain
+from nightdesk.operations.approvals import waiting_decisions
 from nightdesk.operations.charters import load_charter
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.migrations import migrate_database
@@ -40,6 +42,8 @@ from nightdesk.schemas import ids
 from nightdesk.schemas.records import BudgetEntry, RateRequest
 from nightdesk.settings import Settings
 from tests import secret_leaks
+from tests.console.browser import browsing, screen
+from tests.console.server import running
 from tests.fakes.otlp_collector import Collector, Received, collecting
 from tests.generated.metrics_page import catalogue
 from tests.nightdesk.command_line import CommandLine
@@ -353,6 +357,42 @@ def test_a_person_approves_rejects_or_edits_what_waits(
     assert dict(pipeline.rows(f"{paid} AND subject LIKE 'ask-%'")) == {"ask-yes": 20.0, "ask-less": 5.0}
     assert nightdesk("approvals", "approve", yes).code == 3
     assert nightdesk("approvals", "list", "--output", "json").json() == []
+
+
+def test_a_person_approves_in_a_browser_and_sees_what_was_done(
+    pipeline: Pipeline, client: StockClient, tmp_path: Path
+) -> None:
+    client.send("click", "click-1", ticket("REFUND! It never arrived.") | {"amount": 30})
+    client.send_bytes(b"not avro", "click-bad")
+    client.producer.flush()
+
+    def waiting() -> list[str]:
+        return [one.decision_id for one in waiting_decisions(pipeline.settings) if one.subject == "click-1"]
+
+    pipeline.wait(lambda: len(waiting()) == 1, "a decision that waits")
+    [decision_id] = waiting()
+    letter = "SELECT dead_letter_id FROM dead_letters WHERE subject = 'click-bad'"
+    pipeline.wait(lambda: len(pipeline.rows(letter)) == 1, "a dead letter")
+    [(letter_id,)] = pipeline.rows(letter)
+    card = f"/approvals/{decision_id}"
+    ask = "/ask?sql=SELECT+subject,+status,+reason+FROM+cases+LIMIT+20"
+    paths = ("/tonight", "/approvals", card, f"/what-if/{decision_id}", "/dead-letters", f"/dead-letters/{letter_id}")
+    with running(pipeline.settings, tmp_path) as console, browsing() as browser:
+        with screen(browser, console, "otto") as window:
+            for path in (*paths, "/agents", "/agents/support-triage", ask):
+                window.check_page(path)
+        with screen(browser, console, "ada") as window:
+            window.open("/approvals")
+            window.page.get_by_role("link", name="click-1").click()
+            expect(window.page.get_by_text('"amount": 20')).not_to_have_count(0)
+            window.page.get_by_role("button", name="Approve", exact=True).click()
+            window.page.wait_for_url(f"**{card}?sent=approve")
+            # The page follows without being loaded again.
+            expect(window.page.get_by_text("approve by ada (claimed)").first).to_be_visible()
+            expect(window.page.locator(".timeline .acted .badge.completed")).to_be_visible()
+            assert not window.complaints
+    paid = "SELECT JSONExtractFloat(result, 'body', 'amount') FROM steps WHERE handler = 'refund.pay'"
+    assert pipeline.rows(f"{paid} AND subject = 'click-1'") == [(20.0,)]
 
 
 def test_a_paused_agent_does_nothing_until_it_is_resumed(
