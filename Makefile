@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast explore generate mutants lint bench bench-audit chaos simulate night test-chart lock clean
+.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-audit chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -48,6 +48,9 @@ test-chart: $(VENV)/.installed-dev ## check the Helm chart, the compose file and
 
 generate: $(VENV)/.installed-dev ## write the files that follow from the specifications: chart, compose file, charter schema, docs/reference/stages.md
 	@exec $(PYTHON_IN_VENV) -m tests.generated
+
+screenshots: $(VENV)/.installed-dev ## take the screenshots of docs/how-to/console.md, while `make up` runs
+	@exec $(PYTHON_IN_VENV) -m tests.console.screenshots
 
 lock: $(VENV)/.installed-dev ## bring requirements/*.txt up to date with pyproject.toml
 	@exec sh .ci/lock

@@ -111,7 +111,11 @@ class Visit:
         return HTMLResponse(self.console.render(template, visit=self, view=view, request=self.request), status)
 
     def done(self, path: str) -> Response:
-        """After a change: go on to a page, which can be loaded again without changing anything again."""
+        """After a change: go on to a page, which can be loaded again without changing anything again. A script is told
+        where that page is.
+        """
+        if self.wants_json:
+            return JSONResponse({"done": True, "page": self.console.settings.address + path}, HTTPStatus.ACCEPTED)
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 
@@ -135,6 +139,17 @@ def page(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
     def register(endpoint: Endpoint) -> Endpoint:
         router.get(path + TWIN)(endpoint)
         router.get(path)(endpoint)
+        return endpoint
+
+    return register
+
+
+def changing(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Register an endpoint that changes something, for forms and, with `.json` behind it, for scripts."""
+
+    def register(endpoint: Endpoint) -> Endpoint:
+        router.post(path + TWIN)(endpoint)
+        router.post(path)(endpoint)
         return endpoint
 
     return register

@@ -6,7 +6,7 @@ The case is read from the audit, as it was when the decision was made. Nothing i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,12 +53,14 @@ class Considered:
     template: dict[str, Any]
 
 
-def consider(installation: Installation, decision_id: str, proposal: Proposal) -> Considered:
+def consider(
+    installation: Installation, decision_id: str, proposal: Proposal, sees: Callable[[str | None], bool]
+) -> Considered:
     """What the gates say. Raises `Failure` if the decision, its event or its charter is not known, or if the answer is
-    none.
+    none. A decision of an agent that the person does not see is not known either.
     """
     story = trace(installation, decision_id)
-    case, decision = _found(story.cases, decision_id)
+    case, decision = _found((case for case in story.cases if sees(case.agent)), decision_id)
     event = next((one for one in story.events if case.case_id in one.case_ids), None)
     agent = read_agent(installation, case.agent or "")
     version = agent.promoted if proposal.version == "now" else case.charter_version or ""

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from nightdesk.console.formats import duration
-from nightdesk.console.frame import Changing, Page, Visit, Visiting, page
+from nightdesk.console.frame import Changing, Page, Visit, Visiting, changing, page
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.agents import Agent, CharterVersion, read_agent, read_agents
@@ -116,7 +116,7 @@ def show_agent(visit: Visiting, name: str) -> Response:
     return visit.show("agent.html", view)
 
 
-@router.post("/agents/{name}/orders")
+@changing(router, "/agents/{name}/orders")
 def order(
     visit: Changing,
     name: str,
@@ -130,7 +130,7 @@ def order(
     return _give(visit, kind, name, reason, f"/agents/{quote(name)}")
 
 
-@router.post("/agents")
+@changing(router, "/agents")
 def order_all(
     visit: Changing,
     kind: Annotated[Literal["stop_all", "resume"], Form()],

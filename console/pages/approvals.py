@@ -17,7 +17,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
-from nightdesk.console.frame import Changing, Page, Visit, Visiting, page
+from nightdesk.console.frame import Changing, Page, Visit, Visiting, changing, page
 from nightdesk.console.pages.story import CaseView, case_view, seen_by
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
@@ -99,7 +99,7 @@ def show(visit: Visiting, decision_id: str, sent: Literal["", "approve", "reject
     return _show(visit, decision_id, Unsent(), sent)
 
 
-@router.post("/approvals/{decision_id}")
+@changing(router, "/approvals/{decision_id}")
 def give(
     visit: Changing,
     decision_id: str,
@@ -146,7 +146,8 @@ def _edited(visit: Visit, waiting: Waiting, text: str) -> str:
     used up and nothing done.
     """
     edited = edited_parameters(text)
-    found = consider(visit.console.installation, waiting.decision_id, Proposal(waiting.action, edited)).result
+    proposal = Proposal(waiting.action, edited)
+    found = consider(visit.console.installation, waiting.decision_id, proposal, visit.visitor.sees).result
     if found.disposition == "refused":
         raise Failure(f"with these parameters the charter refuses {waiting.action}: {found.reason}")
     return edited

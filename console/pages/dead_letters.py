@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
-from nightdesk.console.frame import Changing, Page, SeeingEverything, page
+from nightdesk.console.frame import Changing, Page, SeeingEverything, changing, page
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.dead_letters.choosing import Choice
@@ -108,7 +108,7 @@ def show_letter(visit: SeeingEverything, letter_id: str) -> Response:
     raise Failure(f"the record of {letter_id} is gone", "See `nightdesk dlq list`", FailureKind.NOT_FOUND)
 
 
-@router.post("/dead-letters")
+@changing(router, "/dead-letters")
 def resolve(
     visit: Changing,
     verdict: Annotated[Verdict, Form()],

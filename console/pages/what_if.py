@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from nightdesk.console.frame import Visiting, page
-from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.what_if import Proposal, Version, consider
 
 router = APIRouter()
@@ -25,7 +24,5 @@ def ask(
 ) -> Response:
     """The gates' answer beside the recorded one."""
     proposal = Proposal(action, parameters.strip(), confidence, version)
-    considered = consider(visit.console.installation, decision_id, proposal)
-    if not visit.visitor.sees(considered.case.agent):
-        raise Failure(f"nothing is known of {decision_id!r} of your agents", "", FailureKind.NOT_FOUND)
+    considered = consider(visit.console.installation, decision_id, proposal, visit.visitor.sees)
     return visit.show("what_if.html", {"asked": proposal, "found": considered})

@@ -24,6 +24,7 @@ function drawCharts() {
       below = below.map((sum, place) => sum + trend.cases[name][place]);
       stacked.push(below);
     }
+    const half = (trend.started[1] - trend.started[0]) / 2;
     const muted = getComputedStyle(document.querySelector("footer")).color;
     const line = {stroke: muted, grid: {stroke: "rgba(128,128,128,0.15)", width: 1}, ticks: {show: false}, font: "11px system-ui"};
     const bars = uPlot.paths.bars({size: [0.8, 40]});
@@ -34,7 +35,7 @@ function drawCharts() {
     place.replaceChildren();
     new uPlot(
       {width: place.clientWidth, height: 190, tzDate: at => uPlot.tzDate(new Date(at * 1000), "UTC"), cursor: {drag: {x: false, y: false}},
-        scales: {y: {range: (_, __, most) => [0, Math.max(most, 4)]}},
+        scales: {x: {range: (_, first, last) => [first - half, last + half]}, y: {range: (_, __, most) => [0, Math.max(most, 4)]}},
         axes: [{...line, values: [[86400, "{MM}-{DD}", null, null, null, null, null, null, 1], [60, "{HH}:{mm}", null, null, null, null, null, null, 1]]}, {...line, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000]}], series: [{value: "{MM}-{DD} {HH}:{mm}", label: "since"}, ...series]},
       [trend.started, ...stacked.reverse()], place);
   }
@@ -60,6 +61,7 @@ function prepare() {
   drawCharts();
   countDown();
   localTimes();
+  showViews();
 }
 
 function move(step) {
@@ -71,6 +73,45 @@ function move(step) {
   next.classList.add("here");
   next.querySelector("a")?.focus();
   next.scrollIntoView({block: "nearest"});
+}
+
+// Saved views: addresses with a name, kept by this browser for this console.
+function savedViews(page) {
+  try { return JSON.parse(localStorage.getItem(`views:${page}`)) || {}; } catch { return {}; }
+}
+
+function keepViews(page, views) {
+  localStorage.setItem(`views:${page}`, JSON.stringify(views));
+  showViews();
+}
+
+function viewChip(page, name, query) {
+  const chip = document.createElement("a");
+  chip.className = "chip";
+  chip.href = `/${page}${query}`;
+  chip.textContent = name;
+  if (query === location.search) chip.setAttribute("aria-current", "true");
+  const forget = document.createElement("button");
+  forget.className = "forget";
+  forget.textContent = "×";
+  forget.setAttribute("aria-label", `Forget the view ${name}`);
+  forget.addEventListener("click", () => { const views = savedViews(page); delete views[name]; keepViews(page, views); });
+  return [chip, forget];
+}
+
+function showViews() {
+  for (const place of document.querySelectorAll("[data-views]")) {
+    const page = place.dataset.views;
+    const chips = Object.entries(savedViews(page)).flatMap(([name, query]) => viewChip(page, name, query));
+    place.replaceChildren(place.firstElementChild, ...chips, place.querySelector("[data-save-view]"));
+    place.hidden = false;
+  }
+}
+
+function saveView(button) {
+  const page = button.closest("[data-views]").dataset.views;
+  const name = (prompt("Name of this view") || "").trim().slice(0, 40);
+  if (name) keepViews(page, {...savedViews(page), [name]: location.search});
 }
 
 let afterG = false;
@@ -95,6 +136,7 @@ document.addEventListener("DOMContentLoaded", prepare);
 document.addEventListener("htmx:afterSettle", prepare);
 addEventListener("resize", drawCharts);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
+document.addEventListener("click", event => { if (event.target.matches("[data-save-view]")) saveView(event.target); });
 document.addEventListener("change", event => {
   if (event.target.dataset.all !== undefined)
     for (const box of event.target.form.querySelectorAll(`input[name="${event.target.dataset.all}"]`)) box.checked = event.target.checked;

@@ -24,7 +24,7 @@ from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import ApprovalReply, AuditRecord
 from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
-from tests.console.server import RunningConsole, running
+from tests.console.server import RunningConsole, running, token_of
 from tests.nightdesk.letters import Buried
 from tests.processors.examples import compiled
 from tests.sinks.records import START, at, dead_letter, land, of_case, record
@@ -99,6 +99,24 @@ def test_an_answer_names_the_person_and_is_of_what_was_shown(desk: Desk, client:
         "it is due",
         "hash-1",
     )
+
+
+def test_a_tool_of_your_own_answers_by_the_same_rules(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 7)
+
+    def send(person: str, **fields: str) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {token_of(person)}"}
+        return httpx2.post(f"{desk.console.url}{path}.json", data=fields, headers=headers, timeout=60)
+
+    [card] = [one for one in desk.console.get("/approvals.json").json()["waiting"] if one["decision_id"] == decision_id]
+    shown = {"payload_sha256": card["payload_sha256"]}
+    assert send("vera", verdict="approve", **shown).status_code == 403
+    changed = send("ada", verdict="approve", payload_sha256="hash-of-before")
+    assert (changed.status_code, "has changed" in changed.json()["problem"]) == (409, True)
+    sent = send("ada", verdict="reject", reason="no receipt", **shown)
+    assert (sent.status_code, sent.json()["done"]) == (202, True)
+    [reply] = [one for one in desk.replies() if one.decision_id == decision_id]
+    assert (reply.verdict, reply.person, reply.reason) == ("reject", "ada", "no receipt")
 
 
 def test_what_has_changed_or_has_no_reason_or_no_role_is_not_sent(desk: Desk, client: Client) -> None:

@@ -89,7 +89,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, found: Story, proposal: Proposal, step:
     monkeypatch.setattr(operation, "trace", lambda _installation, _id: found)
     monkeypatch.setattr(operation, "read_agent", lambda _installation, _name: agent)
     installation: Installation = object()  # type: ignore[assignment]
-    return consider(installation, ids.decision_id(CASE_ID, step), proposal)
+    return consider(installation, ids.decision_id(CASE_ID, step), proposal, lambda name: name == CHARTER.agent)
 
 
 def test_what_was_refused_would_wait_for_a_person_if_the_amount_were_40(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +124,17 @@ def test_a_charter_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(Failure, match="old"):
         ask(monkeypatch, old, Proposal())
     assert ask(monkeypatch, old, Proposal(version="now")).charter_version == CHARTER.version
+
+
+def test_a_decision_of_an_agent_that_is_not_seen_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = story(decision(0, "respond", {"text": "t"}))
+    [of_case] = found.cases
+    with pytest.raises(Failure, match="no decision is known"):
+        ask(
+            monkeypatch,
+            found.model_copy(update={"cases": [of_case.model_copy(update={"agent": "nightly"})]}),
+            Proposal(),
+        )
 
 
 def test_a_later_step_has_what_came_before_it() -> None:
