@@ -12,11 +12,13 @@ from nightdesk.processors.charter.warnings import warnings_for
 
 CHARTER_FILE = "charter.yaml"
 MAX_FILE_BYTES = 1_000_000
+# Of a path that cannot be read, which may be anything.
+SHOWN_CHARACTERS = 300
 
 
 def charter_file(path: Path) -> Path:
     """The charter file of `path`: the file itself, or the `charter.yaml` in a folder."""
-    return path / CHARTER_FILE if path.is_dir() else path
+    return path / CHARTER_FILE if _is_folder(path) else path
 
 
 def charter_files(folder: Path) -> tuple[Path, ...]:
@@ -32,7 +34,14 @@ def charter_files(folder: Path) -> tuple[Path, ...]:
 
 def charter_paths(path: Path) -> tuple[Path, ...]:
     """The charters at `path`: the file, or those in the folder."""
-    return (charter_files(path) if path.is_dir() else ()) or (charter_file(path),)
+    return (charter_files(path) if _is_folder(path) else ()) or (charter_file(path),)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
 def same_agent(loaded: Sequence[tuple[Path, Charter]]) -> dict[Path, str]:
@@ -79,16 +88,24 @@ def load_charter(path: Path) -> Charter:
     file = charter_file(path)
     text = _read(file)
     beside = file.parent.resolve()
-    files = {}
-    for name in named_files(text):
-        target = (beside / name).resolve()
-        # A charter can include only files beside it, because its content is sent to every worker.
-        if target.is_relative_to(beside) and target.is_file():
-            files[name] = _read(target)
+    found = ((name, _file_beside(beside, name)) for name in named_files(text))
+    files = {name: _read(target) for name, target in found if target is not None}
     charter = parse_charter(text, files)
     if reason := case_price.too_small(charter):
         raise CharterInvalid((problem_at(text, case_price.PATH, reason),))
     return charter
+
+
+def _file_beside(folder: Path, name: str) -> Path | None:
+    """The file that a charter names. It can include only files beside it, because its content is sent to every worker.
+
+    Also None for a name that no file can have, such as one of 5,000 characters, and for links that lead in a circle.
+    """
+    try:
+        target = (folder / name).resolve()
+        return target if target.is_relative_to(folder) and target.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def usable_charter(path: Path) -> Charter:
@@ -124,5 +141,10 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Failure(f"there is no file {file}", "Name a charter.yaml or its folder", FailureKind.NOT_FOUND) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read: {error}", "Make it a readable UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> Failure:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return Failure(f"{str(path)[:SHOWN_CHARACTERS]} cannot be read: {reason}", "Make it a readable UTF-8 text")

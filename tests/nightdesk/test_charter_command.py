@@ -58,6 +58,25 @@ def test_check_as_json(folder: Path) -> None:
     assert set(wrong["problems"][0]) == {"line", "column", "path", "reason"}
 
 
+@pytest.mark.parametrize("name", ["p" * 5000, "a\\0b", "\\ud800.md", "circle", "folder", "../right/prompt.md"])
+def test_a_name_that_no_file_beside_a_charter_has_is_an_error_with_its_line(folder: Path, name: str) -> None:
+    (folder / "wrong" / "circle").symlink_to(folder / "wrong" / "circle")
+    (folder / "wrong" / "folder").mkdir()
+    (folder / "wrong" / "charter.yaml").write_text(changed(("prompt: prompt.md", f'prompt: "{name}"')))
+    result = RUN.invoke(app, ["check", str(folder / "wrong")])
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True)
+    assert "decide.prompt: " in result.stdout
+    assert len(result.stdout) < 5000
+
+
+@pytest.mark.parametrize("path", ["9" * 5000, "\udcff" * 300])
+def test_a_path_that_no_file_has_is_a_failure(path: str) -> None:
+    for command in ("check", "apply"):
+        result = RUN.invoke(app, [command, path])
+        assert isinstance(result.exception, Failure), result.exception
+        assert len(str(result.exception)) < 500
+
+
 def test_a_list_of_wrong_items_is_cut_and_counted(folder: Path) -> None:
     file = folder / "wrong" / "charter.yaml"
     file.write_text(changed(("rules:\n", "rules:\n" + f"  - {{name: x, {'k' * 250}: 1}}\n" * 300)))
