@@ -113,6 +113,16 @@ def test_a_rule_that_fails_is_named_and_passed_over() -> None:
     assert decision.action == "respond"
     assert [(each.provider, each.reason) for each in decision.fallbacks] == [("rules", "rule_failed")]
     assert "parameters.amount" in decision.fallbacks[0].detail
+    assert decision.fallbacks[0].detail.startswith("fallback[0]: ")
+
+
+def test_a_rule_without_words_of_its_own_is_named_by_its_number_and_its_condition() -> None:
+    decision, _ = converse(RULES_ONLY, case(RULES_ONLY, event("a refund, please", amount=9.5)))
+    assert decision.reasoning == 'rule 1: event.data.text.mentions(["refund"]) && has(event.data.amount)'
+    text = CHARTER_TEXT.replace("[anthropic, rules]", "rules") + "  - {action: escalate, parameters: {reason: look}}\n"
+    last = compile_charter(parse_charter(text, FILES))
+    decision, _ = converse(last, case(last, event("hello")))
+    assert (decision.action, decision.reasoning) == ("escalate", "rule 3")
 
 
 def test_a_case_that_may_ask_no_model_goes_to_a_person() -> None:
