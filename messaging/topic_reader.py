@@ -44,12 +44,17 @@ def read_topics(kafka: KafkaSettings, names: Iterable[str]) -> Iterator[Message]
 
 def read_table(kafka: KafkaSettings, stage: str, table: str) -> dict[bytes, bytes]:
     """What a stage's table holds, by key, as the stage itself would recover it. Raises `Failure`."""
+    return {key: value for (_, key), value in read_table_parts(kafka, stage, table).items()}
+
+
+def read_table_parts(kafka: KafkaSettings, stage: str, table: str) -> dict[tuple[int, bytes], bytes]:
+    """The same by partition and key, for a table that has a key in several partitions. Raises `Failure`."""
     facts: dict[tuple[int, bytes], Entry] = {}
     for message in read_topic(kafka, f"{group_id(kafka.topic_prefix, stage)}-{table}-changelog"):
         place, entry = (message.partition() or 0, message.key() or b""), decode(message.value(), headers_of(message))
         if place not in facts or entry.term >= facts[place].term:
             facts[place] = entry
-    return {key: entry.value for (_, key), entry in facts.items() if entry.value is not None}
+    return {place: entry.value for place, entry in facts.items() if entry.value is not None}
 
 
 def read_to_end(consumer: Consumer, places: Iterable[Place], within_s: float) -> Iterator[Message]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.transactions import OpenTransaction
+from nightdesk.operations.away_systems import AwaySystem, away_systems
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.dead_letters.reading import Letter, open_letters
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
@@ -40,7 +41,7 @@ class Status:
 
     `halts` are the stopped agents (`*` is every agent), `held_back` the decisions that wait for the end of an order,
     `waiting` the steps that wait before they are decided, `letters` the open dead letters, and `last_day` the number of
-    cases that ended in each way of `TO_LOOK_AT`.
+    cases that ended in each way of `TO_LOOK_AT`. `away` are the providers and systems that do not answer.
     """
 
     stages: Mapping[str, StageStatus]
@@ -51,6 +52,7 @@ class Status:
     letters: Sequence[Letter] | None
     transactions: Sequence[OpenTransaction]
     last_day: Mapping[str, int] | None
+    away: Sequence[AwaySystem] | None = ()
 
     def letters_of_stage(self, stage: str) -> int | None:
         """The number of a stage's open dead letters."""
@@ -95,6 +97,7 @@ def read_status(installation: Installation, wait_s: float = 0.0) -> Status:
         letters=_or_none(lambda: _open_letters(installation)),
         transactions=long_transactions(installation.kafka),
         last_day=_or_none(lambda: _last_day(installation)),
+        away=_or_none(lambda: away_systems(installation)),
     )
 
 

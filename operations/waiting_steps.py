@@ -79,8 +79,15 @@ class WaitingGroup:
         steps = "1 step of {} waits" if self.steps == 1 else f"{self.steps} steps of {{}} wait"
         return (
             f"{steps.format(self.agent)} for {self.waits_for}, {self.subject} since"
-            f" {self.since:%Y-%m-%d %H:%M:%S} UTC, at most until {self.until:%Y-%m-%d %H:%M:%S} UTC{why}"
+            f" {self.since:%Y-%m-%d %H:%M:%S} UTC, {at_most_until(self.gate, self.until)}{why}"
         )
+
+
+def at_most_until(gate: str, until: datetime) -> str:
+    """Text for people: when a person gets what waits. The clock of an agent that is stopped stands still."""
+    if gate == "paused":
+        return "for as long as the order stands"
+    return f"at most until {until:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def waiting_steps(installation: Installation) -> list[WaitingGroup]:

@@ -46,6 +46,7 @@ def _document(settings: Settings, found: Status) -> dict[str, Any]:
         "halted": None if found.halts is None else [_halt(halt) for halt in found.halts],
         "held_back": None if found.held_back is None else held_back_rows(found.held_back),
         "waiting": None if found.waiting is None else [asdict(each) for each in found.waiting],
+        "away": None if found.away is None else [asdict(each) for each in found.away],
     }
     for kind in SET_ASIDE:
         rows = [dlq_text.row(letter) for letter in found.set_aside(kind)]
@@ -110,6 +111,8 @@ def _troubles(found: Status) -> Iterator[str]:
         yield why_text.halted(halt)
     if found.held_back:
         yield held_back_text(found.held_back)
+    for away in found.away or ():
+        yield why_text.clean(str(away))
     for waiting in found.waiting or ():
         yield why_text.clean(str(waiting))
     for kind in SET_ASIDE:

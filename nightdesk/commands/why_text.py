@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from nightdesk.operations.waiting_steps import at_most_until
 from nightdesk.processors.prices import money
 from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.persons import shown_person
@@ -56,7 +57,7 @@ def _waits(story: Story) -> Iterator[str]:
         yield ""
         yield (
             f"case {wait.case_id}{step} of {clean(wait.agent)} waits now for {wait.waits_for}{_because(wait.reason)},"
-            f" since {_time(wait.since)}, at most until {_time(wait.until)}"
+            f" since {_time(wait.since)}, {at_most_until(wait.gate, wait.until)}"
         )
 
 

@@ -27,7 +27,10 @@ GATES: Mapping[GateName, Gate] = {
         "its place in the slow start after a pause or an outage", "time: twice as many go on every ten seconds"
     ),
     "rate": Gate("the agent's rate limit", "the time at which an earlier case leaves the limit's period"),
-    "held": Gate("money that is reserved for other steps", "a step that is settled, or whose reservation expires"),
+    "held": Gate(
+        "money that other steps had reserved when it came, and may have spent since",
+        "a step that is settled, or whose reservation expires",
+    ),
     "spent": Gate("the money of another day", "the budget's next day, or a correction of this one's costs"),
     "order": Gate("earlier steps", "the start of those steps"),
 }

@@ -10,7 +10,7 @@ from nightdesk.schemas.topics import BUDGET, DECIDE, INGEST
 from nightdesk.streams.stages.budget import Budget
 from nightdesk.streams.stages.ingest import Ingest
 from tests.processors.examples import NOW, case, compiled, event
-from tests.streams.stages.stage_harness import PARTITION, Bench, Clock, in_force, said
+from tests.streams.stages.stage_harness import PARTITION, Bench, Clock, in_force, order, said
 
 RATED = compiled(("per_subject: 5/1h", "per_subject: 1/1h, agent: 2/1h"))
 
@@ -70,6 +70,16 @@ async def test_the_waits_of_a_subject_an_event_or_a_case_are_found_by_any_of_its
         ("rate", "the agent's rate limit"),
     ]
     assert listed(rows, {"nobody"}) == listed(rows, ()) == []
+
+
+async def test_what_an_order_holds_has_no_end_by_the_clock() -> None:
+    clock, control = Clock(), in_force(RATED)
+    control.apply(order("pause", "desk", "desk", reason="wrong answers", time=NOW))
+    budget = Bench(Budget(control, clock))
+    await budget.take(BUDGET, reservation(_case(0), clock()), 0)
+    [group] = grouped(_rows(budget))
+    assert group.gate == "paused"
+    assert "since 2026-11-20 12:00:00 UTC, for as long as the order stands: pause by" in str(group)
 
 
 def test_nothing_waits() -> None:
