@@ -23,6 +23,7 @@ from nightdesk.operations.agents import Agent, CharterVersion, read_agent, read_
 from nightdesk.operations.balances import ScopeBalance, scope_balances
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
 from nightdesk.operations.orders import EVERY_AGENT, switch
+from nightdesk.operations.promotions import promote
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
 from nightdesk.processors.charter.quantities import DurationSeconds, Rate
 from nightdesk.schemas.persons import shown_order
@@ -128,6 +129,16 @@ def order(
     if name == EVERY_AGENT:
         raise Failure("this is for one agent", "Stop or resume every agent on the page Agents", FailureKind.INVALID)
     return _give(visit, kind, name, reason, f"/agents/{quote(name)}")
+
+
+@changing(router, "/agents/{name}/charter")
+def put_in_force(
+    visit: Changing, name: str, version: Annotated[str, Form()], reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Let new cases start with another known version of the charter."""
+    visit.visitor.check(Role.operator, name)
+    promote(visit.console.installation, name, version, reason.strip(), visit.visitor.name)
+    return visit.done(f"/agents/{quote(name)}")
 
 
 @changing(router, "/agents")

@@ -248,3 +248,21 @@ def test_letters_are_resolved_after_a_dry_run(desk: Desk) -> None:
     for kind in ("replayed", "discarded"):
         [one] = desk.audit(kind)
         assert '"person":"otto"' in one.detail
+
+
+def test_a_known_version_of_a_charter_is_put_in_force_again(desk: Desk) -> None:
+    dry = compiled(("mode: live", "mode: dry_run"))
+    give_orders(desk.settings, charter_orders([dry.charter]))
+    path, version = f"/agents/{AGENT}", compiled().version
+    with desk.console.browser("otto") as otto, desk.console.browser("ada") as ada:
+        assert otto.client.get(f"{path}.json").json()["row"]["version"] == dry.version
+        assert ada.post(f"{path}/charter", version=version).status_code == 403
+        assert otto.post(f"{path}/charter", path, version="unknown").status_code == 404
+        page = otto.get(path).text
+        assert f'name="version" value="{version}"' in page
+        assert f'name="version" value="{dry.version}"' not in page
+        assert otto.post(f"{path}/charter", path, version=version, reason="too careful").headers["location"] == path
+        view = otto.client.get(f"{path}.json").json()
+        assert (view["row"]["version"], view["row"]["mode"]) == (version, "live")
+    [order] = [one for one in desk.audit("control") if "too careful" in one.reason]
+    assert '"issued_by":"otto"' in order.detail
