@@ -176,8 +176,11 @@ class ExecutionState(BaseModel):
         return self.model_copy(update=update)
 
     def with_halt(self) -> Self:
-        """The state as the decision begins to wait for an order."""
-        return self.model_copy(update={"halts": self.halts + 1})
+        """The state as the decision begins to wait for an order. If it waits for a system afterwards, that is told
+        again, because the end of the order was told in between.
+        """
+        outage = self.outage and self.outage.model_copy(update={"told_at": ""})
+        return self.model_copy(update={"halts": self.halts + 1, "outage": outage})
 
     def with_grant(self, purpose: str, grant: RateGrant) -> Self:
         """The state after a grant came or was used. An older grant, or the same again, changes nothing."""

@@ -200,6 +200,8 @@ def _is_over(desk: Desk, first: Attempt) -> bool:
     """Whether nobody tries to send it any more."""
     policy = desk.night.routes[first.message.route]
     gives_up_at = _quiet_until(policy, first.message.event_class, first.at + timedelta(seconds=policy.give_up_after))
+    if policy.otherwise:  # the next route has quiet hours of its own
+        gives_up_at = _quiet_until(desk.night.routes[policy.otherwise], first.message.event_class, gives_up_at)
     return gives_up_at + SLACK < desk.clock.now
 
 

@@ -12,7 +12,7 @@ from nightdesk.streams.stages.circuits import Circuits
 from tests.processors.examples import case, compiled, event
 from tests.schemas.details import outcomes_of
 from tests.streams.runtime.memory import table
-from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, said
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, order, said
 from tests.streams.stages.world import AWAY, BROKEN, BUSY, World, decision
 
 CHARTER = compiled()
@@ -130,6 +130,23 @@ async def test_the_audit_says_once_that_an_action_waits_for_a_system_however_oft
     clock.forward(BREAKER.open_seconds_at_most)
     [ended] = audited(await bench.take(ACT, _answer(1), 20))
     assert ended.status == "completed"
+
+
+async def test_what_waits_for_a_system_after_an_order_as_before_says_so_again() -> None:
+    """Otherwise the end of the order is its last record, and it waits for hours as if it were at work."""
+    clock, world, control = Clock(), World(send=[AWAY] * 1_000), in_force(CHARTER)
+    bench = Bench(Act(control, world, clock))
+    for number in range(10):
+        await bench.take(ACT, _answer(1), number)
+        clock.forward(BREAKER.open_seconds_at_most)
+    control.apply(order("pause", "desk", "desk", time=clock()))
+    [halted] = audited(await bench.take(ACT, _answer(1), 10))
+    control.apply(order("resume", "desk", "desk", time=clock()))
+    clock.forward(1)
+    [goes_on] = audited(bench.tick())
+    [told] = audited(await bench.take(ACT, _answer(1), 11))
+    assert [halted.status, goes_on.status, told.status] == ["waiting", "running", "waiting"]
+    assert told.reason.startswith("again: desk is away")
 
 
 async def test_an_action_is_given_up_when_its_charter_says_so() -> None:
