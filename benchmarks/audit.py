@@ -40,7 +40,16 @@ ROWS_OF_AN_INSERT = 10_000
 INSERTS = 5
 TIMES_ASKED = 11
 
-FACTS = ("ids", "case_states", "decision_facts", "step_facts", "records_by_kind", "follow_up_facts", "hour_states")
+FACTS = (
+    "ids",
+    "case_states",
+    "decision_facts",
+    "step_facts",
+    "model_call_facts",
+    "records_by_kind",
+    "follow_up_facts",
+    "hour_states",
+)
 TABLES = ("audit_records", "audit_places", *FACTS, *(one.table for one in ROLL_UPS))
 HOURS_AT_ONCE = 100
 BYTES = """

@@ -11,6 +11,7 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.waiting_steps import waits_of
 from nightdesk.sinks.cases import STATUSES, ListedCase, cases
+from nightdesk.sinks.model_calls import ModelCall, model_calls
 from nightdesk.sinks.queries import story
 from nightdesk.sinks.story import CaseStory, Story, Wait
 
@@ -63,6 +64,13 @@ def trace(installation: Installation, id_: str) -> Story:
             FailureKind.NOT_FOUND,
         )
     return found
+
+
+def questions(installation: Installation, found: Story) -> list[ModelCall]:
+    """What models were asked for the cases of a story, and what they answered. Raises `Failure`."""
+    shown = {case.case_id for case in found.cases}
+    with clickhouse(installation.clickhouse) as client:
+        return [call for call in model_calls(client, found.subject) if call.case_id in shown]
 
 
 def _waits(installation: Installation, id_: str, cases: Iterable[CaseStory]) -> list[Wait] | None:

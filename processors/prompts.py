@@ -16,6 +16,8 @@ from nightdesk.schemas.records import Case, PastStep
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BLOCK_CHARACTERS = 16_000
 MAX_REASON_CHARACTERS = 500
+# What follows where a text was cut.
+LEFT_OUT = " [… "
 
 
 def build(compiled: CompiledCharter, case: Case) -> ModelRequest:
@@ -93,12 +95,12 @@ def _loaded(text: str) -> Any:
     try:
         return _shorten_all(parse_json(text, "it"))
     except DataInvalid:
-        return _shortened(text, MAX_TEXT_CHARACTERS)
+        return shortened(text, MAX_TEXT_CHARACTERS)
 
 
 def _shorten_all(value: Any) -> Any:
     if isinstance(value, str):
-        return _shortened(value, MAX_TEXT_CHARACTERS)
+        return shortened(value, MAX_TEXT_CHARACTERS)
     if isinstance(value, dict):
         return {key: _shorten_all(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -106,10 +108,11 @@ def _shorten_all(value: Any) -> Any:
     return value
 
 
-def _shortened(text: str, limit: int) -> str:
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters of the text, and how many are left out."""
     left_out = len(text) - limit
-    return text if left_out <= 0 else f"{text[:limit]} [… {left_out} more characters are left out]"
+    return text if left_out <= 0 else f"{text[:limit]}{LEFT_OUT}{left_out} more characters are left out]"
 
 
 def _json(value: Any) -> str:
-    return _shortened(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), MAX_BLOCK_CHARACTERS)
+    return shortened(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), MAX_BLOCK_CHARACTERS)

@@ -24,6 +24,7 @@ from nightdesk.schemas.audit import (
     StepCostDetail,
     WaitDetail,
 )
+from nightdesk.schemas.question_detail import QuestionDetail
 from nightdesk.schemas.records import (
     AuditKind,
     AuditRecord,
@@ -58,6 +59,10 @@ KINDS: Mapping[AuditKind, RecordKind] = {
     "refused": RecordKind(
         "a rate limit or the budget keeps a case from beginning; with a detail, the event can be offered again",
         (EventDetail,),
+    ),
+    "asked": RecordKind(
+        "a model was asked for a step of a case, and answered or did not; written with what came of it",
+        (QuestionDetail,),
     ),
     "decided": RecordKind("a model or the charter's rules decided on a step of a case", (DecisionDetail,)),
     "approval": RecordKind(

@@ -28,7 +28,8 @@ WHERE r.subject IN (SELECT subject FROM ids WHERE id = sipHash64({id:String}))
     AND (r.subject = {id:String} OR r.event_id = {id:String} OR r.case_id = {id:String} OR r.decision_id = {id:String})
 GROUP BY r.subject ORDER BY r.subject = {id:String} DESC, latest DESC, r.subject
 """
-RECORDS = "SELECT * FROM records WHERE subject = {subject:String} ORDER BY time, step, `offset`"
+# Without prompts and replies, which are shown on demand: `model_calls.py`.
+RECORDS = "SELECT * FROM records WHERE subject = {subject:String} AND kind != 'asked' ORDER BY time, step, `offset`"
 CASES = """
 SELECT * FROM cases
 WHERE subject = {subject:String} AND hour IN (SELECT hour FROM ids WHERE id = sipHash64({subject:String}))

@@ -66,6 +66,7 @@ class ClickHouseSettings(Section):
     retention_months: int = Field(default=DEFAULT_MONTHS, ge=2, le=MONTHS_AT_MOST)
     table_retention_months: dict[str, Annotated[int, Field(ge=2, le=MONTHS_AT_MOST)]] = Field(default_factory=dict)
     text_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
+    prompt_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
     # Of the digests by which forgotten subjects are known; the sink and `nightdesk forget` need the same one.
     forget_key: SecretStr | None = Field(default=None, min_length=FORGET_KEY_LENGTH)
 
@@ -79,7 +80,12 @@ class ClickHouseSettings(Section):
     @property
     def retention(self) -> Retention:
         """How long rows and texts are kept."""
-        return Retention(self.retention_months, self.text_retention_months, self.table_retention_months)
+        return Retention(
+            self.retention_months,
+            self.text_retention_months,
+            self.prompt_retention_months,
+            self.table_retention_months,
+        )
 
     def client_arguments(self, user: StoreUser | Literal["admin"] = "sink") -> dict[str, Any]:
         """Keyword arguments of `clickhouse_connect.get_client`. Raises `NotConfigured`."""

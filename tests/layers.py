@@ -77,11 +77,12 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("expressions", "templates"),
         ("charter",),
         ("conditions", "measures", "notifications", "prompts", "rates", "replies", "routing"),
-        ("escalation", "fallback", "gate", "provenance", "verification", "voting"),
+        ("escalation", "fallback", "gate", "provenance", "redaction", "verification", "voting"),
         ("conclusion", "ledger", "what_if"),
         ("admission", "anomalies", "reconciliation", "unanswered"),
         ("anomaly_trial", "playbook"),
         ("deciding", "execution"),
+        ("kept_questions",),
     ),
 }
 # Of what lies below it, a stage needs no more than this: it runs without Faust and without a broker.

@@ -5,7 +5,7 @@ escapes what customers and models hid in them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from nightdesk.operations.waiting_steps import at_most_until
 from nightdesk.processors.prices import money
 from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.persons import shown_person
+from nightdesk.sinks.model_calls import ModelCall
 from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed
 
 LONGEST_TEXT = 2000
@@ -46,6 +47,22 @@ def render(story: Story) -> Iterator[str]:
     if story.other_subjects:
         yield ""
         yield f"also found under: {clean(', '.join(story.other_subjects))}"
+
+
+def asked(calls: Iterable[ModelCall]) -> Iterator[str]:
+    """The questions to models with their replies, each line of a text as one line."""
+    none = True
+    for call in calls:
+        none = False
+        by = f"{call.provider} {call.model}" if call.answered else "nobody answered"
+        yield ""
+        yield f"question {call.attempt} of step {call.step}, case {call.case_id}: {clean(by)}, {_time(call.asked_at)}"
+        for title, text in (("asked", call.prompt), ("answered", call.reply)):
+            yield f"  {title}" if text else f"  {title}: the text is not kept any more" if call.answered else ""
+            yield from (f"  | {visible(line)}" for line in text.splitlines())
+    if none:
+        yield ""
+        yield "no model was asked"
 
 
 def _waits(story: Story) -> Iterator[str]:

@@ -41,6 +41,10 @@ ProviderName = Literal["anthropic", "openai-compatible", "rules"]
 WhenUnavailable = Literal["wait", "rules", "escalate"]
 
 
+# A pattern of `processors/redaction.py`, or a path into the event's data.
+Redaction = Annotated[str, Field(pattern=r"^(emails|long_numbers|data(\.[^.\s]+)+)$", max_length=200)]
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -182,6 +186,9 @@ class Charter(Part):
     fallback: tuple[FallbackRule, ...] = ()
     dead_letters: DeadLetters = DeadLetters()
     notify: dict[Name, tuple[EventClass, ...]] = Field(default={}, description="classes of events by route")
+    redact: tuple[Redaction, ...] = Field(
+        default=(), description="what the audit does not keep of prompts and replies: patterns, and values of the event"
+    )
     mode: Literal["dry_run", "live"] = "dry_run"
 
     @cached_property

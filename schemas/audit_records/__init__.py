@@ -19,6 +19,7 @@ from nightdesk.schemas.audit_records.decisions import Measures, acted, decided
 from nightdesk.schemas.audit_records.events import reoffered
 from nightdesk.schemas.audit_records.forgotten import forgotten
 from nightdesk.schemas.audit_records.notifications import notified
+from nightdesk.schemas.audit_records.questions import asked
 from nightdesk.schemas.audit_records.timers import cancel_void, cancelled
 from nightdesk.schemas.audit_records.waits import deferred, goes_on, halted, queued, resumed, undecided
 
@@ -30,6 +31,7 @@ __all__ = [
     "approval_reconsidered",
     "approval_reminded",
     "approval_void",
+    "asked",
     "beyond_held",
     "cancel_void",
     "cancelled",

@@ -13,6 +13,7 @@ AuditKind = Literal[
     "rejected",
     "deferred",
     "refused",
+    "asked",
     "decided",
     "approval",
     "queued",

@@ -28,6 +28,7 @@ HIDDEN_FROM_VIEWERS: Mapping[str, frozenset[str]] = {
     "cases": frozenset(),
     "decisions": frozenset({"parameters", "reasoning"}),
     "steps": frozenset({"result", "error"}),
+    "model_calls": frozenset({"prompt", "reply"}),
     "dead_letters": frozenset({"message", "end_reason"}),
     "costs_by_day": frozenset(),
     "impact": frozenset(),

@@ -9,7 +9,16 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 # Each has a column `subject`. The roll-ups name no subject: their hours are counted again without it.
-TABLES = ("decision_facts", "step_facts", "records_by_kind", "case_states", "follow_up_facts", "ids", "audit_records")
+TABLES = (
+    "decision_facts",
+    "step_facts",
+    "model_call_facts",
+    "records_by_kind",
+    "case_states",
+    "follow_up_facts",
+    "ids",
+    "audit_records",
+)
 
 COUNT = "SELECT count() FROM {table} WHERE subject = {{subject:String}}"
 DELETE = "ALTER TABLE {table} DELETE WHERE subject = {{subject:String}} SETTINGS mutations_sync = 2"

@@ -24,19 +24,23 @@ DEFINITIONS = "SELECT name, create_table_query FROM system.tables WHERE database
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A table whose rows are deleted when `age` is past; `texts` are what customers, models and other systems wrote."""
+    """A table whose rows are deleted when `age` is past; `texts` are what customers, models and other systems wrote,
+    `prompts` what models were asked and answered. A column that is both has prompts in its rows of kind `asked`.
+    """
 
     table: str
     age: str
     texts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
 
 
 TABLES = (
-    Kept("audit_records", "toDateTime(case_at)", ("detail",)),
+    Kept("audit_records", "toDateTime(case_at)", ("detail",), ("detail",)),
     Kept("audit_places", "landed_at"),
     Kept("records_by_kind", "hour", ("detail",)),
     Kept("decision_facts", "hour", ("parameters", "reasoning")),
     Kept("step_facts", "hour", ("result", "error")),
+    Kept("model_call_facts", "hour", prompts=("prompt", "reply")),
     Kept("case_states", "hour"),
     Kept("follow_up_facts", "toDateTime(due_at)"),
     Kept("ids", "hour"),
@@ -46,10 +50,13 @@ NAMES = frozenset(one.table for one in TABLES)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Months; `tables` are those that differ. Without `texts` they are kept as long as their rows."""
+    """Months; `tables` are those that differ. Without `texts` they are kept as long as their rows, and without
+    `prompts` these are kept as long as other texts.
+    """
 
     months: int = DEFAULT_MONTHS
     texts: int | None = None
+    prompts: int | None = None
     tables: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, table: str) -> int:
@@ -60,7 +67,8 @@ class Retention:
     def description(self) -> str:
         """For people."""
         parts = [f"rows are kept for {self.months} months", *(f"{name} for {n}" for name, n in self.tables.items())]
-        return ", ".join([*parts, f"texts for {self.texts}"] if self.texts else parts)
+        parts += [f"texts for {self.texts}"] if self.texts else []
+        return ", ".join([*parts, f"prompts for {self.prompts}"] if self.prompts else parts)
 
 
 def changes(client: Client, retention: Retention, cluster: str = "") -> dict[str, list[str]]:
@@ -81,15 +89,32 @@ def _alterations(one: Kept, definition: str, retention: Retention) -> list[str]:
     months = retention.of(one.table)
     limit = f"{one.age} + toIntervalMonth({months})"
     made = [] if engine.partition(" TTL ")[2].partition(" SETTINGS ")[0] == limit else [f"MODIFY TTL {limit}"]
-    shorter = retention.texts if retention.texts is not None and retention.texts < months else None
-    return made + [text for name in one.texts if (text := _of_text(one, name, columns, shorter))]
+    found = [
+        _of_text(one, name, columns, _months(one, name, retention))
+        for name in dict.fromkeys((*one.texts, *one.prompts))
+    ]
+    return made + [alteration for alteration in found if alteration]
 
 
-def _of_text(one: Kept, name: str, columns: str, months: int | None) -> str:
+def _months(one: Kept, name: str, retention: Retention) -> str:
+    """How many months the column's texts are kept, in SQL; empty if as long as their rows."""
+    rows = retention.of(one.table)
+    texts = min(rows, retention.texts or rows)
+    prompts = min(texts, retention.prompts or texts)
+    if name not in one.prompts:
+        prompts = texts
+    elif name not in one.texts:
+        texts = prompts
+    if texts == prompts:
+        return "" if texts == rows else str(texts)
+    return f"if(kind = 'asked', {prompts}, {texts})"
+
+
+def _of_text(one: Kept, name: str, columns: str, months: str) -> str:
     """What changes the column; empty if nothing does."""
     found = re.search(rf"`{name}` .*?(?: TTL (?P<limit>.+?))?(?=, `|, INDEX |, PROJECTION |\)$)", columns)
     has = found["limit"] if found else None
-    if months is None:
+    if not months:
         return f"MODIFY COLUMN `{name}` REMOVE TTL" if has else ""
     limit = f"{one.age} + toIntervalMonth({months})"
     return "" if has == limit else f"MODIFY COLUMN `{name}` TTL {limit}"

@@ -26,6 +26,7 @@ VIEWS = (
     "cases",
     "decisions",
     "steps",
+    "model_calls",
     "dead_letters",
     "costs_by_day",
     "impact",

@@ -43,7 +43,8 @@ class Absence:
         return {
             "now": self.now,
             "rows": rows,
-            "texts": min(rows, self.retention.texts or rows),
+            "texts": (texts := min(rows, self.retention.texts or rows)),
+            "prompts": min(texts, self.retention.prompts or texts),
             "places": self.retention.of("audit_places"),
         }
 

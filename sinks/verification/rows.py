@@ -39,9 +39,10 @@ _PLACE = "incarnation, `partition`, `offset`, record_id"
 
 def _select(table: str, hour: str, digest: str) -> str:
     """The rows that are surely kept; without their digest if their text is not."""
-    of_text, kept = (KEPT.format(time=hour, months=months) for months in ("texts", "rows"))
+    of_text, of_prompt, kept = (KEPT.format(time=hour, months=months) for months in ("texts", "prompts", "rows"))
+    whole = f"if(kind = 'asked', {of_prompt}, {of_text})"
     return (
-        f"SELECT {_PLACE}, if({of_text}, {digest}, toFixedString('', 16)) AS digest FROM {table} "  # noqa: S608
+        f"SELECT {_PLACE}, if({whole}, {digest}, toFixedString('', 16)) AS digest FROM {table} "  # noqa: S608
         f"WHERE topic = {{topic:String}} AND {kept}"
     )
 

@@ -11,8 +11,10 @@ from nightdesk.processors import breaker
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.deciding import AskModel, DecisionFlow, decide
 from nightdesk.processors.escalation import lacks_escalation
+from nightdesk.processors.kept_questions import kept_question
 from nightdesk.processors.ledger.entries import settlement
 from nightdesk.processors.measures import measures
+from nightdesk.processors.model import ModelReply, ModelUnavailable
 from nightdesk.processors.provenance import check_case
 from nightdesk.processors.unanswered import GivenBack
 from nightdesk.schemas import audit_records
@@ -107,9 +109,28 @@ class Decide(Stage):
     ) -> None:
         try:
             while True:
-                question = flow.send(await self._questions.ask(question, delivery, writes))
+                answer = await self._questions.ask(question, delivery, writes)
+                self._keep(question, answer, compiled, delivery, writes)
+                question = flow.send(answer)
         except StopIteration as end:
             self._conclude(end.value, compiled, delivery, writes)
+
+    def _keep(
+        self,
+        question: AskModel,
+        answer: ModelReply | ModelUnavailable,
+        compiled: CompiledCharter,
+        delivery: Delivery[Case],
+        writes: StagedWrites,
+    ) -> None:
+        """Prompt and reply go to the audit with what comes of the step. Under an order nothing was asked."""
+        by = None
+        if isinstance(answer, ModelReply):
+            by = answer.provider, answer.model
+        elif answer.is_stopped:
+            return
+        detail = kept_question(delivery.record, compiled, question, answer)
+        writes.audit(audit_records.asked(delivery.record, detail, by, delivery.traceparent, self._clock()))
 
     def _conclude(
         self, end: Decision | GivenBack, compiled: CompiledCharter, delivery: Delivery[Case], writes: StagedWrites

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import ActionDetail, DecisionDetail
+from nightdesk.schemas.question_detail import QuestionDetail
 from nightdesk.schemas.records import AuditRecord, DeadLetter, Fallback, StepOutcome, Verdict
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 
@@ -58,6 +59,11 @@ def outcome(position: int, status: str = "done", **fields: Any) -> StepOutcome:
     return StepOutcome.model_validate(
         {"position": position, "status": status, "started_at": at(3), "latency_ms": 12, **given, **fields}
     )
+
+
+def question(**fields: Any) -> QuestionDetail:
+    given = {"attempt": 0, "prompt": "Where is it?", "prompt_sha256": "b" * 64, "answered": True, "reply": "{}"}
+    return QuestionDetail.model_validate({**given, "cost_microusd": 700, "input_tokens": 90, **fields})
 
 
 def decided(seconds: float, step: int = 0, **fields: Any) -> AuditRecord:

@@ -21,7 +21,7 @@ from nightdesk.sinks.clickhouse.statements import literal
 from nightdesk.sinks.clickhouse.views import View, views
 from nightdesk.sinks.queries import story
 from tests.sinks.one_user import as_user, hand_views_over
-from tests.sinks.records import START, of_case, outcome, record
+from tests.sinks.records import START, of_case, outcome, question, record
 
 MIGRATE, SINK, READER = Account("migrate", "m"), Account("sink", "s"), Account("reader", "r")
 VIEWER = Account("viewer", "v")
@@ -65,6 +65,7 @@ def slice_of_two_agents() -> InsertSlice:
             record("received", 0, {}, **case),
             record("decided", 1, reasoned, decision_id=f"d-{number}", **case),
             record("acted", 2, done, status="completed", decision_id=f"d-{number}", **case),
+            record("asked", 1, question(prompt=SECRET, reply=SECRET), **case),
             record("dead_letter", 3, {"dead_letter_id": f"l-{number}", "message": SECRET}, **case),
         ]
     return InsertSlice("audit", 0, records, range(len(records)))

@@ -14,12 +14,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from nightdesk.schemas.audit import CancelledDetail, EventDetail, ParkedDetail, StepCostDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
-from tests.sinks.records import acted, at, dead_letter, decided, land, of_case, outcome, record
+from tests.sinks.records import acted, at, dead_letter, decided, land, of_case, outcome, question, record
 
 VIEWS = (
     "cases",
     "decisions",
     "steps",
+    "model_calls",
     "dead_letters",
     "ends",
     "costs_by_day",
@@ -27,7 +28,15 @@ VIEWS = (
     "follow_ups",
     "budget_entries",
 )
-TABLES = ("ids", "case_states", "decision_facts", "step_facts", "records_by_kind", "follow_up_facts")
+TABLES = (
+    "ids",
+    "case_states",
+    "decision_facts",
+    "step_facts",
+    "model_call_facts",
+    "records_by_kind",
+    "follow_up_facts",
+)
 # The life of a case, counted anew from all of its records.
 RECOUNT = """
 WITH
@@ -63,6 +72,7 @@ def case_of(number: int, dice: random.Random) -> Iterator[AuditRecord]:
     yield record("received", 0, EventDetail(data="{}", time=at(0)), **about)
     for step in range(dice.randrange(3)):
         cost, seconds = dice.randrange(9000), [dice.uniform(1, 9000) for _ in range(4)]
+        yield record("asked", seconds[0] - 1, question(), step=step, provider="anthropic", **about)
         yield decided(seconds[0], step, event_id=f"evt-{number}", subject=about["subject"], cost_microusd=cost)
         if dice.random() < 0.3:
             yield record("approval", seconds[1], step=step, status="needs_approval", **about)

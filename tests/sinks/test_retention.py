@@ -24,11 +24,16 @@ def test_a_setting_becomes_a_limit_once(database: ClickHouseSettings, client: Cl
     changed = database.model_copy(update={"table_retention_months": {"ids": 30}, "text_retention_months": 3})
     assert "retention of ids" in check_clickhouse(changed).detail
     assert sorted(migrate_database(changed)) == [
-        f"retention of {table}" for table in ("audit_records", "decision_facts", "ids", "records_by_kind", "step_facts")
+        f"retention of {table}"
+        for table in ("audit_records", "decision_facts", "ids", "model_call_facts", "records_by_kind", "step_facts")
     ]
     assert changes(client, changed.retention) == {}
     assert check_clickhouse(changed).detail.endswith("rows are kept for 25 months, ids for 30, texts for 3")
-    assert len(migrate_database(database)) == 5  # and back
+    assert len(migrate_database(database)) == 6  # and back
+    prompts = database.model_copy(update={"prompt_retention_months": 3})
+    assert migrate_database(prompts) == ["retention of audit_records", "retention of model_call_facts"]
+    assert changes(client, prompts.retention) == {}
+    assert check_clickhouse(prompts).detail.endswith("prompts for 3")
 
 
 def test_what_is_older_goes_and_roll_ups_stay(database: ClickHouseSettings, client: Client) -> None:
@@ -50,7 +55,7 @@ def test_what_is_older_goes_and_roll_ups_stay(database: ClickHouseSettings, clie
 
 
 def test_a_limit_is_for_a_table_that_has_one() -> None:
-    assert Retention(25, None, {"ids": 30}).of("ids") == 30
+    assert Retention(25, tables={"ids": 30}).of("ids") == 30
     with pytest.raises(ValidationError, match="name one of"):
         ClickHouseSettings(table_retention_months={"hourly_counts": 3})
     for months in (1, 601):

@@ -112,7 +112,13 @@ def said(writes: StagedWrites, topic: Topic, kind: type[R]) -> list[R]:
 
 
 def audited(writes: StagedWrites) -> list[AuditRecord]:
-    return said(writes, AUDIT, AuditRecord)
+    """All but the questions to models."""
+    return [one for one in said(writes, AUDIT, AuditRecord) if one.kind != "asked"]
+
+
+def questioned(writes: StagedWrites) -> list[AuditRecord]:
+    """The questions to models."""
+    return [one for one in said(writes, AUDIT, AuditRecord) if one.kind == "asked"]
 
 
 def words(writes: StagedWrites) -> list[tuple[str, Record]]:
