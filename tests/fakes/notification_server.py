@@ -32,7 +32,7 @@ class Receivers:
         wrong = check(body, request)
         if wrong is not None:
             return wrong
-        self.taken.append((request.path, body, dict(request.headers)))
+        self.taken.append((request.raw_path, body, dict(request.headers)))
         if request.path == "/pagerduty":
             return web.json_response({"status": "success", "dedup_key": body["dedup_key"]}, status=202)
         return web.Response(text="ok")

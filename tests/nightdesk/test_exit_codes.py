@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nightdesk.cli import HELP
+from nightdesk.cli import HELP, app
 from nightdesk.exit_codes import EXIT_CODES
 from nightdesk.messaging.failures import FailureKind
 
@@ -18,6 +18,11 @@ def test_every_kind_of_failure_has_an_exit_code_of_its_own() -> None:
     assert set(EXIT_CODES) == set(FailureKind)
     assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
     assert 0 not in EXIT_CODES.values()
+
+
+def test_an_error_of_ours_is_pythons_traceback_and_shows_no_values() -> None:
+    """Typer's own shows the values of variables in some versions, and a variable may have a secret."""
+    assert app.pretty_exceptions_enable is False
 
 
 def test_the_help_and_the_reference_document_every_exit_code() -> None:

@@ -232,3 +232,22 @@ def test_a_number_that_would_be_another_fails(template: str) -> None:
 def test_what_templates_do_not_have_is_said_when_they_are_checked(template: str) -> None:
     with pytest.raises(TemplateInvalid, match="line 1"):
         check_template(template, frozenset())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "('x' | center(9999)) | length",
+        "'x'.ljust(9999) | length",
+        "('x' | indent(9999, true)) | length",
+        "('%9999d' % 1) | length",
+        "'{:9999}'.format(1) | length",
+        "([1] | batch(9999) | list) | length",
+        "('a b' | wordwrap(9999)) | length",
+        "'a\\tb'.expandtabs(9999) | length",
+    ],
+)
+def test_what_is_within_the_bounds_costs_no_more_than_it_takes(expression: str) -> None:
+    """The other side of the bounds: twenty wide lines are no attack."""
+    render = compile_template("{% for n in range(20) %}{{ " + expression + " }} {% endfor %}")
+    assert len(render(SCOPE).split()) == 20

@@ -67,6 +67,14 @@ async def test_the_other_side_takes_what_is_sent_whatever_stands_in_it(channel: 
         assert (body["count"], len(body["items"]), body["class"]) == (12, 10, "failure")
 
 
+async def test_a_hooks_address_is_called_as_it_was_given() -> None:
+    """It may be signed, or hold a secret: requoted it would be another one."""
+    path = "/%41b%7E?sig=a%2Bb%3d&sp"
+    async with receivers() as server:
+        assert (await send(address("webhook", f"{server.url}{path}", token="s3cret"))).status == "done"
+        assert [taken[0] for taken in server.taken] == [path]
+
+
 async def test_an_alert_is_ended_under_the_key_that_it_was_raised_with() -> None:
     async with receivers() as server:
         result = await send(
