@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from nightdesk.commands import topics as command
 from nightdesk.messaging.failures import Failure
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.operations import topics
@@ -19,6 +22,7 @@ from nightdesk.operations.topics import (
     check_partitions,
     wanted_topics,
 )
+from nightdesk.output import Output
 
 KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:9", topic_prefix="night.")
 NAMES = sorted(topic.name for topic in wanted_topics(KAFKA))
@@ -71,3 +75,21 @@ def test_beside_a_topic_with_other_partitions_nothing_is_created(on_the_broker: 
     assert {one.state for one in found if one is not wrong} == {TopicState.missing}
     with pytest.raises(Failure, match=f"1 topics lack 4 partitions, and nothing was created: {wrong.topic}"):
         check_partitions(KAFKA, found)
+
+
+def test_the_command_fails_for_other_partitions_always_and_for_other_differences_if_asked(
+    on_the_broker: dict[str, ComparedTopic], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_settings", lambda: SimpleNamespace(kafka=KAFKA))
+    on_the_broker[NAMES[0]] = ComparedTopic(NAMES[0], TopicState.differs, ("retention.ms: 1, should be 2",))
+    command.apply(Output.json, strict=False)
+    assert json.loads(capsys.readouterr().out)[0] == {
+        "topic": NAMES[0],
+        "state": "differs",
+        "differences": "retention.ms: 1, should be 2",
+    }
+    with pytest.raises(Failure, match="differ"):
+        command.apply(Output.json, strict=True)
+    on_the_broker[NAMES[0]] = ComparedTopic(NAMES[0], TopicState.differs, (f"{PARTITIONS}1, should be 4",))
+    with pytest.raises(Failure, match="nothing was created"):
+        command.apply(Output.json, strict=False)

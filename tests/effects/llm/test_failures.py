@@ -1,12 +1,14 @@
 """What every status, every text of an error and every broken connection means."""
 
+from collections.abc import Callable
+
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable
 from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
-from nightdesk.effects.llm.protocol import MEANINGS, Kind
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, Meaning, Paid
 
 OF_STATUS = {
     401: Kind.AUTHENTICATION,
@@ -67,3 +69,20 @@ def test_retry_after_is_never_a_surprise(value: str, seconds: float) -> None:
 
 def test_each_kind_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Kind)
+
+
+PASSING = {Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.CONNECTION}
+# The model may have answered: no error of a server proves that it did not.
+MAYBE_ANSWERED = {Kind.SERVER_ERROR, Kind.CONNECTION_LOST, Kind.TIMEOUT, Kind.MALFORMED_HTTP}
+ANSWERED = {Kind.CONTEXT_EXCEEDED, Kind.TRUNCATED, Kind.REFUSED}
+
+
+def test_what_each_kind_means_for_money_the_next_provider_and_the_circuit() -> None:
+    def kinds(wanted: Callable[[Meaning], bool]) -> set[Kind]:
+        return {kind for kind, meaning in MEANINGS.items() if wanted(meaning)}
+
+    assert kinds(lambda meaning: meaning.paid is Paid.UNKNOWN) == MAYBE_ANSWERED
+    assert kinds(lambda meaning: meaning.paid is Paid.KNOWN) == ANSWERED
+    assert kinds(lambda meaning: meaning.retryable) == PASSING | MAYBE_ANSWERED | {Kind.CIRCUIT_OPEN, Kind.STOPPED}
+    assert kinds(lambda meaning: not meaning.falls_through) == {Kind.STOPPED, Kind.TRUNCATED, Kind.REFUSED}
+    assert kinds(lambda meaning: meaning.trips) == PASSING | MAYBE_ANSWERED | {Kind.AUTHENTICATION}
