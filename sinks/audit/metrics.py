@@ -34,7 +34,22 @@ class Metrics:
         self._last_landed = Gauge(
             "nightdesk_sink_last_landed_timestamp_seconds", "Time of the last written rows", registry=registry
         )
+        self._behind = Gauge(
+            "nightdesk_sink_lag_records", "Records of the audit topic that have not landed", registry=registry
+        )
+        self._oldest = Gauge(
+            "nightdesk_sink_oldest_record_seconds",
+            "Age of the oldest record that was read and has not landed; 0 if all have",
+            registry=registry,
+        )
+        self._oldest.set_function(lambda: max(0.0, time.time() - self._waiting_since) if self._waiting_since else 0.0)
+        self._waiting_since: float | None = None
         self._last_beat = time.monotonic()
+
+    def behind(self, records: int, waiting_since: float | None) -> None:
+        """So many records have not landed, the oldest of those that were read since then (a Unix time)."""
+        self._behind.set(records)
+        self._waiting_since = waiting_since
 
     def landed(self, rows: int) -> None:
         """Rows are in ClickHouse."""

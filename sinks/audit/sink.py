@@ -17,17 +17,26 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from nightdesk.messaging.consumed import is_unreadable, skip_unreadable
-from nightdesk.schemas.codec import Codec, RegistryUnavailable
+from nightdesk.schemas.codec import Codec
 from nightdesk.sinks.audit.consumer import consumer_of, is_end, is_record
 from nightdesk.sinks.audit.dead_letters import DeadLetters
 from nightdesk.sinks.audit.forgotten import ForgottenReader
 from nightdesk.sinks.audit.hours import HourCounter
+from nightdesk.sinks.audit.lag import Lag
 from nightdesk.sinks.audit.losses import LossWatch
 from nightdesk.sinks.audit.metrics import Metrics
 from nightdesk.sinks.audit.policy import BatchPolicy, SinkSettings
 from nightdesk.sinks.audit.table import AuditTable
-from nightdesk.sinks.audit.writer import PartitionSlice, Writer, offset_of, partition_of, slices_of
-from nightdesk.sinks.clickhouse.connection import ANY_FAILURE, UNREACHABLE, connect, one_line
+from nightdesk.sinks.audit.writer import (
+    CANNOT_LAND,
+    PartitionSlice,
+    Writer,
+    may_lie_in_one,
+    offset_of,
+    partition_of,
+    slices_of,
+)
+from nightdesk.sinks.clickhouse.connection import UNREACHABLE, connect, one_line
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +44,6 @@ log = logging.getLogger(__name__)
 MESSAGES_PER_READ = 500
 # How long the loop waits for a first record before it checks whether it is to stop.
 IDLE_S = 0.5
-CANNOT_LAND: tuple[type[Exception], ...] = (RegistryUnavailable, *ANY_FAILURE)
 
 
 class Sink:
@@ -53,6 +61,7 @@ class Sink:
         self._settings = settings
         self._failures = 0
         self._landed_at = 0.0
+        self._lag = Lag(self._consumer, settings.topic, self._metrics)
         self._losses = LossWatch(self._consumer, settings.topic, self._report_loss)
         # Partition -> the end of its log, if we reached it; and the offset that we committed.
         self._ends: dict[int, int] = {}
@@ -70,6 +79,7 @@ class Sink:
             while not stop.is_set():
                 self._metrics.beat()
                 messages = self._gather()
+                self._lag.gathered(messages)
                 if messages and not self._write_batch(slices_of(messages)):
                     stop.wait(self._policy.pause_s(self._failures))
                 else:
@@ -84,6 +94,7 @@ class Sink:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._writer.invalidate_deduplication()
+        self._lag.assigned()
         self._ends.clear()
         self._committed.clear()
         self._unreadable.clear()
@@ -135,9 +146,7 @@ class Sink:
         return [message for message in messages if message.error() is None]
 
     def _write_batch(self, shares: list[PartitionSlice]) -> bool:
-        """Write and commit the batch, at once or else slice by slice; the rest is rewound. Whether everything was
-        written.
-        """
+        """Write and commit the batch, at once or slice by slice; rewind the rest. Whether everything was written."""
         self._landed_at = time.monotonic()
         attempts = deque([shares])
         rewound: list[PartitionSlice] = []
@@ -150,7 +159,7 @@ class Sink:
                 self._writer.invalidate_deduplication()
                 self._table.close()
                 self._tell(attempt, error)
-                if len(attempt) > 1 and _may_lie_in_one(error):
+                if len(attempt) > 1 and may_lie_in_one(error):
                     attempts.extend([share] for share in attempt)
                     continue
                 rewound += attempt
@@ -211,10 +220,8 @@ class Sink:
                 log.info("partition is no longer ours", extra={"partition": partition_of(first), "reason": str(gone)})
 
     def _report_loss(self, partition: int, first: int, end: int) -> None:
-        log.error(
-            "records were deleted before they were read",
-            extra={"partition": partition, "first": first, "last": end - 1},
-        )
+        where = {"partition": partition, "first": first, "last": end - 1}
+        log.error("records were deleted before they were read", extra=where)
         self._dead_letters.lost(self._settings.topic, partition, (first, end))
         self._metrics.lost.inc(end - first)
 
@@ -231,6 +238,7 @@ class Sink:
         try:
             self._consumer.commit(offsets=places, asynchronous=False)
             self._committed |= offsets
+            self._lag.committed(offsets)
         except KafkaException as error:
             # The rows are stored: if they are read again, they are found by offset and id.
             log.warning("offsets not committed", extra={"reason": str(error)})
@@ -239,10 +247,3 @@ class Sink:
 def run(settings: SinkSettings, codec: Codec, stop: threading.Event, policy: BatchPolicy | None = None) -> None:
     """Run one sink until `stop` is set."""
     Sink(settings, codec, policy or BatchPolicy()).run(stop)
-
-
-def _may_lie_in_one(error: Exception) -> bool:
-    """Whether a single record may be the reason (refused, or of a new schema), so that other
-    partitions can continue.
-    """
-    return isinstance(error, RegistryUnavailable) or not isinstance(error, UNREACHABLE)

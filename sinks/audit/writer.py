@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from nightdesk.messaging.consumed import original_of
 from nightdesk.schemas import bounds
 from nightdesk.schemas.bounds import OutOfBounds
-from nightdesk.schemas.codec import Codec, Undecodable
+from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.schemas.topics import AUDIT
 from nightdesk.sinks.audit.case_times import with_case_times
@@ -25,6 +25,9 @@ from nightdesk.sinks.audit.dead_letters import DeadLetters
 from nightdesk.sinks.audit.forgotten import ForgottenReader
 from nightdesk.sinks.audit.metrics import Metrics
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
+from nightdesk.sinks.clickhouse.connection import ANY_FAILURE, UNREACHABLE
+
+CANNOT_LAND: tuple[type[Exception], ...] = (RegistryUnavailable, *ANY_FAILURE)
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +121,13 @@ class Writer:
     def _forget_parked(self, partitions: set[int]) -> None:
         if self._parked:
             self._parked = {place: record for place, record in self._parked.items() if place[0] not in partitions}
+
+
+def may_lie_in_one(error: Exception) -> bool:
+    """Whether a single record may be the reason (refused, or of a new schema), so that other
+    partitions can continue.
+    """
+    return isinstance(error, RegistryUnavailable) or not isinstance(error, UNREACHABLE)
 
 
 def slices_of(messages: Iterable[Message]) -> list[PartitionSlice]:

@@ -73,6 +73,7 @@ FIRING: dict[str, tuple[str, ...]] = {
     ),
     "NightdeskOrdersNotConfirmed": ("nightdesk_calls_waiting_for_orders 2x120",),
     "NightdeskSinkFails": ("nightdesk_sink_failures_total 0+1x120",),
+    "NightdeskSinkBehind": ("nightdesk_sink_oldest_record_seconds 0+60x120",),
 }  # fmt: skip
 # An agent of a new charter: it has no day before, and its counter's first sample is no increase.
 NEW_AGENT = 'nightdesk_model_cost_usd_total{agent="new",provider="openai",model="small"}'
