@@ -21,7 +21,7 @@ from nightdesk.schemas.audit_records.forgotten import forgotten
 from nightdesk.schemas.audit_records.notifications import notified
 from nightdesk.schemas.audit_records.questions import asked
 from nightdesk.schemas.audit_records.timers import cancel_void, cancelled
-from nightdesk.schemas.audit_records.waits import deferred, goes_on, halted, queued, resumed, undecided
+from nightdesk.schemas.audit_records.waits import deferred, found_spent, goes_on, halted, queued, resumed, undecided
 
 __all__ = [
     "Measures",
@@ -42,6 +42,7 @@ __all__ = [
     "deferred",
     "ended",
     "forgotten",
+    "found_spent",
     "goes_on",
     "halted",
     "lost",

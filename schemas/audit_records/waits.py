@@ -51,6 +51,12 @@ def deferred(case: Case, waits: Deferral, traceparent: str) -> AuditRecord:
     )
 
 
+def found_spent(case: Case, waits: Deferral, traceparent: str, now: datetime) -> AuditRecord:
+    """The step waits for money that others had reserved, and it is spent: now the step waits for another day."""
+    record_id = ids.record_id("found_spent", case.case_id, str(case.step), str(case.returns))
+    return deferred(case, waits, traceparent).model_copy(update={"record_id": record_id, "time": now})
+
+
 def resumed(case: Case, since: float, traceparent: str, now: float) -> AuditRecord:
     """The step that waited since `since` (epoch seconds) goes on, or goes to a person."""
     return AuditRecord(

@@ -14,6 +14,7 @@ from nightdesk.processors.admission import MODEL, AgentQueue, Ended, Shut, Start
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.ledger import Fact
 from nightdesk.processors.ledger.admission import escalate_step
+from nightdesk.schemas import audit_records
 from nightdesk.schemas.records import BudgetEntry, Case
 from nightdesk.streams.api import Clock, Delivery, StagedWrites
 from nightdesk.streams.control import Control
@@ -164,7 +165,17 @@ class Admission:
             )
             self._go_on(partition, step, fact, writes, is_probe=is_probe)
         agent.looked_at, agent.due_at = now.timestamp(), agent.changes_at
+        self._tell_spent(partition, agent, now, writes)
         measure(agent)
+
+    def _tell_spent(self, partition: int, agent: AgentQueue, now: datetime, writes: StagedWrites) -> None:
+        """Say of the first steps that wait for reserved money when that is spent: people are told of a spent budget."""
+        for step in agent.queue.firsts():
+            shut, row = agent.queue.shut_for(step.needs), self._waiting.row(partition, step.key)
+            if shut is not None and shut.gate == "spent" and row.gate == "held":
+                row = row.kept_by(shut)
+                self._waiting.table.put(writes, row.key, row)
+                writes.audit(audit_records.found_spent(row.case, row, row.traceparent, now))
 
     def _escalate(self, partition: int, step: WaitingStep, now: datetime, writes: StagedWrites) -> None:
         row = self._waiting.row(partition, step.key)

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from nightdesk.processors.charter import CompiledCharter
 from nightdesk.processors.ledger.entries import reservation, returned
 from nightdesk.processors.ledger.reserving import held_for_s, worst_price_microusd
+from nightdesk.processors.notifications import Notice, classify
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import WaitDetail
 from nightdesk.schemas.records import BudgetEntry, Case, Spent, Timer
@@ -134,6 +135,21 @@ async def test_only_spent_money_waits_for_the_next_day() -> None:
     assert _started(bench.tick()) == []
     clock.forward(1)
     assert _started(bench.tick()) == ["e-1"]
+
+
+async def test_that_the_money_which_was_waited_for_is_spent_is_told_once() -> None:
+    """When it came the money was reserved only. Without this nobody hears of the spent budget before the next case."""
+    charter = compiled(_money(1.5))
+    bench = _bench(charter)
+    await _ask(bench, charter, [0, 1, 2])
+    assert audited(bench.tick()) == []
+    await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
+    [told] = audited(bench.tick())
+    assert (told.event_id, told.status, detail_as(WaitDetail, told).cause) == ("e-1", "deferred", "spent")
+    assert isinstance(notice := classify(told), Notice)
+    assert notice.event_class == "budget"
+    await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
+    assert audited(bench.tick()) == []
 
 
 async def test_the_agents_rate_lets_one_case_go_after_another() -> None:
