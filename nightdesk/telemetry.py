@@ -15,13 +15,13 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from nightdesk import __version__
 from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.trace_context import nanoseconds
 from nightdesk.settings_sections import OtlpSettings
 from nightdesk.streams.audit_spans import Span, spans
 from nightdesk.streams.identity import Identity
 
 EXPORT_TIMEOUT_S = 10
 WAITING_SPANS_AT_MOST = 8192
-NANOSECONDS_PER_SECOND = 1_000_000_000
 
 _KINDS = {"consumer": SpanKind.CONSUMER, "internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT}
 _SCOPE = InstrumentationScope("nightdesk", __version__)
@@ -67,8 +67,8 @@ def _readable(span: Span, resource: Resource) -> ReadableSpan:
         kind=_KINDS[span.kind],
         instrumentation_scope=_SCOPE,
         status=Status(StatusCode.ERROR, span.error) if span.error else Status(StatusCode.UNSET),
-        start_time=int(span.started_at.timestamp() * NANOSECONDS_PER_SECOND),
-        end_time=int(span.ended_at.timestamp() * NANOSECONDS_PER_SECOND),
+        start_time=nanoseconds(span.started_at),
+        end_time=nanoseconds(span.ended_at),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.client import Client
@@ -18,6 +18,7 @@ from nightdesk.messaging.settings import plain
 from nightdesk.messaging.topic_reader import read_range, read_topic
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
+from nightdesk.operations.progress import Begin
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
 from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.schemas.topics import AUDIT, FORGOTTEN
@@ -40,9 +41,6 @@ RECORDS_AT_ONCE = 5000
 NO_LINKS = "Kafka has the value of a chain, and ClickHouse has no link of it"
 NO_PLACE = "the sink wrote no such record there, and the row is older than rows are kept"
 STORED_ROWS = "SELECT count() FROM audit_records"
-
-# What is done, of how many; then how many more were done.
-Progress = Callable[[str, int], Callable[[int], None]]
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ class AuditVerification:
     findings: tuple[Finding, ...]
 
 
-def verify_audit(installation: Installation, progress: Progress) -> AuditVerification:
+def verify_audit(installation: Installation, progress: Begin) -> AuditVerification:
     """Compare rows with places, places with the hash chains, and both with what the topic still has. Raises `Failure`.
 
     What the sink has not committed is not compared.
@@ -117,7 +115,7 @@ class _Verification:
         self._incarnation = latest_incarnation(client, topic)
         self._partitions = {one.partition: one for one in self._read_partitions()}
 
-    def run(self, progress: Progress) -> AuditVerification:
+    def run(self, progress: Begin) -> AuditVerification:
         rows = int(self._client.query(STORED_ROWS).result_rows[0][0])
         found = list(compared_rows(self._client, self._topic, self._absence, progress("rows", rows)))
         found += self._walked(progress)
@@ -140,7 +138,7 @@ class _Verification:
         first, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_WITHIN_S, cached=False)
         return first, end
 
-    def _walked(self, progress: Progress) -> Iterator[Finding]:
+    def _walked(self, progress: Begin) -> Iterator[Finding]:
         found = chains(self._client, self._topic)
         with_head = {one.partition for one in self._partitions.values() if len(one.head) == len(BEGINNING)}
         latest = {chain.partition for chain in found if chain.incarnation == self._incarnation}
@@ -175,7 +173,7 @@ class _Verification:
             if from_ is not None and place.offset >= from_:
                 yield Finding("added", place, record_id, NO_PLACE)
 
-    def _compared_with_topic(self, progress: Progress) -> Iterator[Finding]:
+    def _compared_with_topic(self, progress: Begin) -> Iterator[Finding]:
         advance = progress("topic", sum(one.end - one.first for one in self._partitions.values()))
         starts = {(self._topic, one.partition): one.first for one in self._partitions.values()}
         ends = {(self._topic, one.partition): one.end for one in self._partitions.values()}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
+from nightdesk.operations.progress import Begin
 from nightdesk.sinks.data_set import ExportedDecision, Wanted, decisions_of, hours
 
 
-def export(
-    installation: Installation, wanted: Wanted, begin: Callable[[str, int], Callable[[int], None]]
-) -> Iterator[ExportedDecision]:
+def export(installation: Installation, wanted: Wanted, begin: Begin) -> Iterator[ExportedDecision]:
     """The decisions, in the order of their cases' hours. `begin` is told how many hours there are, and gives what is
     told of each that is done. Raises `Failure`.
     """

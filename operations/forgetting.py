@@ -9,7 +9,6 @@ record, which does not name the subject.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +19,7 @@ from nightdesk.messaging.settings import plain
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.persons import claimed_name, of_a_person
+from nightdesk.operations.progress import Begin
 from nightdesk.schemas.audit_records import forgotten
 from nightdesk.schemas.records import ForgottenSubject
 from nightdesk.schemas.topics import AUDIT, DAY_MS, FORGOTTEN, TOPICS
@@ -31,9 +31,6 @@ SETTLE_S = 3.0
 # A mutation rewrites parts, which may be large.
 DELETED_WITHIN_S = 3600
 PASSES = 2
-
-Advance = Callable[[int], None]
-Begin = Callable[[str, int], Advance]
 
 
 @dataclass(frozen=True, slots=True)

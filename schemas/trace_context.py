@@ -5,9 +5,12 @@ and another system can be told its caller's span before that span is exported.
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 # Version ff and ids of zeros are invalid, and their receiver starts a new trace.
 _WELL_FORMED = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -49,3 +52,8 @@ def caused_by(traceparent: str, cause: str) -> str:
     """The `traceparent` for whoever is called by the span that is about `cause`."""
     context = parse(traceparent)
     return str(context._replace(span_id=span_id(cause))) if context else traceparent
+
+
+def nanoseconds(at: datetime) -> int:
+    """A time as OpenTelemetry writes it, since 1970. A float would be off by some hundred nanoseconds."""
+    return (at - _EPOCH) // _MICROSECOND * 1000

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from nightdesk.schemas.trace_context import new, parse, span_id
+from nightdesk.schemas.trace_context import nanoseconds, new, parse, span_id
 from nightdesk.sinks.data_set import ExportedDecision
 
 SPAN_KIND_INTERNAL = 1
 SCORES = {"approve": 1.0, "edit": 0.5, "reject": 0.0}
-_NANOSECONDS_PER_MICROSECOND = 1000
 
 
 def otlp(decision: ExportedDecision) -> dict[str, Any]:
@@ -35,8 +34,8 @@ def _span(decision: ExportedDecision) -> dict[str, Any]:
         "parentSpanId": span_id(decision.case_id),
         "name": f"invoke_agent {decision.agent}",
         "kind": SPAN_KIND_INTERNAL,
-        "startTimeUnixNano": _nanoseconds(began_at),
-        "endTimeUnixNano": _nanoseconds(decision.decided_at),
+        "startTimeUnixNano": str(nanoseconds(began_at)),
+        "endTimeUnixNano": str(nanoseconds(decision.decided_at)),
         "attributes": _attributes(_about(decision)),
         "events": _evaluations(decision),
         "status": {},
@@ -83,7 +82,7 @@ def _evaluations(decision: ExportedDecision) -> list[dict[str, Any]]:
         "nightdesk.person": decision.person,
         "nightdesk.person_parameters": decision.person_parameters,
     }
-    at = _nanoseconds(decision.answered_at)
+    at = str(nanoseconds(decision.answered_at))
     return [{"name": "gen_ai.evaluation.result", "timeUnixNano": at, "attributes": _attributes(verdict)}]
 
 
@@ -101,8 +100,3 @@ def _value(value: str | float) -> dict[str, Any]:
             return {"doubleValue": value}
         case _:
             return {"stringValue": value}
-
-
-def _nanoseconds(at: datetime) -> str:
-    seconds = int(at.replace(microsecond=0).timestamp())
-    return str((seconds * 1_000_000 + at.microsecond) * _NANOSECONDS_PER_MICROSECOND)

@@ -1,10 +1,12 @@
 """The trace of a record is the producer's, or one that its place gives it."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightdesk.schemas.trace_context import TraceContext, caused_by, new, parse, span_id
+from nightdesk.schemas.trace_context import TraceContext, caused_by, nanoseconds, new, parse, span_id
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -47,3 +49,9 @@ def test_each_cause_has_one_trace_and_one_span(one: str, other: str) -> None:
     assert (new(one) == new(other)) == (span_id(one) == span_id(other)) == (one == other)
     assert parse(str(new(one))) == new(one)
     assert new(one).starts_here
+
+
+@given(microseconds=st.integers(0, 4 * 10**15))
+def test_a_time_in_nanoseconds_is_exact(microseconds: int) -> None:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    assert nanoseconds(at) == microseconds * 1000
