@@ -27,7 +27,8 @@ ENGINE_PREFIX: dict[Engines, str] = {"single": "", "replicated": "Replicated"}
 # Each slice reads the whole table and sorts its part, so more of them need less memory and more time.
 ROWS_OF_A_SLICE = 200_000
 SLICES_AT_MOST = 64
-STORED_ROWS = "SELECT sum(total_rows) FROM system.tables WHERE database = currentDatabase()"
+# What the sliced statements read. To count all tables by `system.tables` takes long on a busy server.
+STORED_ROWS = "SELECT count() FROM audit_records"
 
 LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC'))
@@ -81,7 +82,7 @@ def migrate(client: Client, engines: Engines = "single", wanted: Sequence[Migrat
     files_of_tables = migrations() if wanted is None else wanted
     lacking = _lacking(client, files_of_tables)
     for migration in lacking:
-        for statement in migration.statements(engines, _slices(client)):
+        for statement in migration.statements(engines, _slices(client, migration)):
             client.command(statement)
         client.command(
             "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, {sha256:String}, now64(3)",
@@ -123,9 +124,11 @@ def _sliced(statement: str, slices: int) -> list[str]:
     return [counted.replace("${slice}", str(number)) for number in range(slices)]
 
 
-def _slices(client: Client) -> int:
+def _slices(client: Client, migration: Migration) -> int:
     """How many slices this database's rows need; any number gives the same result."""
-    rows = int(client.query(STORED_ROWS).result_rows[0][0] or 0)
+    if "${slice}" not in migration.text:
+        return 1
+    rows = int(client.query(STORED_ROWS).result_rows[0][0])
     return min(SLICES_AT_MOST, 1 + rows // ROWS_OF_A_SLICE)
 
 
