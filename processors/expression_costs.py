@@ -10,7 +10,8 @@ A cost is in tenths of a microsecond, about the time to copy one element (`sizes
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from nightdesk.processors import cel_syntax
@@ -31,6 +32,9 @@ from nightdesk.processors.regex_costs import MAX_PATTERN_COST, match_cost, patte
 from nightdesk.processors.sizes import CHARACTERS_PER_ELEMENT
 
 MAX_COST = 1_000_000
+# How many elements a member of a name has at most, where that is known before there is any data.
+Lengths = Mapping[tuple[str, str], int]
+NOT_KNOWN: Lengths = MappingProxyType({})
 # A value that is read is copied, perhaps compared, and freed.
 _PER_READ = 3
 # The setup for the library, once for each expression.
@@ -61,8 +65,9 @@ class Place:
 class Estimate:
     """One estimate. `names` are the values that the expression can read. `cost` is complete when `add` returns."""
 
-    def __init__(self, names: Mapping[str, Value], measured: Sizes) -> None:
+    def __init__(self, names: Mapping[str, Value], measured: Sizes, lengths: Lengths = NOT_KNOWN) -> None:
         self._measured = measured
+        self._lengths = lengths
         self._names = {name: Variable(value, value.size) for name, value in names.items()}
         self.cost = _PER_CONVERSION * sum(value.size for value in names.values())
 
@@ -74,7 +79,7 @@ class Estimate:
             case Name():
                 return self._read(node.name, place)
             case Select():
-                return self._member(self.add(node.operand, place), node.member, place)
+                return self._no_longer(node, self._member(self.add(node.operand, place), node.member, place))
             case Index():
                 index = self.add(node.index, place)
                 return self._element(self.add(node.operand, place), index, place)
@@ -106,6 +111,12 @@ class Estimate:
             return Value.within(value.item)
         found = tuple(one[member] for one in value.known if isinstance(one, dict) and member in one)
         return self._measured.bounds(found)
+
+    def _no_longer(self, node: Select, value: Value) -> Value:
+        if not isinstance(node.operand, Name):
+            return value
+        length = self._lengths.get((node.operand.name, node.member), value.length)
+        return replace(value, length=min(value.length, length))
 
     def _element(self, value: Value, index: Value, place: Place) -> Value:
         self.cost += place.times * (1 + index.size)
@@ -184,19 +195,19 @@ def _pattern(call: Call) -> str:
     return text
 
 
-def worst_cost(node: Node, names: frozenset[str], size: int) -> int:
+def worst_cost(node: Node, names: frozenset[str], size: int, lengths: Lengths = NOT_KNOWN) -> int:
     """The most that the expression costs if all that it reads has this size."""
-    estimate = Estimate({name: Value.within(size) for name in names}, Sizes())
+    estimate = Estimate({name: Value.within(size) for name in names}, Sizes(), lengths)
     estimate.add(node)
     return estimate.cost
 
 
-def safe_size(node: Node, names: frozenset[str]) -> int:
+def safe_size(node: Node, names: frozenset[str], lengths: Lengths = NOT_KNOWN) -> int:
     """The largest size of the data for which the expression always costs at most MAX_COST."""
     low, high = 0, MAX_COST
     while low < high:
         middle = (low + high + 1) // 2
-        if worst_cost(node, names, middle) <= MAX_COST:
+        if worst_cost(node, names, middle, lengths) <= MAX_COST:
             low = middle
         else:
             high = middle - 1

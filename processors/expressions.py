@@ -51,6 +51,10 @@ class Expression:
         """Whether it evaluates a part for each element of a collection."""
         return any(isinstance(part, cel_syntax.Loop) for part in cel_syntax.walk(self.tree))
 
+    def safe_size_with(self, lengths: expression_costs.Lengths) -> int:
+        """The same for data in which these members have at most so many elements."""
+        return expression_costs.safe_size(self.tree, frozenset(name for name, _ in self.reads), lengths)
+
     def test(self, scope: Scope) -> bool:
         """The result of the expression. Raises `ExpressionFailed` for a result that is no boolean, for data that it
         cannot be evaluated with, and without evaluating it if it may cost more than `expression_costs.MAX_COST`.

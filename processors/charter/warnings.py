@@ -97,9 +97,13 @@ def _dear(charter: Charter) -> Iterator[tuple[Path, str]]:
         (("budget", "urgent"), charter.budget.urgent, EVENT),
         (("queue", "priority"), charter.queue.priority, EVENT),
     ]
+    # A case has a step for each action.
+    lengths = {("case", "history"): charter.bounds.actions}
     for path, source, names in expressions:
         expression = None if source is None else compile_expression(source, names)
-        if expression is not None and expression.has_loops and (size := expression.safe_size) < LARGEST_EVENT:
+        if expression is None or not expression.has_loops:
+            continue
+        if (size := expression.safe_size_with(lengths)) < LARGEST_EVENT:
             yield (
                 path,
                 f"may be refused for data with more than {size:,} elements, and an event may have {LARGEST_EVENT:,}:"

@@ -64,6 +64,20 @@ def test_what_a_large_event_makes_too_dear_is_said(old: str, new: str, path: str
     assert int(warning.split(":")[0]) == text[: text.index(new)].count("\n") + 1
 
 
+STEPS_OF_A_KIND = '1 == 1 && !case.history.exists(past, past.kind == "research")'
+
+
+@pytest.mark.parametrize("actions", [5, 100])
+def test_a_loop_over_the_steps_of_a_case_is_not_because_their_number_is_bounded(actions: int) -> None:
+    text = changed(("decision.parameters.amount <= 100.0", STEPS_OF_A_KIND)) + f"bounds: {{actions: {actions}}}\n"
+    assert warnings_for(parse_charter(text, FILES), text) == ()
+
+
+def test_nor_does_the_bound_hide_a_loop_over_the_event_of_that_name() -> None:
+    text = changed(('event.data.status == "open"', "event.data.history.all(x, event.data.history.exists(y, x == y))"))
+    assert len(warnings_for(parse_charter(text, FILES), text)) == 1
+
+
 def test_what_costs_as_much_as_the_data_is_large_is_not() -> None:
     text = changed(("asks for {{ event.subject }}", "{{ event.data.a | join(', ') }}"))
     assert warnings_for(parse_charter(text, FILES), text) == ()
