@@ -60,9 +60,12 @@ def story(client: Client, asked: str) -> Story | None:
     if not found:
         return None
     subject = str(found[0]["subject"])
+    # Records come last: while some land, a case is then never further than its records, and who waits for its end sees
+    # all of it.
+    rows, ends = _rows(client, CASES, subject=subject), _rows(client, ends_query(), subjects=[subject])
     records = _rows(client, RECORDS, subject=subject)
-    cases = [_case(row, records) for row in _rows(client, CASES, subject=subject)]
-    events = [_event(row, records) for row in _rows(client, ends_query(), subjects=[subject])]
+    cases = [_case(row, records) for row in rows]
+    events = [_event(row, records) for row in ends]
     if subject != asked:
         cases = [case for case in cases if asked in _ids(case)]
         wanted = {(case.event_source, case.event_id) for case in cases}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -41,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where there is no terminal there is no width, also in a worker of xdist.
+    os.environ.pop("COLUMNS", None)
     if config.getoption("--few-examples"):
         effort.try_with("few")
     if config.getoption("--explore"):

@@ -47,7 +47,7 @@ def test_the_default_values_fit_their_schema() -> None:
 
 @pytest.mark.parametrize("path", sorted(CHART.glob("ci/*.yaml")), ids=lambda path: str(path.stem))
 def test_no_stage_has_more_replicas_than_partitions(path: Path) -> None:
-    """The chart refuses that, so a stage that joins needs a line in values with few partitions."""
+    """The chart refuses that, also for a stage that joins."""
     given, default = read_yaml(path), read_yaml(CHART / "values.yaml")
     partitions = (default["kafka"] | given["kafka"])["partitions"]
     own = given.get("stages", {})

@@ -292,7 +292,8 @@ def subjects_keep_their_order(evidence: Evidence) -> Iterator[str]:
     decided = [str(record.case_id) for record in evidence.audits if record.kind == "decided" and record.step == 0]
     acting = [decision.case.case_id for _, decision in evidence.decisions if decision.case.step == 0]
     begun = [_case_of(evidence, sent.deed.event) for sent in evidence.world.servers.sent if sent.deed.step == 0]
-    approved = {decision.case.case_id for _, decision in evidence.decisions if decision.disposition == "needs_approval"}
+    # What waited for a person goes on when they answer, also if it only was a second one of its subject.
+    approved = {str(record.case_id) for record in evidence.audits if record.kind == "approval"}
     again = {str(reminder.case_id) for _, reminder in evidence.reminders if reminder.topic == "act"}
     stopped = {entry.case_id for entry in evidence.entries if entry.kind == "returned"}
     again |= {str(record.case_id) for record in evidence.audits if record.kind == "queued"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +24,7 @@ from nightdesk.sinks.audit.forgotten import ForgottenSubjects, KeyNotFit, digest
 from nightdesk.sinks.clickhouse.forgetting import TABLES
 from nightdesk.sinks.queries import story
 from nightdesk.sinks.settings import ClickHouseSettings
-from tests.sinks.records import START, acted, at, dead_letter, decided, of_case, outcome, record
+from tests.sinks.records import START, acted, at, dead_letter, decided, of_case, outcome, question, record
 from tests.sinks.test_sink import count, eventually, running, send_records
 
 GONE, KEPT = "ann@example.com", "ticket-2"
@@ -47,11 +48,14 @@ def codec(settings: Settings) -> Iterator[Codec]:
 
 def records_of(subject: str, event_id: str) -> list[AuditRecord]:
     case = of_case(event_id)
+    reminder = {"due_at": at(100).isoformat(), "timer_id": f"timer-{event_id}", "type": "ticket.followup"}
+    steps = [outcome(0), outcome(1, handler="remind", result=json.dumps(reminder), attempts=0)]
     made = [
         record("received", 0, {"data": '{"mail":"' + subject + '"}', "time": at(0).isoformat()}, **case),
         decided(1, event_id=event_id),
-        acted(2, "completed", outcomes=[outcome(0)], event_id=event_id),
+        acted(2, "completed", outcomes=steps, event_id=event_id),
         dead_letter(3, **case, detail={"dead_letter_id": f"dl-{event_id}"}),
+        record("asked", 0.5, question(), provider="anthropic", **case),
     ]
     return [one.model_copy(update={"subject": subject}) for one in made]
 
@@ -87,20 +91,20 @@ def test_nothing_of_a_forgotten_subject_comes_back(settings: Settings, codec: Co
     gone, kept = records_of(GONE, "evt-1"), records_of(KEPT, "evt-2")
     send_records(settings, codec, [*gone, *kept])
     with running(sink_settings(settings), codec):
-        eventually(lambda: count(client) == 8)
+        eventually(lambda: count(client) == 10)
         found = known_rows(settings, GONE)
         assert all(found[table] for table in TABLES), found
         done = forget(settings, GONE, "she asked for it", silent)
-        assert done.rows["audit_records"] == 4
+        assert done.rows["audit_records"] == 5
         # Of the same case, and read after the tombstone: an agent was still at work.
         send_records(settings, codec, [gone[1].model_copy(update={"record_id": "late", "time": at(9)})])
-        eventually(lambda: count(client) == 5)
+        eventually(lambda: count(client) == 6)
     assert in_no_table(client, GONE) == []
     verified = verify_audit(settings, silent)
     assert verified.findings == ()  # it was not removed by just anybody
     # Of what the sink left out neither side has anything.
     assert [one.topic for one in verified.partitions] == [one.clickhouse for one in verified.partitions]
-    assert sum(one.topic.records for one in verified.partitions) == 9
+    assert sum(one.topic.records for one in verified.partitions) == 11
     with pytest.raises(Failure, match="FORGET_KEY"):
         verify_audit(keyless(settings), silent)
     assert story(client, GONE) is None
@@ -116,13 +120,13 @@ def test_nothing_of_a_forgotten_subject_comes_back(settings: Settings, codec: Co
         client.command(f"TRUNCATE TABLE {table}")
     again = replace(sink_settings(settings), group_id=f"{sink_settings(settings).group_id}-again")
     with running(again, codec):
-        eventually(lambda: count(client) == 5)
+        eventually(lambda: count(client) == 6)
     assert in_no_table(client, GONE) == []
 
     later = [one.model_copy(update={"case_at": None, "time": done_at}) for one in kept[:1] for done_at in [at(10**9)]]
     send_records(settings, codec, [later[0].model_copy(update={"subject": GONE, "record_id": "new", "case_id": None})])
     with running(again, codec):
-        eventually(lambda: count(client) == 6)
+        eventually(lambda: count(client) == 7)
 
 
 def test_without_a_key_nothing_is_forgotten(settings: Settings) -> None:
