@@ -87,6 +87,10 @@
 - name: NIGHTDESK_CLICKHOUSE__TEXT_RETENTION_MONTHS
   value: {{ . | quote }}
 {{- end }}
+{{- with .clickhouse.promptRetentionMonths }}
+- name: NIGHTDESK_CLICKHOUSE__PROMPT_RETENTION_MONTHS
+  value: {{ . | quote }}
+{{- end }}
 {{- with .clickhouse.forgetKey }}
 {{- if .existingSecret }}
 {{- include "nightdesk.secretEnv" (list "NIGHTDESK_CLICKHOUSE__FORGET_KEY" .existingSecret .key) }}
