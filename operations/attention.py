@@ -14,7 +14,8 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.stage_status import StageStatus, stage_status
 from nightdesk.sinks.approvals import Waiting, waiting
-from nightdesk.sinks.attention import OpenLetters, halts, open_letters
+from nightdesk.sinks.attention import OpenLetters, open_letters
+from nightdesk.sinks.halts import every_halt
 from nightdesk.sinks.story import Halt
 
 
@@ -35,7 +36,7 @@ def needs_a_person(installation: Installation) -> NeedsAPerson:
     """What needs a person now. Raises `Failure` if the audit does not answer."""
     with clickhouse(installation.clickhouse) as client:
         found = sorted(waiting(client, beside=False), key=lambda one: one.expires_at)
-        letters, halted = open_letters(client), halts(client)
+        letters, halted = open_letters(client), every_halt(client)
     try:
         return NeedsAPerson(found, letters, halted, stage_status(installation.kafka), "")
     except Failure as failure:

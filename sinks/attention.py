@@ -1,12 +1,10 @@
-"""Counts the dead letters that nobody has resolved, and lists the orders in force, for a page that many watch."""
+"""Counts the dead letters that nobody has resolved, for a page that many watch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
-
-from nightdesk.sinks.story import Halt
 
 OPEN_LETTERS = """
 SELECT ifNull(agent, '') AS agent, count() AS letters, sum(lost) AS lost
@@ -20,17 +18,6 @@ FROM (
     HAVING countIf(r.kind = 'dead_letter') > 0 AND countIf(r.kind != 'dead_letter') = 0
 )
 GROUP BY agent
-"""
-# The last order for each agent; an order's subject is its agent, or `*` for every one.
-HALTS = """
-SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
-    argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by, argMax(r.reason, r.time) AS reason,
-    max(r.time) AS since
-FROM records_by_kind AS r FINAL
-WHERE r.kind = 'control' AND JSONExtractString(r.detail, 'order') IN ('pause', 'stop_all', 'resume')
-GROUP BY r.subject
-HAVING order IN ('pause', 'stop_all')
-ORDER BY agent
 """
 
 
@@ -46,8 +33,3 @@ class OpenLetters:
 def open_letters(client: Client) -> list[OpenLetters]:
     """By agent."""
     return [OpenLetters(**row) for row in client.query(OPEN_LETTERS).named_results()]
-
-
-def halts(client: Client) -> list[Halt]:
-    """The orders in force, by agent."""
-    return [Halt.model_validate(row) for row in client.query(HALTS).named_results()]

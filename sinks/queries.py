@@ -15,7 +15,8 @@ from nightdesk.schemas.audit import ActionDetail, DecisionDetail, EventDetail
 from nightdesk.schemas.audit_kinds import KINDS, read
 from nightdesk.schemas.records import DeadLetter
 from nightdesk.sinks.ends import ends_of_subjects
-from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed
+from nightdesk.sinks.halts import halts
+from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Line, OutcomeStory, Story, parsed
 
 Row = Mapping[str, Any]
 
@@ -34,18 +35,6 @@ CASES = """
 SELECT * FROM cases
 WHERE subject = {subject:String} AND hour IN (SELECT hour FROM ids WHERE id = sipHash64({subject:String}))
 ORDER BY received_at, case_id
-"""
-# The last order for each agent; an order's subject is its agent.
-HALTS = """
-SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
-    argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by, argMax(r.reason, r.time) AS reason,
-    max(r.time) AS since
-FROM records_by_kind AS r FINAL
-WHERE r.kind = 'control' AND r.subject IN {agents:Array(String)}
-    AND JSONExtractString(r.detail, 'order') IN ('pause', 'stop_all', 'resume')
-GROUP BY r.subject
-HAVING order IN ('pause', 'stop_all')
-ORDER BY agent
 """
 
 
@@ -73,13 +62,8 @@ def story(client: Client, asked: str) -> Story | None:
             event for event in events if (event.event_source, event.event_id) in wanted or event.event_id == asked
         ]
     others = [str(row["subject"]) for row in found[1:] if row["subject"] != subject]
-    halts = halted(client, {case.agent for case in cases if case.agent})
-    return Story(asked=asked, subject=subject, events=events, cases=cases, other_subjects=others, halts=halts)
-
-
-def halted(client: Client, agents: Iterable[str]) -> list[Halt]:
-    """The orders that stop these agents from acting."""
-    return [Halt.model_validate(row) for row in _rows(client, HALTS, agents=[*agents, "*"])]
+    halted = halts(client, {case.agent for case in cases if case.agent})
+    return Story(asked=asked, subject=subject, events=events, cases=cases, other_subjects=others, halts=halted)
 
 
 def _rows(client: Client, query: str, **parameters: Any) -> list[Row]:

@@ -73,11 +73,8 @@ class Batches:
 
     def _begin(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> Batch:
         """A batch that begins with the notice, and the timer that sends it."""
-        now, key, event_class = (
-            self._clock(),
-            ids.composite_key("last", notice.route, notice.event_class),
-            notice.event_class,
-        )
+        now, event_class = self._clock(), notice.event_class
+        key = ids.composite_key("last", notice.route, event_class)
         last = self._batches.get(writes.partition, key)
         run = last.run + 1 if last and policy.follows(event_class, last.due_at, last.run, now) else 0
         batch = batch_of(notice, policy.due_at(event_class, now, run)).model_copy(update={"run": run})
