@@ -152,6 +152,21 @@ def test_chart_and_compose_run_every_stage() -> None:
     assert compose_stages() == with_console
 
 
+def test_the_charts_own_tests_know_every_process() -> None:
+    """`make test-chart` needs Go, so it runs seldom: a stage that it does not know must be seen here."""
+    suite = read_yaml(CHART / "tests/stages_test.yaml")
+    processes = {stage.name for stage in STAGES} | {"sink"}
+    of_each = {test["documentSelector"]["value"] for test in suite["tests"] if "documentSelector" in test}
+    assert {name.removeprefix("night-nightdesk-") for name in of_each} - {"StatefulSet"} == processes
+    [count] = [
+        check["hasDocuments"]["count"]
+        for test in suite["tests"]
+        for check in test["asserts"]
+        if "hasDocuments" in check
+    ]
+    assert count == 3 * len(processes)
+
+
 def test_chart_and_compose_prepare_what_up_prepares() -> None:
     expected = [step.format(charters="/charters") for step in PREPARATION]
     # The local ClickHouse has its users from the start; on a server they are created first.
