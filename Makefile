@@ -1,12 +1,12 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-audit chaos simulate night test-chart lock clean
+.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 up: $(VENV)/.installed-local ## start Kafka, registry, ClickHouse and every stage, run the example day, keep running
 	@exec $(VENV)/bin/nightdesk up
@@ -30,6 +30,9 @@ mutants: $(VENV)/.installed-dev ## put small faults into the code and count how 
 
 bench: $(VENV)/.installed-dev ## speed on this machine against the floor
 	@exec $(PYTHON_IN_VENV) -m benchmarks
+
+bench-stages: $(VENV)/.installed-dev ## the CPU of each stage for one event, without Kafka (PROFILE=act prints its functions)
+	@exec $(PYTHON_IN_VENV) -m benchmarks.stages $(if $(PROFILE),--profile $(PROFILE))
 
 bench-audit: $(VENV)/.installed-dev ## size and speed of the audit store, and every shipped question (N=1000000 cases)
 	@exec $(PYTHON_IN_VENV) -m benchmarks.audit $(if $(N),--cases $(N))

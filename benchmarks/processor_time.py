@@ -24,6 +24,11 @@ def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
 
+def of_process(pid: int) -> float:
+    """CPU seconds so far of one process without its children."""
+    return _of(psutil.Process(pid))
+
+
 def _of_tree(pid: int) -> float:
     process = psutil.Process(pid)
     return sum(map(_of, (process, *process.children(recursive=True))))
