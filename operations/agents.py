@@ -14,7 +14,8 @@ from nightdesk.processors.charter import Charter
 from nightdesk.schemas.codec import Codec, Undecodable
 from nightdesk.schemas.records import ControlCommand
 from nightdesk.schemas.topics import CONTROL
-from nightdesk.streams.control import Control, apply_record
+from nightdesk.streams.control import Control
+from nightdesk.streams.control_records import apply_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,11 @@ def check_seen(decision: Waiting) -> None:
 
 
 def answer(installation: Installation, decision: Waiting, given: Answer, person: Person) -> ApprovalReply:
-    """Send a person's answer, unsigned without a key. Returns it when the broker has it. Raises `Failure`."""
+    """Send a person's answer, unsigned without a key. Returns it when the broker has it. Raises `Failure`, also for an
+    approval that would not count, because four eyes need another person.
+    """
+    if given.verdict != "reject" and (refused := decision.refusal(person.name, edits=given.parameters is not None)):
+        raise Failure(refused, "Ask another person, or reject it", FailureKind.INVALID)
     reply = ApprovalReply(
         decision_id=decision.decision_id,
         subject=decision.subject,

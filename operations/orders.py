@@ -19,7 +19,8 @@ from nightdesk.processors.charter.parsing import charter_to_json
 from nightdesk.schemas.audit_records import ordered
 from nightdesk.schemas.records import ControlCommand
 from nightdesk.schemas.topics import AUDIT, CONTROL
-from nightdesk.streams.control import Control, apply_record
+from nightdesk.streams.control import Control
+from nightdesk.streams.control_records import apply_record
 
 EVERY_AGENT = "*"
 

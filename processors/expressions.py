@@ -71,6 +71,14 @@ class Expression:
             raise ExpressionFailed(f"returns {type(result).__name__} instead of a whole number")
         return result
 
+    def texts(self, scope: Scope) -> tuple[str, ...]:
+        """The same for an expression whose result is a text or a list of texts, none of them empty."""
+        result = self._evaluate(scope)
+        found = result if isinstance(result, list) else [result]
+        if not found or not all(isinstance(text, str) and text.strip() for text in found):
+            raise ExpressionFailed(f"returns {type(result).__name__} instead of a name, or of names")
+        return tuple(found)
+
     def _evaluate(self, scope: Scope) -> object:
         self._check_cost(scope)
         try:

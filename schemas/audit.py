@@ -101,57 +101,6 @@ class ActionDetail(Detail):
     outcomes: tuple[StepOutcome, ...] = Field(description="outcome of each step, in the order of the playbook")
 
 
-class OtherDecision(BaseModel):
-    """Another decision of the agent for the same action and subject."""
-
-    model_config = ConfigDict(frozen=True)
-
-    decision_id: str = Field(description="id of the other decision")
-    parameters: str = Field(description="parameters of the other decision, as JSON text; at most 1,000 characters")
-    approved_at: datetime | None = Field(default=None, description="when a person approved it; null if it still waits")
-
-
-class ApprovalRequestDetail(Detail):
-    """What a person was asked to approve."""
-
-    verdict: Literal["asked"] = Field(default="asked", description="always asked")
-    payload_sha256: str = Field(description="SHA-256 digest of what is shown; an answer counts only if it names this")
-    expires_at: datetime = Field(description="when the decision ends as its charter says unless somebody has answered")
-    parameters: str = Field(description="parameters that would be used, as JSON text")
-    reasoning: str = Field(description="reasoning that whoever decided gave")
-    others: tuple[OtherDecision, ...] = Field(
-        default=(), description="other decisions for the same action and subject that wait or were approved"
-    )
-    changes: int = Field(
-        default=0, description="number of times that what is shown has changed: the request with most counts"
-    )
-
-
-class ApprovalReminderDetail(Detail):
-    """A reminder to the approvers."""
-
-    verdict: Literal["reminded"] = Field(default="reminded", description="always reminded")
-    number: int = Field(description="number of the reminder, from 1")
-    expires_at: datetime = Field(description="when the decision ends as its charter says unless somebody has answered")
-
-
-class ApprovalReplyDetail(Detail):
-    """What a person answered."""
-
-    verdict: Literal["approve", "reject", "edit", "expire", "reconsider"] = Field(
-        description="what the answer is; expire if nobody gave one in time, reconsider if a newer event took it back"
-    )
-    person: str = Field(description="who answered, as the answer says")
-    counts: bool = Field(description="false if the answer changes nothing; the record's reason says why")
-    identity: Identity | None = Field(
-        default=None, description="whether the person's signature proves the name; null if the answer does not count"
-    )
-    parameters: str | None = Field(
-        default=None, description="parameters that the person put in place of those shown, as JSON text; only with edit"
-    )
-    reason: str = Field(default="", description="reason that the person gave")
-
-
 class StepCostDetail(Detail):
     """A step whose cost is in doubt, or was corrected."""
 

@@ -6,11 +6,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from nightdesk.schemas.approval_details import ApprovalReminderDetail, ApprovalReplyDetail, ApprovalRequestDetail
 from nightdesk.schemas.audit import (
     ActionDetail,
-    ApprovalReminderDetail,
-    ApprovalReplyDetail,
-    ApprovalRequestDetail,
     CancelledDetail,
     ControlDetail,
     DecisionDetail,

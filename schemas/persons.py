@@ -23,7 +23,16 @@ def shown_order(order: ControlCommand) -> str:
     return f"{order.kind} by {shown_person(order.issued_by)}: {order.reason}"
 
 
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two names are one person's: they are equal, or differ only in how they are written."""
+    return _plain(one) == _plain(other)
+
+
 def is_of_the_system(name: str) -> bool:
     """Whether no person may have this name: it begins like the system's, or it looks as if it did."""
+    return _plain(name).startswith(SYSTEM)
+
+
+def _plain(name: str) -> str:
     shown = "".join(character for character in name if character.isprintable() and character not in INVISIBLE)
-    return unicodedata.normalize("NFKC", shown).strip().casefold().startswith(SYSTEM)
+    return unicodedata.normalize("NFKC", shown).strip().casefold()

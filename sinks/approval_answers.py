@@ -8,7 +8,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from nightdesk.schemas.audit import ApprovalReplyDetail, Identity
+from nightdesk.schemas.approval_details import ApprovalReplyDetail
+from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.sinks.story import parsed
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.processors.four_eyes import ApprovalRule
+from nightdesk.schemas.approval_details import ApprovalRequestDetail, Approver, ExcludedPerson
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.story import parsed
@@ -44,7 +45,7 @@ ORDER BY r.time
 ANSWERED = f"""{_WAITS}
 SELECT decision_id, max(time) AS answered_at FROM records_by_kind FINAL
 WHERE kind = 'approval' AND hour IN (SELECT hour FROM waits) AND case_id IS NOT NULL
-    AND JSONExtractString(detail, 'verdict') NOT IN ('asked', 'reminded')
+    AND JSONExtractString(detail, 'verdict') NOT IN ('asked', 'reminded', 'agree')
 GROUP BY decision_id
 """  # noqa: S608 - of constants
 # The subjects of what waits are known by then: a condition on all that was ever asked for would read every case.
@@ -110,7 +111,11 @@ class NewerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A waiting decision. `parameters` is what would be executed, `payload_sha256` binds an answer to what is shown."""
+    """A waiting decision. `parameters` is what would be executed, `payload_sha256` binds an answer to what is shown.
+
+    `approvers` different persons have to approve it, and those of `approved_by` have done so. Nobody of `excluded` may,
+    and nobody at all if `nobody_because` says why.
+    """
 
     decision_id: str
     subject: str
@@ -124,9 +129,20 @@ class Waiting:
     expires_at: datetime
     payload_sha256: str
     case_id: str = ""
+    approvers: int = 1
+    approved_by: tuple[Approver, ...] = ()
+    excluded: tuple[ExcludedPerson, ...] = ()
+    nobody_because: str = ""
     others: tuple[Other, ...] = ()
     open_cases: tuple[OpenCase, ...] = ()
     newer_events: tuple[NewerEvent, ...] = ()
+
+    def refusal(self, person: str, *, edits: bool = False) -> str:
+        """Why this person's approval would not count, as the act stage says; empty if it would. Who edits approves
+        something that nobody has approved yet.
+        """
+        rule = ApprovalRule(approvers=self.approvers, excluded=self.excluded, nobody_because=self.nobody_because)
+        return rule.refusal(person, () if edits else [one.person for one in self.approved_by])
 
 
 Row = Mapping[str, Any]
@@ -197,6 +213,10 @@ def _waiting(row: Row, asked: ApprovalRequestDetail) -> Waiting:
         asked_at=row["asked_at"],
         expires_at=asked.expires_at,
         payload_sha256=asked.payload_sha256,
+        approvers=asked.approvers,
+        approved_by=asked.approved_by,
+        excluded=asked.excluded,
+        nobody_because=asked.nobody_because,
         others=tuple(Other(other.decision_id, parsed(other.parameters), other.approved_at) for other in asked.others),
     )
 

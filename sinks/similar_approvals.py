@@ -15,7 +15,7 @@ COUNTED = 1000
 LOOKED_BACK = timedelta(days=30)
 # Of approvals only, which are few. An answer that does not count names no case.
 SIMILAR = """
-WITH JSONExtractString(r.detail, 'verdict') AS answer, answer NOT IN ('asked', 'reminded') AS is_answer
+WITH JSONExtractString(r.detail, 'verdict') AS answer, answer NOT IN ('asked', 'reminded', 'agree') AS is_answer
 SELECT r.decision_id AS decision_id, any(assumeNotNull(r.case_id)) AS case_id, any(r.hour) AS hour,
     any(r.subject) AS subject, argMaxIf(JSONExtractString(r.detail, 'parameters'), r.time, answer = 'asked') AS asked,
     argMaxIf(answer, r.time, is_answer) AS verdict,

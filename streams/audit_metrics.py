@@ -10,7 +10,8 @@ from typing import NamedTuple
 from prometheus_client import Counter
 
 from nightdesk.processors.playbook import failure
-from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, DecisionDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail
+from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.audit_kinds import detail_of
 from nightdesk.schemas.records import AuditRecord, DeadLetter
 from nightdesk.streams import metrics

@@ -5,7 +5,6 @@ charter version is compiled once. A running case keeps the version that it start
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,25 +13,18 @@ from functools import partial
 
 from nightdesk.processors.charter.compiled import CompiledCharter, compile_charter, restricted
 from nightdesk.processors.charter.parsing import charter_from_json
-from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.persons import shown_order
 from nightdesk.schemas.records import ControlCommand
-from nightdesk.schemas.topics import CONTROL
 from nightdesk.streams.calls_under_way import CallsUnderWay
 from nightdesk.streams.confirmation import Confirmation, not_demanded
-from nightdesk.streams.metrics import AGENT_STOPPED, UNREADABLE_ORDERS
+from nightdesk.streams.metrics import AGENT_STOPPED
 from nightdesk.streams.runtime.process.boottime import boottime_s
-
-log = logging.getLogger(__name__)
 
 # How long a stage waits for a charter that an earlier stage has already read.
 WAIT_S = 5.0
 WAIT_STEP_S = 0.05
 # Invented names must not fill the memory.
 GIVEN_UP_AT_MOST = 1000
-# Errors of bytes that are no order, or of a charter that passes the checks but not the compiler.
-UNREADABLE = (ValueError, TypeError, LookupError, RecursionError)
-
 
 Wait = Callable[[], Awaitable[None]]
 
@@ -74,6 +66,8 @@ class Control:
         self._stops: dict[str, Stop] = {}
         self._compiled: dict[tuple[str, str], CompiledCharter] = {}
         self._promoted: dict[str, str] = {}
+        # Who applied a version, and who promoted it: by agent and version.
+        self._put_in_force_by: dict[tuple[str, str], frozenset[str]] = {}
         # The agents whose promoted charter restricts cases of older versions, and the restricted versions.
         self._restricting: set[str] = set()
         self._restricted: dict[tuple[str, str, str], CompiledCharter] = {}
@@ -87,6 +81,9 @@ class Control:
     def apply(self, command: ControlCommand, offset: int = -1) -> None:
         """Apply an order; the last one of a key is in force. `offset` is its offset on `control`."""
         with self._changing:
+            if command.kind in ("charter", "promote") and command.charter_version:
+                of = (command.agent, command.charter_version)
+                self._put_in_force_by[of] = self.put_in_force_by(*of) | {command.issued_by}
             if command.kind == "charter" and command.charter and command.charter_version:
                 name = (command.agent, command.charter_version)
                 if name not in self._compiled:
@@ -141,6 +138,12 @@ class Control:
     def promoted(self, agent: str) -> CompiledCharter | None:
         """The charter of an agent's new cases."""
         return self._compiled.get((agent, self._promoted.get(agent, "")))
+
+    def put_in_force_by(self, agent: str, version: str) -> frozenset[str]:
+        """Who applied and who promoted the version. The log keeps the last one who applied each version, and of an
+        agent the last promotion.
+        """
+        return self._put_in_force_by.get((agent, version), frozenset())
 
     def charter(self, agent: str, version: str) -> CompiledCharter:
         """The version that a case started with. Raises `CharterMissing` at once; `wait_for` waits."""
@@ -233,17 +236,3 @@ class Control:
         await self.confirmation.wait()
         order = self.halted(agent)
         return "" if order is None else shown_order(order)
-
-
-def apply_record(control: Control, codec: Codec, value: bytes | None, offset: int = -1) -> None:
-    """Apply an order from the log. Raises `RegistryUnavailable`, because the order may be one to stop.
-
-    An order that cannot be decoded must not block the others, so it is skipped; its writer checked it.
-    """
-    if value is None:
-        return
-    try:
-        control.apply(codec.decode(ControlCommand, value), offset)
-    except UNREADABLE as error:
-        UNREADABLE_ORDERS.inc()
-        log.error("an order on %s is skipped: %r", CONTROL.name, error)

@@ -19,7 +19,8 @@ from nightdesk.messaging.log_offsets import ask_bounds, ask_offsets
 from nightdesk.messaging.transactions import open_transaction
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.topics import CONTROL
-from nightdesk.streams.control import Control, apply_record
+from nightdesk.streams.control import Control
+from nightdesk.streams.control_records import apply_record
 from nightdesk.streams.runtime.membership.topic_watch import TopicWatch
 from nightdesk.streams.runtime.process.boottime import boottime_s
 from nightdesk.streams.runtime.process.fail_stop import ExitCode, fail_stop

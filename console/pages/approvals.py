@@ -60,7 +60,8 @@ class Approvals:
 class Card:
     """One decision. `waiting` is None once it has an answer; `sent` is the visitor's answer, which may not be recorded
     yet. `problem` says why an answer was not sent, and `edited` is what the person wrote then. `expired_letter` is the
-    dead letter of a decision that nobody answered: who replays it has people asked again.
+    dead letter of a decision that nobody answered: who replays it has people asked again. `refusal` says why the
+    visitor may not approve it, though the role would allow that.
     """
 
     decision_id: str
@@ -69,6 +70,7 @@ class Card:
     events: Sequence[EventStory]
     case: CaseView | None
     may_answer: bool
+    refusal: str
     sent: str
     is_settled: bool
     problem: str
@@ -121,6 +123,8 @@ def give(
         return _show(visit, decision_id, Unsent(NO_REASON, parameters, HTTPStatus.BAD_REQUEST))
     if verdict == "approve" and parameters and parsed(parameters) != waiting.parameters:
         return _show(visit, decision_id, Unsent(UNUSED_EDIT, parameters))
+    if verdict != "reject" and (refused := waiting.refusal(visit.visitor.name, edits=verdict == "edit")):
+        return _show(visit, decision_id, Unsent(refused, parameters, HTTPStatus.FORBIDDEN))
     edited = None
     if verdict == "edit":
         try:
@@ -166,6 +170,7 @@ def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "") -> Res
         story.events,
         None if case is None else case_view(case),
         waiting is not None and visit.visitor.may(Role.approver, waiting.agent),
+        "" if waiting is None else waiting.refusal(visit.visitor.name),
         sent,
         not (sent and not answers) and (waiting is not None or case is None or case.status != "running"),
         unsent.problem,

@@ -1,8 +1,9 @@
 """`nightdesk approvals list|show|approve|reject`: decisions that wait for a person, and the person's answers.
 
 JSON contract: `list` prints a list of {decision_id, case_id, subject, agent, action, parameters, reasoning, confidence,
-reason, asked_at, expires_at, payload_sha256, others, open_cases, newer_events}, `show` one of those. Exit code 3 if
-nothing waits under that id, 2 if `approve` needs `--seen`.
+reason, asked_at, expires_at, payload_sha256, approvers, approved_by, excluded, nobody_because, others, open_cases,
+newer_events}, `show` one of those. Exit code 3 if nothing waits under that id, 2 if `approve` needs `--seen` or another
+person.
 """
 
 from __future__ import annotations
@@ -85,12 +86,15 @@ def _answer(decision_id: str, given: Answer, *, seen: bool) -> None:
         check_seen(one)
     reply = answer(settings, one, given, Person.of(settings.person))
     who = shown_person(reply.person, "verified" if reply.signature else "claimed")
-    print_line(f"{given.verdict} by {who}: {one.action} for {one.subject}. See `nightdesk why {one.subject}`")
+    left = one.approvers - 1 - (0 if given.parameters else len(one.approved_by))
+    also = f" {left} more have to approve it." if given.verdict != "reject" and left > 0 else ""
+    print_line(f"{given.verdict} by {who}: {one.action} for {one.subject}.{also} See `nightdesk why {one.subject}`")
 
 
 def _lines(found: Sequence[Waiting]) -> list[dict[str, Any]]:
     """Rows that fit 80 columns, without columns that are empty."""
-    return without_silent([_line(one) for one in found], {"agent": found[0].agent, "see also": ""} if found else {})
+    silent = {"agent": found[0].agent, "four eyes": "", "see also": ""} if found else {}
+    return without_silent([_line(one) for one in found], silent)
 
 
 def _line(one: Waiting) -> dict[str, Any]:
@@ -100,9 +104,21 @@ def _line(one: Waiting) -> dict[str, Any]:
         "subject": one.subject,
         "agent": one.agent,
         "wants to": f"{one.action} {json.dumps(one.parameters, ensure_ascii=False)[:80]}",
+        "four eyes": _four_eyes(one),
         "see also": _see_also(one),
         "because": one.reason,
     }
+
+
+def _four_eyes(one: Waiting) -> str:
+    """How many persons have approved it, of how many, and who may not; empty if any one person may."""
+    if one.nobody_because:
+        return f"nobody may: {one.nobody_because}"
+    approved = ", ".join(shown_person(other.person, other.identity) for other in one.approved_by)
+    counted = f"{len(one.approved_by)} of {one.approvers}" if one.approvers > 1 else ""
+    not_by = ", ".join(sorted({other.person for other in one.excluded}))
+    parts = (counted + (f": {approved}" if approved else ""), f"not by {not_by}" if not_by else "")
+    return "; ".join(part for part in parts if part)
 
 
 def _see_also(one: Waiting) -> str:

@@ -1,12 +1,13 @@
 """The actions of a charter: what its agent may choose, and how each choice is handled."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from nightdesk.processors.charter.baselines import Baseline
 from nightdesk.processors.charter.fields import (
     ActionName,
+    EventExpression,
     JsonSchema,
     Part,
 )
@@ -28,6 +29,36 @@ class Retry(Part):
     every: DurationSeconds = 600
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Requesters = Annotated[
+    tuple[EventExpression, ...],
+    Field(max_length=5),
+    BeforeValidator(_listed, json_schema_input_type=EventExpression | tuple[EventExpression, ...]),
+]
+
+
+class FourEyes(Part):
+    """Who has to approve a decision, and who may not; anybody may reject it.
+
+    - `approvers`: this many different persons have to approve the same payload.
+    - `requested_by`: the person who asked for it may not approve it; each expression gives a name or a list of names.
+    - `not_promoter`: whoever applied or promoted the charter's version may not approve.
+    """
+
+    approvers: int = Field(default=1, ge=1, le=5)
+    requested_by: Requesters = ()
+    not_promoter: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.approvers == 1 and not self.requested_by and not self.not_promoter:
+            raise ValueError("asks for nothing: set approvers: 2, requested_by or not_promoter: true, or remove it")
+        return self
+
+
 class Action(Part):
     """An action that the agent may choose; an action that is not named here cannot happen.
 
@@ -37,6 +68,7 @@ class Action(Part):
     - `approval_reminders` are the shares of that time after which the approvers are reminded.
     - `one_open_per: subject`: while a decision for this action waits, every other one about the subject needs approval
       too, and an approval of one is shown to whoever answers the others before their answer counts.
+    - `four_eyes` says how many persons have to approve, and who may not.
     - `reconsider_on`: events of the subject that take a decision back while it waits for a person; the case is decided
       again.
     - `on_failure` says what becomes of an action that failed: a person gets it, it is a dead letter, or it is carried
@@ -56,6 +88,7 @@ class Action(Part):
     on_expiry: Literal["escalate", "refuse"] = "escalate"
     approval_reminders: tuple[Share, ...] = Field(default=(0.5, 0.9), max_length=10)
     one_open_per: Literal["subject", "case"] = "subject"
+    four_eyes: FourEyes | None = None
     reconsider_on: tuple[EventCondition, ...] = Field(default=(), max_length=20)
     on_failure: Literal["escalate", "dead_letter", "retry"] = "escalate"
     retry: Retry | None = None

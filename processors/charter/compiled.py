@@ -38,7 +38,8 @@ class CompiledTrigger:
 @dataclass(frozen=True, slots=True)
 class CompiledAction:
     """`threshold` is the confidence that the action needs: its own, or the charter's floor if that is higher.
-    `external_calls` is the number of calls that its playbook makes.
+    `external_calls` is the number of calls that its playbook makes. `requested_by` gives those who
+    asked for it, and who therefore may not approve it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CompiledAction:
     threshold: float
     external_calls: int
     parameters: CompiledSchema
+    requested_by: tuple[Expression, ...] = ()
 
     def problem_with(self, parameters: Any) -> str | None:
         """Why the action does not accept these parameters."""
@@ -177,7 +179,9 @@ def _trigger(trigger: Trigger, charter: Charter) -> CompiledTrigger:
 def _action(name: str, action: Action, charter: Charter) -> CompiledAction:
     threshold = max(action.confidence, charter.confidence_floor)
     calls = sum(bool(charter.handlers[step.do].outside) for step in charter.playbooks.get(name, ()))
-    return CompiledAction(name, action, threshold, calls, compile_schema(parameters_schema(action)))
+    sources = () if action.four_eyes is None else action.four_eyes.requested_by
+    requested_by = tuple(compile_expression(source, EVENT) for source in sources)
+    return CompiledAction(name, action, threshold, calls, compile_schema(parameters_schema(action)), requested_by)
 
 
 def _fallback(rule: FallbackRule) -> CompiledFallback:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any, TypeVar
 
-from nightdesk.processors.charter.actions import Action
+from nightdesk.processors.charter.actions import Action, FourEyes
 from nightdesk.processors.charter.allowances import Bounds, Budget, Limits, TaskBudget
 from nightdesk.processors.charter.fields import Part
 from nightdesk.processors.charter.model import Charter
@@ -60,6 +60,16 @@ def _action(old: Action, new: Action) -> Action:
         confidence=max(old.confidence, new.confidence),
         approval="always" if "always" in (old.approval, new.approval) else old.approval,
         at_most=min(waits, default=None),
+        four_eyes=_both(old.four_eyes, new.four_eyes, _four_eyes),
+    )
+
+
+def _four_eyes(old: FourEyes, new: FourEyes) -> FourEyes:
+    return _having(
+        old,
+        approvers=max(old.approvers, new.approvers),
+        requested_by=tuple(dict.fromkeys((*old.requested_by, *new.requested_by))),
+        not_promoter=old.not_promoter or new.not_promoter,
     )
 
 

@@ -37,6 +37,7 @@ def _found(charter: Charter) -> Iterator[tuple[Path, str]]:
         if isinstance(handler, HttpHandler):
             yield from ((("handlers", name), reason) for reason in _of_handler(handler))
     yield from _of_waiting(charter)
+    yield from _of_four_eyes(charter)
     if reason := case_price.just_enough(charter):
         yield case_price.PATH, reason
     yield from urgency.failing(charter)
@@ -56,6 +57,16 @@ def _of_waiting(charter: Charter) -> Iterator[tuple[Path, str]]:
             f"no action is of kind escalate, so a case that a person should get becomes a dead letter: {reasons[0]}."
             " Add one",
         )
+
+
+def _of_four_eyes(charter: Charter) -> Iterator[tuple[Path, str]]:
+    for name, action in charter.actions.items():
+        if action.four_eyes is not None and action.approval != "always":
+            yield (
+                ("actions", name, "four_eyes"),
+                f"counts only where a person is asked, and with approval: {action.approval} a decision with enough"
+                " confidence is executed without anybody. Set approval: always",
+            )
 
 
 def _escalations_of(charter: Charter) -> Iterator[str]:
@@ -88,9 +99,16 @@ def _dear(charter: Charter) -> Iterator[tuple[Path, str]]:
         for name, action in charter.actions.items()
         for number, condition in enumerate(action.reconsider_on)
     ]
+    requesting = [
+        (("actions", name, "four_eyes", "requested_by", number), source, EVENT)
+        for name, action in charter.actions.items()
+        if action.four_eyes is not None
+        for number, source in enumerate(action.four_eyes.requested_by)
+    ]
     expressions: list[tuple[Path, str | None, frozenset[str]]] = [
         *cancelling,
         *reconsidering,
+        *requesting,
         *((("on", index, "when"), trigger.when, EVENT) for index, trigger in enumerate(charter.on)),
         *((("rules", index, "require"), rule.require, DECISION) for index, rule in enumerate(charter.rules)),
         *((("fallback", index, "when"), rule.when, CASE) for index, rule in enumerate(charter.fallback)),

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import get_args
 
-from nightdesk.schemas.audit import ActionDetail, ApprovalReplyDetail, ControlDetail, DecisionDetail, WaitDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail
+from nightdesk.schemas.audit import ActionDetail, ControlDetail, DecisionDetail, WaitDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.persons import is_of_the_system, shown_person
 from nightdesk.schemas.records import NO_PROVIDER, AuditRecord, DeadLetter, DeadLetterEnd, EventClass
@@ -68,9 +69,11 @@ def _acted(record: AuditRecord) -> Notice | None:
 def _approval(record: AuditRecord) -> Notice | Closing | None:
     """A request, a reminder, or an answer that counts."""
     about = record.decision_id or ""
+    reply = read(ApprovalReplyDetail, record.detail)
+    if reply is not None and reply.verdict == "agree":
+        return None  # the request that follows says so, too
     if record.status == "needs_approval":
         return Notice("approval", _text(record), about)
-    reply = read(ApprovalReplyDetail, record.detail)
     return Closing(about) if reply is not None and reply.counts else None
 
 

@@ -5,6 +5,7 @@ record is derived from what it records, so a record that is written again has th
 """
 
 from nightdesk.schemas.audit_records.approvals import (
+    approval_agreed,
     approval_answered,
     approval_asked,
     approval_reconsidered,
@@ -26,6 +27,7 @@ from nightdesk.schemas.audit_records.waits import deferred, found_spent, goes_on
 __all__ = [
     "Measures",
     "acted",
+    "approval_agreed",
     "approval_answered",
     "approval_asked",
     "approval_reconsidered",

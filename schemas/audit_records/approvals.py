@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import ApprovalReminderDetail, ApprovalReplyDetail, ApprovalRequestDetail, Identity
+from nightdesk.schemas.approval_details import ApprovalReminderDetail, ApprovalReplyDetail, ApprovalRequestDetail
+from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.audit_records.about import of_decision
 from nightdesk.schemas.records import ApprovalReply, AuditRecord, CaseStatus, Decision, Event
 
@@ -44,6 +45,13 @@ def approval_answered(
         reason=reply.reason,
     )
     return _approval(decision, "running", reason, cause, detail, traceparent, now)
+
+
+def approval_agreed(
+    decision: Decision, detail: ApprovalReplyDetail, reason: str, cause: str, traceparent: str | None, now: datetime
+) -> AuditRecord:
+    """A person approved, and further persons have to: the decision waits on."""
+    return _approval(decision, "needs_approval", reason, cause, detail, traceparent, now)
 
 
 def approval_reconsidered(

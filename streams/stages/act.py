@@ -22,6 +22,7 @@ from nightdesk.processors.execution.commands import (
     WaitForOrder,
 )
 from nightdesk.processors.execution.events import DecisionRead, Event, GrantRead, Known, PlaybookEnded, Reconsidered
+from nightdesk.processors.four_eyes import ApprovalRule
 from nightdesk.processors.playbook import Progress
 from nightdesk.processors.provenance import Forged
 from nightdesk.schemas.records import ApprovalReply, Decision, RateRequest, SubjectEvent
@@ -122,10 +123,23 @@ class Act(Stage):
 
     async def answered(self, delivery: Delivery[ApprovalReply], writes: StagedWrites) -> None:
         """Handle the answer of a person to a decision that is held here, or its expiry."""
-        answered = self._approvals.take(delivery, writes, self._clock())
+        rule = await self._rule_for(delivery)
+        answered = self._approvals.take(delivery, rule, writes, self._clock())
         if answered is not None:
             task = await self._task(answered.decision, delivery, writes)
             await self._execute(task, answered.event)
+
+    async def _rule_for(self, delivery: Delivery[ApprovalReply]) -> ApprovalRule | None:
+        """Who has to approve what the answer approves, by the charter as it is now."""
+        decision = self._approvals.held(delivery.record, delivery.partition)
+        if decision is None or delivery.record.verdict not in ("approve", "edit"):
+            return None
+        case = decision.case
+        return self._rule(decision, await self._control.charter_soon(case.agent, case.charter_version))
+
+    def _rule(self, decision: Decision, compiled: CompiledCharter) -> ApprovalRule:
+        case = decision.case
+        return ApprovalRule.of(decision, compiled, self._control.put_in_force_by(case.agent, case.charter_version))
 
     async def event_came(self, delivery: Delivery[SubjectEvent], writes: StagedWrites) -> None:
         """Take back decisions that wait for a person, if their charter says that this event of their subject does so. A
@@ -170,7 +184,8 @@ class Act(Stage):
             case Hold(reason):
                 if task.execution.state is not task.execution.saved:
                     self._progress.remember(task)
-                newer = self._approvals.hold(task, reason)
+                rule = self._rule(task.execution.decision, task.execution.compiled)
+                newer = self._approvals.hold(task, reason, rule)
                 if newer is not None:
                     left = task.execution
                     task.execution = begin(left.decision, left.compiled, left.state, left.paused_s)

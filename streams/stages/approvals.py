@@ -20,6 +20,7 @@ import orjson
 
 from nightdesk.processors.charter.actions import Action
 from nightdesk.processors.execution.events import ApprovalExpired, ApprovalRead
+from nightdesk.processors.four_eyes import ApprovalRule
 from nightdesk.processors.provenance import payload_sha256
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.records import ApprovalReply, Decision, Event, SubjectEvent
@@ -28,8 +29,9 @@ from nightdesk.streams.api import Clock, Delivery, StagedWrites
 from nightdesk.streams.ports import ANYBODY, Persons
 from nightdesk.streams.stages import approval_records
 from nightdesk.streams.stages.approval_checks import NEWER_EVENT, answered_by, is_late, problem_with
+from nightdesk.streams.stages.cards import Cards
 from nightdesk.streams.stages.execution import ExecutionTask
-from nightdesk.streams.stages.held_decisions import Held, SubjectDecisions, hold
+from nightdesk.streams.stages.held_decisions import Held, agreed, hold
 from nightdesk.streams.stages.held_table import HeldTable
 from nightdesk.streams.stages.paused_time import PausedTime
 from nightdesk.streams.stages.subject_events import SubjectEvents
@@ -55,6 +57,7 @@ class Approvals:
         self._held = HeldTable(paused_time)
         self._subjects = SubjectTable(clock)
         self.newer_events = SubjectEvents(clock)
+        self._cards = Cards(self._held, self._subjects)
         self.tables = (self._held.table, self._subjects.table, self.newer_events.table)
 
     def recovered(self) -> Iterator[None]:
@@ -81,7 +84,7 @@ class Approvals:
         others = self._subjects.of(decision, writes).others_open(decision)
         return others[0].decision_id if others else None
 
-    def hold(self, task: ExecutionTask, reason: str) -> Event | None:
+    def hold(self, task: ExecutionTask, reason: str, rule: ApprovalRule) -> Event | None:
         """Hold the decision, unless it is held already; a replay asks again. Returns an earlier event that takes it
         back, if there is one.
         """
@@ -92,9 +95,9 @@ class Approvals:
         # A charter that was promoted may have removed it.
         policy = execution.compiled.charter.actions.get(decision.action)
         if policy is not None and (held is None or held.is_asked_again(replays)):
-            times = {"replays": replays, "changes": held.changes + 1} if held else {}
+            times = held.asked_again(replays) if held else {}
             held = hold(decision, policy, others, reason or (held.reason if held else ""), traceparent, now)
-            held = held.model_copy(update=times).model_copy(update={"paused_s": task.execution.paused_s})
+            held = held.model_copy(update={**times, "paused_s": task.execution.paused_s, "rule": rule})
             newer = self.newer_events.one_that_takes_back(held, writes.partition)
             held = held if newer is None else held.taken_back(newer, f"{NEWER_EVENT}@{task.place}")
             self._held.put(held, writes, None if newer is None else now)
@@ -107,8 +110,17 @@ class Approvals:
             writes.audit(approval_records.asked(held, others, traceparent, now))
         return None
 
-    def take(self, delivery: Delivery[ApprovalReply], writes: StagedWrites, now: datetime) -> Answered | None:
-        """The decision that continues after an answer; None if none does or the answer does not count."""
+    def held(self, reply: ApprovalReply, partition: int) -> Decision | None:
+        """The decision that the answer names, if it is held here, answered or not."""
+        held = self._held.read(partition, reply.decision_id)
+        return None if held is None else held.decision
+
+    def take(
+        self, delivery: Delivery[ApprovalReply], rule: ApprovalRule | None, writes: StagedWrites, now: datetime
+    ) -> Answered | None:
+        """The decision that continues after an answer; None if none does or the answer does not count. `rule` says who
+        has to approve, by the charter as it is now; None if nobody approves here.
+        """
         reply, place, trace = delivery.record, f"{delivery.partition}:{delivery.offset}", delivery.traceparent
         held = self._held.read(delivery.partition, reply.decision_id)
         if held is None:
@@ -116,16 +128,29 @@ class Approvals:
             return None
         if reply.verdict == "expire" and held.is_open:
             return self._take_due(held, place, trace, writes, now)
+        if (agreement := held.agreement_at(place)) is not None:  # redelivered
+            self._cards.tell(held, reply, agreement, writes, now)
+            return None
         if is_late(reply, held, place, now):
             late = f"it came after {held.expires_at:%Y-%m-%d %H:%M} UTC, when the decision had expired"
             approval_records.void(reply, late, place, trace, writes, now)
             return self._expire(held, place, trace, writes, now)
-        held = self._show_anew(held, self._subjects.of(held.decision, writes), writes, now)
+        held = self._cards.show_anew(held, writes, now, rule)
         if wrong := problem_with(reply, held, place, self._persons):
             approval_records.void(reply, wrong, place, trace, writes, now)
             return None
         if reply.verdict == "expire":  # the one that ended it, redelivered
             return self._expire(held, place, trace, writes, now)
+        if held.is_open and reply.verdict != "reject":
+            proposed = held.edited_by(reply.parameters, self._subjects.of(held.decision, writes))
+            if refused := proposed.refusal(reply.person):
+                approval_records.void(reply, refused, place, trace, writes, now)
+                return None
+            if missing := proposed.missing_with(reply.person):
+                held = agreed(proposed, reply.person, self._persons.identity(reply), place, missing)
+                self._held.put(held, writes)
+                self._cards.tell(held, reply, held.agreements[-1], writes, now)
+                return None
         return self._answer(held, reply, place, trace, writes, now)
 
     def take_back(self, delivery: Delivery[SubjectEvent], agent: str, writes: StagedWrites) -> list[Decision]:
@@ -156,11 +181,14 @@ class Approvals:
     ) -> Answered | None:
         identity, decision = self._persons.identity(reply), held.decision
         self._held.put(answered_by(reply, held, place), writes, now)
-        writes.audit(approval_records.answered(reply, identity, decision, place, trace, now))
-        before = self._subjects.of(decision, writes)
-        others = before.without(decision.decision_id)
+        before = () if reply.verdict == "reject" else held.agreed
+        if reply.verdict == "approve" and held.edited is not None:
+            reply = reply.model_copy(update={"verdict": "edit", "parameters": held.edited})
+        writes.audit(approval_records.answered(reply, identity, decision, place, trace, now, before))
+        known = self._subjects.of(decision, writes)
+        others = known.without(decision.decision_id)
         if reply.verdict == "reject":
-            self._subjects.put(decision, before, others, writes)
+            self._subjects.put(decision, known, others, writes)
             reason = f"rejected by {approval_records.shown(reply, identity)}: {reply.reason}"
             writes.audit(audit_records.acted(decision, (), "refused", reason, trace, now))
             return None
@@ -168,9 +196,9 @@ class Approvals:
             parameters = orjson.dumps(orjson.loads(reply.parameters)).decode()
             decision = decision.model_copy(update={"parameters": parameters})
         others = others.with_approved(decision, now)
-        self._subjects.put(decision, before, others, writes)
-        self._show_others_anew(decision, others, writes, now)
-        return Answered(decision, ApprovalRead(reply.person))
+        self._subjects.put(decision, known, others, writes)
+        self._cards.show_others_anew(decision, others, writes, now)
+        return Answered(decision, ApprovalRead(", ".join((*(one.person for one in before), reply.person))))
 
     def _take_due(
         self, held: Held, place: str, traceparent: str, writes: StagedWrites, now: datetime
@@ -199,24 +227,3 @@ class Approvals:
         cause = f"expired:{held.replays}" if held.replays else "expired"
         writes.audit(approval_records.answered(reply, "claimed", decision, cause, traceparent, now))
         return Answered(decision, ApprovalExpired(held.expires_at))
-
-    # -- the other decisions about the subject
-
-    def _show_others_anew(
-        self, decision: Decision, others: SubjectDecisions, writes: StagedWrites, now: datetime
-    ) -> None:
-        """Ask again about each waiting decision. A redelivered answer emits the same records."""
-        for other in others.others_open(decision):
-            held = self._held.read(writes.partition, other.decision_id)
-            if held is not None and held.is_open and held.one_open:
-                shown = self._show_anew(held, others, writes, now)
-                if shown is held:
-                    writes.audit(approval_records.asked(held, others, held.traceparent, now))
-
-    def _show_anew(self, held: Held, others: SubjectDecisions, writes: StagedWrites, now: datetime) -> Held:
-        """Ask again if the shown text has changed. Answers to the earlier text then do not count."""
-        shown = held.showing(others) if held.is_open else held
-        if shown is not held:
-            self._held.put(shown, writes)
-            writes.audit(approval_records.asked(shown, others, shown.traceparent, now))
-        return shown

@@ -1,26 +1,35 @@
-"""The models of the approvals' tables: a decision that waits for a person, and the decisions about one subject.
+"""The model of a decision that waits for a person.
 
-`Held` stores absolute times, so that a pause only has to shift them.
+It stores absolute times, so that a pause only has to shift them.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Self, TypeVar
+from typing import Self
 
+import orjson
 from pydantic import BaseModel
 
 from nightdesk.processors.charter.actions import Action
 from nightdesk.processors.conditions import is_met
+from nightdesk.processors.four_eyes import ApprovalRule
 from nightdesk.processors.provenance import card_sha256
-from nightdesk.schemas.audit import OtherDecision
+from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.records import CancelCondition, Decision, Event
+from nightdesk.streams.stages.subject_decisions import SubjectDecisions
 
 APPROVAL_TABLES = ("approvals", "subject_decisions", "newer_events")
-# For one agent and subject. Beyond it the oldest is forgotten and not shown in new requests.
-OPEN_AT_MOST = 100
-APPROVED_AT_MOST = 20
-SHOWN_AT_MOST = 25
-PARAMETERS_CHARACTERS_AT_MOST = 1000
+# Approvals that were not enough alone. Beyond it the oldest is forgotten.
+AGREEMENTS_AT_MOST = 20
+
+
+class Agreement(BaseModel):
+    """A person's approval of what had this hash, read at `place`, while `missing` further persons had to approve."""
+
+    person: str
+    identity: Identity
+    place: str
+    payload_sha256: str
+    missing: int
 
 
 class Held(BaseModel):
@@ -31,7 +40,8 @@ class Held(BaseModel):
     dead letter was replayed. `remind_at` are the times of the reminders to come, `reminders` counts those that were
     emitted, the last because of the record at `reminded_at`. All times assume that the agent has been paused for
     `paused_s` seconds in total. `taken_back_by` is an event that came while the case was being decided, so that nobody
-    was asked.
+    was asked. `rule` is who has to approve, as it was shown last; `agreements` are the approvals that were not enough
+    alone, and `edited` are the parameters that one of these persons put in place of the decision's own.
     """
 
     decision: Decision
@@ -50,6 +60,47 @@ class Held(BaseModel):
     taken_back_by: Event | None = None
     verdict: str | None = None
     traceparent: str = ""
+    rule: ApprovalRule = ApprovalRule()
+    agreements: tuple[Agreement, ...] = ()
+    edited: str | None = None
+
+    @property
+    def shown(self) -> Decision:
+        """The decision as people see it: with the parameters that somebody put in place of its own."""
+        return self.decision if self.edited is None else self.decision.model_copy(update={"parameters": self.edited})
+
+    @property
+    def agreed(self) -> tuple[Agreement, ...]:
+        """The approvals of what is shown now."""
+        return tuple(one for one in self.agreements if one.payload_sha256 == self.payload_sha256)
+
+    def under(self, rule: ApprovalRule) -> Self:
+        """The decision with the rule of who approves it. The same object if it has not changed."""
+        return self if rule == self.rule else self.model_copy(update={"rule": rule, "changes": self.changes + 1})
+
+    def asked_again(self, replays: int) -> dict[str, object]:
+        """What of it remains when people are asked again: earlier approvals are known, and do not count any more."""
+        known = tuple(one.model_copy(update={"payload_sha256": ""}) for one in self.agreements)
+        return {"replays": replays, "changes": self.changes + 1, "agreements": known}
+
+    def agreement_at(self, place: str) -> Agreement | None:
+        """The approval that was read at this place, for a redelivered one."""
+        return next((one for one in self.agreements if one.place == place), None)
+
+    def edited_by(self, parameters: str | None, others: SubjectDecisions) -> Self:
+        """The decision with these parameters instead; approvals of what was shown before do not count then."""
+        if parameters is None:
+            return self
+        edited = orjson.dumps(orjson.loads(parameters)).decode()
+        return self.model_copy(update={"edited": edited}).showing(others)
+
+    def refusal(self, person: str) -> str:
+        """Why this person's approval of what is shown does not count; empty if it does."""
+        return self.rule.refusal(person, [one.person for one in self.agreed])
+
+    def missing_with(self, person: str) -> int:
+        """How many further persons have to approve what is shown after this one."""
+        return self.rule.missing([*(one.person for one in self.agreed), person])
 
     @property
     def due_at(self) -> datetime:
@@ -91,12 +142,12 @@ class Held(BaseModel):
         update = {"expires_at": self.expires_at + longer, "remind_at": remind_at, "paused_s": paused_s}
         return self.model_copy(update=update)
 
-    def showing(self, others: "SubjectDecisions") -> Self:
+    def showing(self, others: SubjectDecisions) -> Self:
         """The decision with the hash of what is shown beside these others. The same object if the hash has
         not changed.
         """
         approved = others.others_approved(self.decision) if self.one_open else ()
-        shown = card_sha256(self.decision, [other.decision_id for other in approved])
+        shown = card_sha256(self.shown, [other.decision_id for other in approved])
         if shown == self.payload_sha256:
             return self
         return self.model_copy(update={"payload_sha256": shown, "changes": self.changes + 1})
@@ -108,8 +159,15 @@ class Held(BaseModel):
         return self.model_copy(update=update)
 
 
+def agreed(held: Held, person: str, identity: Identity, place: str, missing: int) -> Held:
+    """The decision after one approval, which was not enough alone."""
+    one = Agreement(person=person, identity=identity, place=place, payload_sha256=held.payload_sha256, missing=missing)
+    kept = (*held.agreements, one)[-AGREEMENTS_AT_MOST:]
+    return held.model_copy(update={"agreements": kept, "changes": held.changes + 1})
+
+
 def hold(
-    decision: Decision, policy: Action, others: "SubjectDecisions", reason: str, traceparent: str, now: datetime
+    decision: Decision, policy: Action, others: SubjectDecisions, reason: str, traceparent: str, now: datetime
 ) -> Held:
     """A decision that is held from `now` on, with all its times."""
     one_open = policy.one_open_per == "subject"
@@ -124,105 +182,4 @@ def hold(
         reconsider_on=tuple(condition.recorded for condition in policy.reconsider_on),
         reason=reason,
         traceparent=traceparent,
-    )
-
-
-class OpenDecision(BaseModel):
-    """A decision about the subject that waits for a person."""
-
-    decision_id: str
-    action: str
-    parameters: str
-
-    @classmethod
-    def of(cls, decision: Decision) -> Self:
-        """The entry for a decision, with only the beginning of long parameters."""
-        parameters = decision.parameters[:PARAMETERS_CHARACTERS_AT_MOST]
-        return cls(decision_id=decision.decision_id, action=decision.action, parameters=parameters)
-
-
-class ApprovedDecision(OpenDecision):
-    """A decision that a person approved."""
-
-    approved_at: datetime
-
-
-D = TypeVar("D", bound=OpenDecision)
-
-
-class TakenBack(BaseModel):
-    """A decision that the record of an event at `place` took back."""
-
-    decision_id: str
-    place: str
-
-
-class SubjectDecisions(BaseModel):
-    """The decisions of one agent about one subject that wait for a person, and the last ones that were approved or
-    taken back by a newer event.
-    """
-
-    open: tuple[OpenDecision, ...] = ()
-    approved: tuple[ApprovedDecision, ...] = ()
-    taken_back: tuple[TakenBack, ...] = ()
-
-    def may_be_taken_back(self, place: str) -> tuple[str, ...]:
-        """The ids of the waiting decisions, and of those that the record at this place took back when it was first
-        read.
-        """
-        again = (one.decision_id for one in self.taken_back if one.place == place)
-        return (*again, *(other.decision_id for other in self.open))
-
-    def with_taken_back(self, decision_id: str, place: str) -> Self:
-        """The entry after an event took a decision back."""
-        found = (*self.taken_back, TakenBack(decision_id=decision_id, place=place))[-OPEN_AT_MOST:]
-        return self.without(decision_id).model_copy(update={"taken_back": found})
-
-    def with_open(self, decision: Decision) -> Self:
-        """The entry with one more waiting decision."""
-        if any(other.decision_id == decision.decision_id for other in self.open):
-            return self
-        found = (*self.open, OpenDecision.of(decision))[-OPEN_AT_MOST:]
-        return self.model_copy(update={"open": found})
-
-    def without(self, decision_id: str) -> Self:
-        """The entry without a decision that was answered."""
-        found = tuple(other for other in self.open if other.decision_id != decision_id)
-        return self if len(found) == len(self.open) else self.model_copy(update={"open": found})
-
-    def with_approved(self, decision: Decision, now: datetime) -> Self:
-        """The entry with one more approved decision."""
-        if any(other.decision_id == decision.decision_id for other in self.approved):
-            return self
-        one = ApprovedDecision(**OpenDecision.of(decision).__dict__, approved_at=now)
-        return self.model_copy(update={"approved": (*self.approved, one)[-APPROVED_AT_MOST:]})
-
-    def others_open(self, decision: Decision) -> tuple[OpenDecision, ...]:
-        """The other waiting decisions for the same action."""
-        return _others(self.open, decision)
-
-    def others_approved(self, decision: Decision) -> tuple[ApprovedDecision, ...]:
-        """The other approved decisions for the same action."""
-        return _others(self.approved, decision)
-
-    def shown_beside(self, decision: Decision) -> tuple[OtherDecision, ...]:
-        """The other decisions for the same action, as an approver sees them: the newest approved ones, then the newest
-        waiting ones.
-        """
-        approved = reversed(self.others_approved(decision))
-        waiting = reversed(self.others_open(decision))
-        shown = (
-            *(_shown(other, other.approved_at) for other in approved),
-            *(_shown(other, None) for other in waiting),
-        )
-        return shown[:SHOWN_AT_MOST]
-
-
-def _shown(other: OpenDecision, approved_at: datetime | None) -> OtherDecision:
-    return OtherDecision(decision_id=other.decision_id, parameters=other.parameters, approved_at=approved_at)
-
-
-def _others(found: Iterable[D], decision: Decision) -> tuple[D, ...]:
-    return tuple(
-        other for other in found if other.action == decision.action and other.decision_id != decision.decision_id
     )

@@ -5,7 +5,7 @@ from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Decision
 from nightdesk.streams.api import Clock, StagedWrites, Table
 from nightdesk.streams.stages.execution import KEPT_S
-from nightdesk.streams.stages.held_decisions import SubjectDecisions
+from nightdesk.streams.stages.subject_decisions import SubjectDecisions
 
 _NONE = SubjectDecisions()
 

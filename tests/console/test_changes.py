@@ -6,6 +6,7 @@ import html
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
@@ -19,7 +20,8 @@ from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.operations.schemas import register_schemas
 from nightdesk.operations.topics import apply_topics
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, DecisionDetail, EventDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail, Approver, ExcludedPerson
+from nightdesk.schemas.audit import DecisionDetail, EventDetail
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import ApprovalReply, AuditRecord
 from nightdesk.settings import Settings
@@ -64,13 +66,19 @@ def desk(stack: LocalStack, database: ClickHouseSettings, tmp_path_factory: pyte
         yield Desk(settings, codec, console)
 
 
-def ask(client: Client, number: int, agent: str = "support-triage", version: str = "v1") -> tuple[str, str]:
+def ask(
+    client: Client, number: int, agent: str = "support-triage", version: str = "v1", **shown: Any
+) -> tuple[str, str]:
     """A decision that waits for a person; returns its id and the address of its page."""
     case = of_case(f"evt-{number}", agent) | {"charter_version": version}
     subject = {"subject": f"ticket-{number}"}
     decision_id = ids.decision_id(case["case_id"], 0)
     detail = ApprovalRequestDetail(
-        payload_sha256=f"hash-{number}", expires_at=at(86_400), parameters='{"amount":5}', reasoning="they ask for it"
+        payload_sha256=f"hash-{number}",
+        expires_at=at(86_400),
+        parameters='{"amount":5}',
+        reasoning="they ask for it",
+        **shown,
     )
     asked = {"decision_id": decision_id, "action": "refund", "status": "needs_approval", **subject, **case}
     land(
@@ -129,6 +137,29 @@ def test_what_has_changed_or_has_no_reason_or_no_role_is_not_sent(desk: Desk, cl
         assert "Approve</button>" not in vera.get(path).text
         assert ada.client.post(path, data={"verdict": "approve", "payload_sha256": "hash-2"}).status_code == 403
     assert not [one for one in desk.replies() if one.decision_id == decision_id]
+
+
+def test_four_eyes_are_on_the_card_and_the_wrong_person_cannot_approve(desk: Desk, client: Client) -> None:
+    approved_by = (Approver(person="ada", identity="claimed"),)
+    excluded = (ExcludedPerson(person="OTTO", because="this person asked for it (requested_by)"),)
+    decision_id, path = ask(client, 8, approvers=2, approved_by=approved_by, excluded=excluded)
+    with desk.console.browser("ada") as ada, desk.console.browser("otto") as otto, desk.console.browser("bob") as bob:
+        page = ada.get(path).text
+        assert "1 of 2 persons have approved it: ada (claimed)" in page
+        assert "OTTO: this person asked for it" in page
+        assert 'value="approve"' not in page
+        assert "1 of 2 approved" in ada.get("/approvals").text
+        for browser, why in ((ada, "another person has to"), (otto, "this person asked for it")):
+            refused = browser.post(path, path, verdict="approve", payload_sha256="hash-8")
+            assert (refused.status_code, why in refused.text) == (403, True)
+        assert not [one for one in desk.replies() if one.decision_id == decision_id]
+        assert bob.post(path, path, verdict="approve", payload_sha256="hash-8").status_code == 303
+        rejected = ada.post(path, path, verdict="reject", reason="I was wrong", payload_sha256="hash-8")
+        assert rejected.status_code == 303
+    assert [(one.person, one.verdict) for one in desk.replies() if one.decision_id == decision_id] == [
+        ("bob", "approve"),
+        ("ada", "reject"),
+    ]
 
 
 def test_an_edit_is_sent_as_written_and_not_if_the_gates_refuse_it(desk: Desk, client: Client) -> None:

@@ -20,7 +20,8 @@ from rich.cells import cell_len
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.operations.orders import give_orders
 from nightdesk.output import Output, print_rows
-from nightdesk.schemas.audit import ApprovalRequestDetail, DecisionDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
+from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import AuditRecord, ControlCommand, Event, Fallback, Verdict
 from nightdesk.settings import Settings

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
 from nightdesk.schemas.records import ApprovalReply, AuditRecord
 from tests.nights.night import People
 from tests.schemas.details import detail_as

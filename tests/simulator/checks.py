@@ -10,7 +10,8 @@ from itertools import combinations, pairwise
 import orjson
 
 from nightdesk.effects.handlers.answers import Meaning
-from nightdesk.schemas.audit import ApprovalRequestDetail, DecisionDetail, WaitDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
+from nightdesk.schemas.audit import DecisionDetail, WaitDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import ApprovalReply, Decision, Event, Record, Timer
 from nightdesk.streams.runtime.handling.delivery import RawEvent

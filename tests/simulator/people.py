@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand
 from nightdesk.streams.control import Control

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 
 from nightdesk.messaging.producer import Message
-from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import AuditRecord, Event, Timer
 from nightdesk.schemas.topics import APPROVALS, AUDIT, INGEST, TIMERS

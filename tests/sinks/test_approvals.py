@@ -10,13 +10,14 @@ from clickhouse_connect.driver.client import Client
 from nightdesk.messaging.failures import Failure
 from nightdesk.operations.approvals import check_seen
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import (
+from nightdesk.schemas.approval_details import (
     ApprovalReminderDetail,
     ApprovalReplyDetail,
     ApprovalRequestDetail,
-    EventDetail,
+    Approver,
     OtherDecision,
 )
+from nightdesk.schemas.audit import EventDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.approvals import Waiting, waiting
 from nightdesk.sinks.similar_approvals import similar_approvals
@@ -53,6 +54,27 @@ def _approval(seconds: float, detail: Any, event_id: str = "evt-1", status: str 
 def _one(client: Client) -> Waiting:
     [found] = waiting(client)
     return found
+
+
+def test_an_approval_that_is_not_enough_leaves_it_waiting(client: Client) -> None:
+    agreed = ApprovalReplyDetail(verdict="agree", person="ada", counts=True, identity="claimed")
+    ada = Approver(person="ada", identity="claimed")
+    land(
+        client,
+        _received(0),
+        _decided(1),
+        _asked(2, approvers=2),
+        _approval(3, agreed),
+        _asked(3.5, changes=1, approvers=2, approved_by=(ada,)),
+    )
+    found = _one(client)
+    assert (found.approvers, found.approved_by, found.asked_at) == (2, (ada,), at(2))
+    assert (found.refusal("bob"), found.refusal("eve", edits=True)) == ("", "")
+    assert found.refusal("Ada") == "four eyes: Ada has approved it already, and another person has to"
+    assert found.refusal("ada", edits=True) == ""
+    done = ApprovalReplyDetail(verdict="approve", person="bob", counts=True, identity="claimed")
+    land(client, _approval(4, done, status="running"), first=10)
+    assert waiting(client) == []
 
 
 def test_alone_a_decision_is_all_there_is(client: Client) -> None:

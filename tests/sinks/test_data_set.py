@@ -12,7 +12,8 @@ from clickhouse_connect.driver.client import Client
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from nightdesk.schemas.audit import ApprovalReplyDetail, EventDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail
+from nightdesk.schemas.audit import EventDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.schemas.trace_context import span_id
 from nightdesk.sinks.data_set import ExportedDecision, Wanted, decisions_of, hours

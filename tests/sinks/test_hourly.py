@@ -14,7 +14,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from benchmarks.audit_rows import age_hours
 from nightdesk.processors.endings import AuditLine, CaseEnding, EventKey
-from nightdesk.schemas.audit import ApprovalReplyDetail, ApprovalRequestDetail, DecisionDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail
+from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.hours import ROLL_UPS, count_hours

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nightdesk.schemas.audit import ApprovalReplyDetail, DecisionDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail
+from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.records import AuditRecord, DeadLetter, Fallback, Verdict
 from tests.processors.examples import NOW
 

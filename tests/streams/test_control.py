@@ -9,7 +9,8 @@ import pytest
 from nightdesk.schemas.codec import Codec, RegistryUnavailable
 from nightdesk.schemas.records import ControlCommand
 from nightdesk.streams import control as charters
-from nightdesk.streams.control import CharterMissing, Control, apply_record
+from nightdesk.streams.control import CharterMissing, Control
+from nightdesk.streams.control_records import apply_record
 from tests.processors.examples import compiled
 from tests.streams.stages.stage_harness import CODEC, in_force, order
 

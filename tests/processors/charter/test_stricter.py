@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightdesk.processors.charter import Charter, compile_charter, stricter
+from nightdesk.processors.charter.actions import FourEyes
 from nightdesk.processors.charter.allowances import Bounds, TaskBudget
 from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.charter.stricter import stricter_rate
@@ -30,6 +31,14 @@ BOUNDS = st.builds(
 )
 
 
+FOUR_EYES = st.none() | st.builds(
+    FourEyes,
+    approvers=st.integers(2, 5),
+    requested_by=st.lists(st.sampled_from(["event.data.text", "event.source"]), unique=True).map(tuple),
+    not_promoter=st.booleans(),
+)
+
+
 @st.composite
 def charters(draw: st.DrawFn) -> Charter:
     """The example with other actions, limits, budgets and bounds, and no examples for the model."""
@@ -39,6 +48,7 @@ def charters(draw: st.DrawFn) -> Charter:
             update={
                 "confidence": draw(st.floats(0, 1)),
                 "approval": draw(st.sampled_from(["never", "always", "below_threshold"])),
+                "four_eyes": draw(FOUR_EYES),
                 "at_most": draw(st.none() | st.integers(1, 1000)) if action.kind == "wait" else None,
             }
         )
@@ -125,6 +135,12 @@ def test_the_result_is_never_laxer_than_either(old: Charter, new: Charter) -> No
             assert rate is None or most_in(getattr(both.limits, name), rate.per_seconds) <= rate.count
         for name, rate in charter.limits.actions.items():
             assert most_in(both.limits.actions[name], rate.per_seconds) <= rate.count
+        for name, action in both.actions.items():
+            if (one := charter.actions[name].four_eyes) is not None:
+                assert action.four_eyes is not None
+                assert action.four_eyes.approvers >= one.approvers
+                assert action.four_eyes.not_promoter >= one.not_promoter
+                assert set(action.four_eyes.requested_by) >= set(one.requested_by)
         for name in ("actions", "external_calls", "model_calls", "seconds", "stale_after"):
             assert getattr(both.bounds, name) <= getattr(charter.bounds, name)
         assert both.bounds.when_stale == "drop" or charter.bounds.when_stale == "ask"

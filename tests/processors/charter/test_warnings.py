@@ -165,3 +165,29 @@ def test_a_wait_that_never_happens_is_warned_of(keys: str, words: str) -> None:
     warnings = [str(warning) for warning in warnings_for(parse_charter(text, FILES), text)]
     assert bool(warnings) == bool(words)
     assert all(words in warning for warning in warnings)
+
+
+def test_four_eyes_without_a_question_to_anybody_are_said() -> None:
+    text = changed(("    confidence: 0.75\n", "    confidence: 0.75\n    four_eyes: {approvers: 2}\n"))
+    [warning] = [str(one) for one in warnings_for(parse_charter(text, FILES), text)]
+    assert "actions.respond.four_eyes" in warning
+    assert "approval: below_threshold" in warning
+    always = text.replace("four_eyes:", "approval: always\n    four_eyes:")
+    assert not warnings_for(parse_charter(always, FILES), always)
+
+
+@pytest.mark.parametrize(
+    ("four_eyes", "problem"),
+    [
+        ("{}", "asks for nothing"),
+        ("{approvers: 1}", "asks for nothing"),
+        ("{approvers: 6}", "less than or equal to 5"),
+        ("{requested_by: decision.parameters.who}", "decision"),
+        ("{requested_by: ['event.subject', 'event.data.(']}", "requested_by.1"),
+    ],
+)
+def test_four_eyes_that_say_nothing_are_an_error(four_eyes: str, problem: str) -> None:
+    text = changed(("    approval: always\n", f"    approval: always\n    four_eyes: {four_eyes}\n"))
+    with pytest.raises(CharterInvalid, match=problem) as caught:
+        parse_charter(text, FILES)
+    assert "actions.refund.four_eyes" in str(caught.value)

@@ -15,7 +15,7 @@ from nightdesk.processors.deciding import decide
 from nightdesk.processors.provenance import payload_sha256
 from nightdesk.processors.scopes import case_scope
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import ApprovalReminderDetail, ApprovalRequestDetail
+from nightdesk.schemas.approval_details import ApprovalReminderDetail, ApprovalRequestDetail
 from nightdesk.schemas.records import (
     ApprovalReply,
     AuditRecord,

@@ -11,7 +11,7 @@ import pytest
 
 from nightdesk.processors.provenance import Forged, payload_sha256
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import ApprovalRequestDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
 from nightdesk.schemas.records import ApprovalReply, BudgetEntry, Decision, Spent, Timer
 from nightdesk.schemas.topics import ACT, APPROVALS, BUDGET, TIMERS
 from nightdesk.streams.stages.act import Act

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightdesk.processors.execution import BREAKER, order_against
-from nightdesk.schemas.audit import ApprovalRequestDetail, HaltDetail
+from nightdesk.schemas.approval_details import ApprovalRequestDetail
+from nightdesk.schemas.audit import HaltDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, Decision, Timer
 from nightdesk.schemas.topics import ACT, APPROVALS, TIMERS

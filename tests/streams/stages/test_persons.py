@@ -12,7 +12,7 @@ from joserfc.jwk import OKPKey
 from nightdesk.messaging.failures import Failure
 from nightdesk.operations.persons import KeyHolders, PersonSettings, Signer, claimed_name, of_a_person
 from nightdesk.processors.provenance import payload_sha256
-from nightdesk.schemas.audit import ApprovalReplyDetail
+from nightdesk.schemas.approval_details import ApprovalReplyDetail
 from nightdesk.schemas.records import ApprovalReply
 from nightdesk.schemas.topics import ACT, APPROVALS
 from nightdesk.streams.stages.act import Act
