@@ -10,20 +10,17 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from nightdesk.messaging.broker_answers import broker_answers
-from nightdesk.messaging.clients import QUIET, new_reader
-from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.failures import Failure
 from nightdesk.messaging.registered_codec import registered_codec
-from nightdesk.messaging.settings import plain
-from nightdesk.messaging.topic_reader import read_range, read_topic
+from nightdesk.messaging.topic_reader import read_range
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.progress import Begin
+from nightdesk.operations.sink_offsets import audit_topic, first_offsets, sink_places, sink_reader
+from nightdesk.operations.tombstones import forgotten_subjects, read_tombstones
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
-from nightdesk.schemas.records import AuditRecord, ForgottenSubject
-from nightdesk.schemas.topics import AUDIT, FORGOTTEN
-from nightdesk.sinks.audit.chain import BEGINNING, Head, committed_value
-from nightdesk.sinks.audit.forgotten import FORGET_KEY_REMEDY, ForgottenSubjects, KeyNotFit
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.sinks.audit.chain import BEGINNING, Head
 from nightdesk.sinks.verification.absence import Absence, absence
 from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked, whole, without_beginning
 from nightdesk.sinks.verification.findings import Finding, Place
@@ -72,8 +69,8 @@ def verify_audit(installation: Installation, progress: Begin) -> AuditVerificati
 
     What the sink has not committed is not compared.
     """
-    kafka, topic = installation.kafka, installation.kafka.topic_prefix + AUDIT.name
-    consumer = new_reader({**kafka.client_config(), **QUIET}, group_id(kafka.topic_prefix, "sink"))
+    kafka, topic = installation.kafka, audit_topic(installation.kafka)
+    consumer = sink_reader(kafka)
     try:
         with (
             broker_answers(kafka),
@@ -88,18 +85,9 @@ def verify_audit(installation: Installation, progress: Begin) -> AuditVerificati
 
 def _absence(installation: Installation, client: Client, codec: Codec) -> Absence:
     """What may be missing. Raises `Failure` if a subject is forgotten and the settings have another key or none."""
-    clickhouse, kafka = installation.clickhouse, installation.kafka
-    subjects = ForgottenSubjects(plain(clickhouse.forget_key))
-    tombstones = [
-        codec.decode(ForgottenSubject, message.value())
-        for message in read_topic(kafka, kafka.topic_prefix + FORGOTTEN.name)
-    ]
-    try:
-        for one in tombstones:
-            subjects.add(one)
-    except KeyNotFit as error:
-        raise Failure(str(error), FORGET_KEY_REMEDY, FailureKind.NOT_CONFIGURED) from error
-    return absence(client, clickhouse.retention, subjects, tombstones)
+    tombstones = read_tombstones(installation, codec)
+    subjects = forgotten_subjects(installation, tombstones)
+    return absence(client, installation.clickhouse.retention, subjects, tombstones)
 
 
 class _Verification:
@@ -125,13 +113,10 @@ class _Verification:
         return AuditVerification(rows, tuple(self._partitions.values()), tuple(named))
 
     def _read_partitions(self) -> Iterator[PartitionVerification]:
-        known = self._consumer.list_topics(timeout=ANSWER_WITHIN_S).topics
-        if self._topic not in known:
-            raise Failure(f"there is no topic {self._topic}", "Run `nightdesk topics apply`", FailureKind.NOT_READY)
-        places = [TopicPartition(self._topic, number) for number in sorted(known[self._topic].partitions)]
-        for place in self._consumer.committed(places, ANSWER_WITHIN_S):
-            first, _ = self._watermarks(place.partition)
-            yield PartitionVerification(place.partition, first, max(place.offset, first), committed_value(place))
+        firsts = first_offsets(self._consumer, self._topic)
+        for place in sink_places(self._consumer, self._topic, firsts):
+            first = dict(firsts)[place.partition]
+            yield PartitionVerification(place.partition, first, place.offset, place.chain)
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         place = TopicPartition(self._topic, partition)

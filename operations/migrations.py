@@ -12,7 +12,7 @@ from nightdesk.sinks.settings import ClickHouseSettings
 def migrate_database(settings: ClickHouseSettings, engines: migrations.Engines = "single") -> list[str]:
     """Migrate. Returns the names of the applied migrations and of the changed views. Raises `Failure`."""
     with clickhouse(settings, "migrate", bound=False) as client:
-        migrations.create_database(client, settings.client_arguments()["database"])
+        migrations.create_database(client, settings.database)
     with clickhouse(settings, "migrate") as client:
         try:
             applied = migrations.migrate(client, engines)

@@ -9,8 +9,7 @@ from nightdesk.sinks.settings import ClickHouseSettings
 
 def user_statements(settings: ClickHouseSettings) -> list[str]:
     """What creates the users of these settings. One without a password is not created, only granted its rights."""
-    database = settings.client_arguments()["database"]
-    return statements_for(database, settings.accounts())
+    return statements_for(settings.database, settings.accounts(), backups=settings.backup_destination.kind)
 
 
 def apply_users(settings: ClickHouseSettings) -> list[Account]:
@@ -19,8 +18,8 @@ def apply_users(settings: ClickHouseSettings) -> list[Account]:
     Raises `Failure`, also if the administrator of the settings may not manage users.
     """
     accounts = [account for account in settings.accounts() if account.password]
-    database = settings.client_arguments()["database"]
+    kind = settings.backup_destination.kind
     with clickhouse(settings, "admin", bound=False) as client:
-        for statement in statements_for(database, accounts):
+        for statement in statements_for(settings.database, accounts, backups=kind):
             client.command(statement)
     return accounts

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 from nightdesk.messaging.failures import NotConfigured
 from nightdesk.messaging.settings import Section, ServerUrl, login_of, plain, server_of, without_login
 from nightdesk.sinks.clickhouse.access import STORE_USERS, Account, StoreUser
+from nightdesk.sinks.clickhouse.backups import DISK, Destination
 from nightdesk.sinks.clickhouse.retention import DEFAULT_MONTHS, MONTHS_AT_MOST, NAMES, Retention
 
 
@@ -67,6 +68,10 @@ class ClickHouseSettings(Section):
     table_retention_months: dict[str, Annotated[int, Field(ge=2, le=MONTHS_AT_MOST)]] = Field(default_factory=dict)
     text_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
     prompt_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
+    # Where backups lie, and the key of the bucket if it is one and the server has none of its own for it.
+    backup_to: str = ""
+    backup_access_key_id: str = ""
+    backup_secret_access_key: SecretStr | None = None
     # Of the digests by which forgotten subjects are known; the sink and `nightdesk forget` need the same one.
     forget_key: SecretStr | None = Field(default=None, min_length=FORGET_KEY_LENGTH)
 
@@ -76,6 +81,23 @@ class ClickHouseSettings(Section):
         if unknown := sorted(months.keys() - NAMES):
             raise ValueError(f"no table {', '.join(unknown)}: name one of {', '.join(sorted(NAMES))}")
         return months
+
+    @field_validator("backup_to")
+    @classmethod
+    def _is_a_disk_or_a_bucket(cls, place: str) -> str:
+        if place and (place == DISK or not place.startswith((DISK, "https://", "http://"))):
+            raise ValueError("write it as disk:NAME, or as the URL of a folder in a bucket")
+        return place.rstrip("/")
+
+    @property
+    def backup_destination(self) -> Destination:
+        """Where backups lie."""
+        return Destination(self.backup_to, self.backup_access_key_id, plain(self.backup_secret_access_key))
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+        return str(self.client_arguments()["database"])
 
     @property
     def retention(self) -> Retention:

@@ -21,7 +21,7 @@ from pathlib import Path
 import cramjam
 from aiohttp import BasicAuth, web
 
-from nightdesk.local.clickhouse_engine import DATABASE, Answer, Engine, EngineError, Statement
+from nightdesk.local.clickhouse_engine import BACKUP_DISK, DATABASE, Answer, Engine, EngineError, Statement
 from nightdesk.local.clickhouse_rights import Rights, accounts_from_text, accounts_to_text
 from nightdesk.local.loopback_only import loopback_only
 from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, python_module
@@ -87,6 +87,7 @@ def clickhouse_endpoint(port: int, secrets: LocalSecrets) -> dict[str, str]:
         "viewer_username": "viewer",
         "viewer_password": secrets.clickhouse_viewer,
         "forget_key": secrets.forget_key,
+        "backup_to": f"disk:{BACKUP_DISK}",
     }
 
 

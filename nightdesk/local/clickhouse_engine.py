@@ -32,15 +32,20 @@ _INSERT = re.compile(
 )
 # Of the machine's memory. A statement that needs more fails; the system would end this process, or another one.
 MEMORY_RATIO = 0.3
+# The disk of backups: a folder beside the data.
+BACKUP_DISK = "backups"
 # The engine's only user has all rights except those on files, URLs and other servers.
 _CONFIG = (
     "<clickhouse><users_config>{users}</users_config>"
+    f"<storage_configuration><disks><{BACKUP_DISK}><type>local</type><path>{{backups}}/</path></{BACKUP_DISK}></disks>"
+    f"</storage_configuration><backups><allowed_disk>{BACKUP_DISK}</allowed_disk></backups>"
     f"<max_server_memory_usage_to_ram_ratio>{MEMORY_RATIO}</max_server_memory_usage_to_ram_ratio></clickhouse>"
 )
 _USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>
 <password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
 <grants><query>GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, DROP,
-TRUNCATE, OPTIMIZE, SHOW, TABLE ENGINE ON *.*</query></grants></default></users></clickhouse>"""
+TRUNCATE, OPTIMIZE, SHOW, BACKUP, TABLE ENGINE ON *.*, READ, WRITE ON DISK</query></grants></default></users>
+</clickhouse>"""
 ACCESS_DENIED = 497
 _ERROR_CODE = re.compile(r"Code: (\d+)")
 
@@ -149,8 +154,11 @@ def _check_rights(handle: Any, statement: Statement, rights: Rights) -> None:
 def _configure(path: Path) -> Path:
     """Write the engine's configuration beside its data, and return the file."""
     users, config = path.with_name(f"{path.name}-users.xml"), path.with_name(f"{path.name}-config.xml")
+    backups = path.with_name(f"{path.name}-backups").resolve()
     users.write_text(_USERS, encoding="utf-8")
-    config.write_text(_CONFIG.format(users=escape(str(users.resolve()))), encoding="utf-8")
+    config.write_text(
+        _CONFIG.format(users=escape(str(users.resolve())), backups=escape(str(backups))), encoding="utf-8"
+    )
     return config
 
 

@@ -58,10 +58,15 @@ class ForgottenSubjects:
 
     def cover(self, record: AuditRecord) -> bool:
         """Whether the record is to be left out."""
+        return self.digest_covering(record.subject, record.case_at or record.time) is not None
+
+    def digest_covering(self, subject: str, opened_at: datetime) -> str | None:
+        """The digest of a forgotten subject whose case was opened then, if it is to be left out."""
         if not self._until:
-            return False
-        until = self._until.get(digest_of(record.subject, self._key))
-        return until is not None and (record.case_at or record.time) <= until
+            return None
+        digest = digest_of(subject, self._key)
+        until = self._until.get(digest)
+        return digest if until is not None and opened_at <= until else None
 
 
 class ForgottenReader:

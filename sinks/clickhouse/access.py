@@ -52,7 +52,8 @@ COUNTS = {
     "hourly_step_counts": "hourly_steps_recount",
 }
 CHANGES = (
-    "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE"
+    "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE,"
+    " OPTIMIZE, BACKUP"
 )
 
 
@@ -127,9 +128,13 @@ def grants_of(account: Account) -> tuple[Grant, ...]:
             return tuple(Grant("SELECT", name, columns) for name, columns in _shown(bool(account.agents)).items())
 
 
-def statements_for(database: str, accounts: Sequence[Account], cluster: str = "") -> list[str]:
-    """The statements that create the users and make their rights equal to the above, whatever they had before."""
-    made = [statement for account in accounts for statement in _user_statements(database, account, cluster)]
+def statements_for(database: str, accounts: Sequence[Account], cluster: str = "", backups: str = "") -> list[str]:
+    """The statements that create the users and make their rights equal to the above, whatever they had before.
+
+    `backups` is the kind of place where they lie, `DISK` or `S3`; empty if there are none.
+    """
+    further = _rights_of_migrate(cluster, backups)
+    made = [statement for account in accounts for statement in _user_statements(database, account, cluster, further)]
     return made + _policies(database, [account for account in accounts if account.agents], cluster)
 
 
@@ -160,7 +165,15 @@ def _shown(only_by_agent: bool) -> dict[str, tuple[str, ...]]:
     return {name: tuple(one for one in columns[name] if one not in HIDDEN_FROM_VIEWERS[name]) for name in names}
 
 
-def _user_statements(database: str, account: Account, cluster: str) -> list[str]:
+def _rights_of_migrate(cluster: str, backups: str) -> list[str]:
+    """Servers may demand a right for each engine of a table, for statements to a whole cluster, and for the place of
+    backups.
+    """
+    rights = ["TABLE ENGINE ON *", "SELECT ON system.mutations", *(["CLUSTER ON *.*"] if cluster else [])]
+    return rights + (["SELECT ON system.backups", f"{backups} ON *.*"] if backups else [])
+
+
+def _user_statements(database: str, account: Account, cluster: str, of_migrate: Sequence[str]) -> list[str]:
     name, where = quoted(account.name), on_cluster(cluster)
     login = f" IDENTIFIED WITH sha256_hash BY {_hashed(account.password)}" if account.password else ""
     limits = ", ".join(["readonly = 2", *(limit.sql() for limit in READER_CONSTRAINTS)])
@@ -169,8 +182,7 @@ def _user_statements(database: str, account: Account, cluster: str) -> list[str]
     changed = [f"ALTER USER {name}{where}{login}{settings}"] if login or settings else []
     rights = [grant.sql(database) for grant in grants_of(account)]
     if account.user == "migrate":
-        # Servers may demand a right for each engine of a table, and for statements to a whole cluster.
-        rights += ["TABLE ENGINE ON *", "SELECT ON system.mutations", *(["CLUSTER ON *.*"] if cluster else [])]
+        rights += of_migrate
     return [*made, *changed, f"GRANT{where} {', '.join(rights)} TO {name} WITH REPLACE OPTION"]
 
 

@@ -100,6 +100,16 @@ def outdated(client: Client) -> list[str]:
     return [*(migration.name for migration in lacking), *views.changes(client, _digest(found)).names]
 
 
+def unknown_migrations(client: Client, ledger: str) -> list[str]:
+    """The migrations in a table like `migrations` that this version does not have. Raises `MigrationChanged`."""
+    known = {migration.version: migration for migration in migrations()}
+    rows = client.query(f"SELECT version, name, sha256 FROM {ledger} FINAL ORDER BY version").result_rows  # noqa: S608
+    for version, _, sha256 in rows:
+        if version in known:
+            _check_unchanged(known[version], sha256)
+    return [name for version, name, _ in rows if version not in known]
+
+
 def _lacking(client: Client, wanted: Sequence[Migration]) -> list[Migration]:
     """Migrations that were not applied yet. Raises `MigrationChanged` for an applied one that has changed since."""
     rows = client.query("SELECT version, sha256 FROM migrations FINAL").result_rows

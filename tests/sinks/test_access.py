@@ -204,7 +204,8 @@ def test_every_view_is_for_viewers_or_for_readers_only() -> None:
 
 def test_the_statements_are_such_that_clickhouse_parses_them(folder: Path) -> None:
     accounts = [Account("migrate", "m", "p'w"), SINK, Account("viewer", "a`b", "x", ("o'hara", "b"))]
-    queries = [f"SELECT formatQuery({literal(one)})" for one in statements_for("night`desk", accounts, "our cluster")]
+    made = statements_for("night`desk", accounts, "our cluster", "S3")
+    queries = [f"SELECT formatQuery({literal(one)})" for one in made]
     for ((formatted,),) in as_user(folder, READER, partial(answers, queries=queries)):
         assert "p'w" not in str(formatted)
         assert "ON CLUSTER `our cluster`" in str(formatted)

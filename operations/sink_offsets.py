@@ -1,0 +1,85 @@
+"""What the sink's consumer group has committed of the audit topic, and how it is made to go on somewhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+
+from nightdesk.messaging.broker_answers import broker_answers
+from nightdesk.messaging.clients import QUIET, new_admin, new_reader
+from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.settings import KafkaSettings
+from nightdesk.operations.stage_status import stage_status
+from nightdesk.schemas.topics import AUDIT
+from nightdesk.sinks.audit.chain import committed_value
+from nightdesk.sinks.clickhouse.backup_places import SinkPlace
+
+ANSWER_WITHIN_S = 30.0
+SINK = "sink"
+# A static member is in its group until its session is over, however it was stopped.
+STOPPED_WITHIN_S = 60.0
+LOOK_S = 1.0
+STOP_IT = "Stop every process of `nightdesk sink`; a stopped one counts as running until its session is over (30 s)"
+
+
+def audit_topic(kafka: KafkaSettings) -> str:
+    """Its name with the installation's prefix."""
+    return kafka.topic_prefix + AUDIT.name
+
+
+def sink_reader(kafka: KafkaSettings) -> Consumer:
+    """A reader in the name of the sink's group, which is not a member of it."""
+    return new_reader({**kafka.client_config(), **QUIET}, group_id(kafka.topic_prefix, SINK))
+
+
+def first_offsets(consumer: Consumer, topic: str) -> list[tuple[int, int]]:
+    """Each partition of the topic, with the offset at which its log begins. Raises `Failure` and `KafkaException`."""
+    known = consumer.list_topics(timeout=ANSWER_WITHIN_S).topics
+    if topic not in known:
+        raise Failure(f"there is no topic {topic}", "Run `nightdesk topics apply`", FailureKind.NOT_READY)
+    places = [TopicPartition(topic, number) for number in sorted(known[topic].partitions)]
+    return [
+        (one.partition, consumer.get_watermark_offsets(one, timeout=ANSWER_WITHIN_S, cached=False)[0]) for one in places
+    ]
+
+
+def sink_places(consumer: Consumer, topic: str, firsts: Sequence[tuple[int, int]]) -> list[SinkPlace]:
+    """What the sink has committed; where it has nothing, where the log begins. Raises `KafkaException`."""
+    starts = dict(firsts)
+    committed = consumer.committed([TopicPartition(topic, number) for number in starts], ANSWER_WITHIN_S)
+    return [SinkPlace(one.partition, max(one.offset, starts[one.partition]), committed_value(one)) for one in committed]
+
+
+def topic_id(kafka: KafkaSettings, topic: str) -> str:
+    """The broker's id of the topic. Raises `Failure`."""
+    admin = new_admin({**kafka.client_config(), **QUIET})
+    with broker_answers(kafka):
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)
+        return str(asked[topic].result().topic_id)
+
+
+def wait_until_stopped(kafka: KafkaSettings) -> None:
+    """Raises `Failure` if the sink runs."""
+    until = time.monotonic() + STOPPED_WITHIN_S
+    while stage_status(kafka)[SINK].state != "stopped":
+        if time.monotonic() >= until:
+            raise Failure("the sink runs, or something is in its group", STOP_IT, FailureKind.NOT_READY)
+        time.sleep(LOOK_S)
+
+
+def go_on_at(kafka: KafkaSettings, topic: str, places: Sequence[SinkPlace]) -> None:
+    """Commit these offsets for the sink, with the values of its chains. Raises `Failure`, also if it runs."""
+    offsets = [TopicPartition(topic, one.partition, one.offset, one.chain) for one in places]
+    consumer = sink_reader(kafka)
+    try:
+        for one in consumer.commit(offsets=offsets, asynchronous=False):
+            if one.error is not None:
+                raise KafkaException(one.error)
+    except KafkaException as error:
+        reason = f"the offsets of the sink cannot be set: {error.args[0].str()}"
+        raise Failure(reason, STOP_IT, FailureKind.NOT_READY) from error
+    finally:
+        consumer.close()

@@ -1,0 +1,162 @@
+"""Backups of the audit database, made and read by ClickHouse itself (`BACKUP`, `RESTORE`), on a disk of the server or
+in a bucket.
+
+A backup has all tables and materialized views. The views that people query have no data, and `migrate` creates them in
+the form of its version.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nightdesk.sinks.clickhouse.access import on_cluster, quoted
+from nightdesk.sinks.clickhouse.statements import literal
+
+if TYPE_CHECKING:  # every worker reads the settings, which say where backups lie
+    from clickhouse_connect.driver.client import Client
+
+LOOK_S = 0.5
+DISK = "disk:"
+# Of a backup, to look at it before anything else is restored.
+MIGRATIONS_OF_BACKUP = "migrations_of_backup"
+
+VIEWS = "SELECT name FROM system.tables WHERE database = {database:String} AND engine = 'View' ORDER BY name"
+TABLES = "SELECT name FROM system.tables WHERE database = {database:String} ORDER BY name"
+STORED_BYTES = "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = {database:String} AND active"
+MUTATED = """
+SELECT DISTINCT table FROM system.parts
+WHERE database = {database:String} AND active AND data_version > min_block_number ORDER BY table
+"""
+STATE = "SELECT toString(status), total_size, bytes_read, error FROM system.backups WHERE id = {id:String}"
+
+
+class BackupFailed(Exception):
+    """ClickHouse gave a backup or a restore up, and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where backups lie: `disk:NAME`, a disk that the server's configuration allows for backups, or the URL of a folder
+    in a bucket. Without a key the server uses its own credentials for the bucket.
+    """
+
+    place: str
+    key_id: str = ""
+    secret: str = field(default="", repr=False)
+
+    @property
+    def is_disk(self) -> bool:
+        return self.place.startswith(DISK)
+
+    @property
+    def kind(self) -> str:
+        """What ClickHouse calls it in a GRANT; empty if there is no place."""
+        return ("DISK" if self.is_disk else "S3") if self.place else ""
+
+    def of(self, name: str) -> str:
+        """The backup of that name, in SQL."""
+        if self.is_disk:
+            return f"Disk({literal(self.place.removeprefix(DISK))}, {literal(name)})"
+        url = f"{self.place}/{name}"
+        login = (self.key_id, self.secret) if self.key_id else ()
+        return f"S3({', '.join(map(literal, (url, *login)))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup of a database on its way. An incremental one has what its `base` lacks."""
+
+    database: str
+    destination: Destination
+    name: str
+    base: str = ""
+    cluster: str = ""
+
+    def begin(self, client: Client) -> str:
+        """Let ClickHouse begin with it; returns its id."""
+        views = [str(row[0]) for row in client.query(VIEWS, {"database": self.database}).result_rows]
+        without = f" EXCEPT TABLES {', '.join(self._table(view) for view in views)}" if views else ""
+        base = f" SETTINGS base_backup = {self.destination.of(self.base)}" if self.base else ""
+        return _begun(
+            client,
+            f"BACKUP DATABASE {quoted(self.database)}{without}{on_cluster(self.cluster)} "
+            f"TO {self.destination.of(self.name)} ASYNC{base}",
+        )
+
+    def begin_restore(self, client: Client, target: str) -> str:
+        """Let ClickHouse begin to restore it as the database `target`; returns the id of the restore."""
+        return _begun(
+            client,
+            f"RESTORE DATABASE {quoted(self.database)} AS {quoted(target)}{on_cluster(self.cluster)} "
+            f"FROM {self.destination.of(self.name)} ASYNC",
+        )
+
+    def restore_migrations(self, client: Client, target: str) -> str:
+        """Restore only the table that says which migrations the backup has; gives the name that it has in `target`.
+
+        Raises ClickHouse's error if there is no such backup.
+        """
+        copy = f"{quoted(target)}.{MIGRATIONS_OF_BACKUP}"
+        client.command(f"DROP TABLE IF EXISTS {copy}{on_cluster(self.cluster)} SYNC")
+        source = self._table("migrations")
+        where = f"{on_cluster(self.cluster)} FROM {self.destination.of(self.name)}"
+        client.command(f"RESTORE TABLE {source} AS {copy}{where}")
+        return copy
+
+    def _table(self, name: str) -> str:
+        return f"{quoted(self.database)}.{quoted(name)}"
+
+
+def follow(client: Client, identity: str, begin: Callable[[int], Callable[[int], None]], expected: int = 0) -> int:
+    """Wait until the backup or the restore is done; gives the bytes of all its files.
+
+    `begin` is told how many bytes there will be, once that is known, and what it gives how many more are done. Raises
+    `BackupFailed`.
+    """
+    advance, told = begin(expected) if expected else None, 0
+    while True:
+        rows = client.query(STATE, {"id": identity}).result_rows
+        if not rows:
+            raise BackupFailed(
+                "the server does not know it any more: has it restarted, or has the URL several servers?"
+            )
+        status, total, read, error = rows[0]
+        if status.endswith(("_FAILED", "_CANCELLED")):
+            raise BackupFailed(str(error).partition(", Stack trace ")[0] or status.lower())
+        if advance is None and total:
+            advance = begin(total)
+        if advance is not None:
+            done = read if status.startswith("RESTOR") else total
+            advance(done - told)
+            told = done
+        if status in ("BACKUP_CREATED", "RESTORED"):
+            return int(total)
+        time.sleep(LOOK_S)
+
+
+def renew_parts(client: Client, database: str) -> None:
+    """Attach the parts of restored tables anew.
+
+    A restored part keeps the number of its last mutation, and the table begins to count at the number of its parts: so
+    ClickHouse would take the next deletions for done and leave the rows. An attached part has no such number.
+    """
+    for (table,) in client.query(MUTATED, {"database": database}).result_rows:
+        for change in ("DETACH", "ATTACH"):
+            client.command(f"ALTER TABLE {quoted(database)}.{quoted(table)} {change} PARTITION ALL")
+
+
+def stored_bytes(client: Client, database: str) -> int:
+    """The size of the database's tables."""
+    return int(client.query(STORED_BYTES, {"database": database}).result_rows[0][0])
+
+
+def tables_of(client: Client, database: str) -> list[str]:
+    """Everything that has a name in the database."""
+    return [str(row[0]) for row in client.query(TABLES, {"database": database}).result_rows]
+
+
+def _begun(client: Client, statement: str) -> str:
+    return str(client.query(statement).result_rows[0][0])
