@@ -1,11 +1,11 @@
 """The totals of one agent, derived from its facts, for the budget stage and `nightdesk budget show`."""
 
-from bisect import bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger.facts import AGENT_TOTAL, Fact
+from nightdesk.processors.rates import Admission, AdmissionLog
 
 
 @dataclass(slots=True)
@@ -33,10 +33,10 @@ NOTHING = Balance()
 
 @dataclass
 class Account:
-    """`balances` by day and scope."""
+    """`balances` by day and scope; `admitted` has the cases that count against the agent's rate."""
 
     balances: dict[tuple[str, str], Balance] = field(default_factory=dict)
-    admitted: list[float] = field(default_factory=list)
+    admitted: AdmissionLog = field(default_factory=AdmissionLog)
 
     def replace(self, before: Fact | None, after: Fact | None) -> None:
         """Subtract the earlier fact's amounts and add the later one's."""
@@ -44,6 +44,13 @@ class Account:
             self._count(before, -1)
         if after is not None:
             self._count(after, +1)
+        admitted_before, admitted_after = _admitted_at(before), _admitted_at(after)
+        # Most facts replace one that was admitted at the same time, which the log may have set back since.
+        if admitted_before != admitted_after:
+            if admitted_before is not None:
+                self.admitted.discard(Admission(admitted_before))
+            if admitted_after is not None:
+                self.admitted.add(Admission(admitted_after))
 
     def balance(self, day: str, task: str = AGENT_TOTAL) -> Balance:
         """The balance of a day and scope. Do not change it."""
@@ -51,30 +58,21 @@ class Account:
 
     def room_at(self, rate: Rate, now: float) -> float:
         """When one more case may start; `now` or earlier means at once."""
-        # A start time in the future was written by a clock that was ahead, so it counts as now.
-        ahead = bisect_right(self.admitted, now)
-        self.admitted[ahead:] = [now] * (len(self.admitted) - ahead)
-        # Summed in the same order as below, so that rounding never delays a case that is due now.
-        del self.admitted[: bisect_right(self.admitted, now, key=lambda at: at + rate.per_seconds)]
-        if len(self.admitted) < rate.count:
-            return now
-        return self.admitted[-rate.count] + rate.per_seconds
+        self.admitted.set_back(now)
+        return self.admitted.room_at(rate, now)
 
     def _count(self, fact: Fact, sign: int) -> None:
-        if fact.is_counted:
-            for balance in self._balances_of(fact, sign):
-                balance.steps += sign
-                if fact.state == "open":
-                    balance.reserved_microusd += sign * fact.reserved_microusd
-                elif fact.state == "unknown" and fact.corrected_microusd is None:
-                    balance.unknown_microusd += sign * fact.reserved_microusd
-                else:
-                    balance.spent_microusd += sign * fact.counted_microusd
-                    balance.tokens += sign * fact.tokens
-        if fact.admitted and sign > 0:
-            insort(self.admitted, fact.at)
-        elif fact.admitted and fact.at in self.admitted:
-            self.admitted.remove(fact.at)
+        if not fact.is_counted:
+            return
+        for balance in self._balances_of(fact, sign):
+            balance.steps += sign
+            if fact.state == "open":
+                balance.reserved_microusd += sign * fact.reserved_microusd
+            elif fact.state == "unknown" and fact.corrected_microusd is None:
+                balance.unknown_microusd += sign * fact.reserved_microusd
+            else:
+                balance.spent_microusd += sign * fact.counted_microusd
+                balance.tokens += sign * fact.tokens
 
     def _balances_of(self, fact: Fact, sign: int) -> Iterator[Balance]:
         for task in fact.tasks():
@@ -85,3 +83,7 @@ class Account:
             yield balance
             if sign < 0 and not balance.steps:
                 del self.balances[place]  # the day is over and deleted
+
+
+def _admitted_at(fact: Fact | None) -> float | None:
+    return fact.at if fact is not None and fact.admitted else None

@@ -75,6 +75,8 @@ class Ingest(Stage):
         earlier = {} if known is None else known.offers
         arrival = Arrival(place=delivery.place, at=now, offers={**earlier, **offers})
         self._seen.put(writes, key, arrival, now.timestamp() + SEEN_FOR_S)
+        for admitted in reading.admitted:
+            self._queues.count(delivery.partition, admitted)
         for waiting in reading.waiting:
             self._queues.append(delivery.partition, waiting)
 
@@ -150,7 +152,9 @@ class Ingest(Stage):
 
     def _admit(self, compiled: CompiledCharter, case: Case, reading: Reading, now: datetime) -> Result:
         limits, writes = compiled.charter.limits, reading.writes
-        if self._queues.admits(case, limits, writes, now.timestamp()):
+        admitted = self._queues.admit(case, limits, writes, now.timestamp())
+        if admitted is not None:
+            reading.admitted.append(admitted)
             return "admitted"
         if limits.over_limit == "refuse":
             return "refused"

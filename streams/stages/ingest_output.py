@@ -16,16 +16,20 @@ from nightdesk.streams.api import Delivery, StagedWrites
 from nightdesk.streams.control import Control
 from nightdesk.streams.stages.arrivals import Offer
 from nightdesk.streams.stages.subject_queues import CASES_AT_MOST, Released, WaitingCase
+from nightdesk.streams.stages.subject_rates import Admitted
 from nightdesk.streams.stages.timer_records import came
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One delivery of an event, and its staged writes. `waiting` are its cases that will wait for their turn."""
+    """One delivery of an event, and its staged writes. `admitted` are its cases that go on at once, and `waiting` those
+    that will wait for their turn.
+    """
 
     delivery: Delivery[Event]
     writes: StagedWrites
     scope: Scope | None
+    admitted: list[Admitted] = field(default_factory=list)
     waiting: list[WaitingCase] = field(default_factory=list)
 
     @property

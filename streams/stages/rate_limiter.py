@@ -5,24 +5,45 @@ grants come at once, after the stage stood still, a worker makes at most twice t
 cannot be exact, because some grants are always a moment late.
 """
 
-from nightdesk.processors import backoff, rates
+from nightdesk.processors import backoff
+from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.execution import RateGrant
 from nightdesk.processors.execution.events import SlotRefused, SlotTaken
 from nightdesk.processors.execution.types import RateUse
+from nightdesk.processors.rates import Admission, AdmissionLog
 
 
 class RateLimiter:
     """The recent calls of this worker, by limit."""
 
     def __init__(self) -> None:
-        self._made: dict[str, rates.Window] = {}
+        self._made: dict[str, _Calls] = {}
 
     def take(self, use: RateUse, grant: RateGrant, now: float) -> SlotTaken | SlotRefused:
         """Count a call at `now` (epoch seconds). The same grant again takes no second slot."""
         cause = f"{use.purpose}:{grant.number}"
         at_most = use.rate.model_copy(update={"count": 2 * use.rate.count})
-        admitted = rates.admit(self._made.get(use.limit, ()), at_most, cause, now)
-        self._made[use.limit] = admitted.window
-        if admitted.ok:
+        retry_at = self._made.setdefault(use.limit, _Calls()).take(at_most, cause, now)
+        if retry_at <= now:
             return SlotTaken()
-        return SlotRefused(admitted.retry_at - now + use.rate.per_seconds * backoff.spread(cause))
+        return SlotRefused(retry_at - now + use.rate.per_seconds * backoff.spread(cause))
+
+
+class _Calls:
+    """The calls under one limit, and for which grants they were made."""
+
+    def __init__(self) -> None:
+        self._log = AdmissionLog()
+        self._causes: set[str] = set()
+
+    def take(self, rate: Rate, cause: str, now: float) -> float:
+        """Count a call if there is room. Returns when there is; `now` or earlier means at once."""
+        self._log.set_back(now)
+        if cause in self._causes:
+            return now
+        self._causes.difference_update(call.cause for call in self._log.forget_over(rate, now))
+        retry_at = self._log.room_at(rate, now)
+        if retry_at <= now:
+            self._log.add(Admission(now, cause))
+            self._causes.add(cause)
+        return retry_at

@@ -36,7 +36,7 @@ class RateLimits:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._slots: dict[str, list[rates.Slot]] = {}
+        self._slots: dict[str, rates.SlotLog] = {}
         self.table = Table("slots", GrantedSlot, self._on_expired)
 
     def recovered(self) -> Iterator[None]:
@@ -47,12 +47,15 @@ class RateLimits:
             for _, key, slot in entries:
                 found.setdefault(slot.limit, []).append(rates.Slot(key, slot.at, slot.asked_at))
             yield
-        self._slots = {limit: rates.slots_as_of(slots, now) for limit, slots in found.items()}
+        self._slots = {limit: rates.SlotLog(rates.slots_as_of(slots, now)) for limit, slots in found.items()}
 
     def _on_expired(self, key: str, slot: GrantedSlot, writes: StagedWrites) -> None:
-        """Delete a slot that no current period includes. The oldest expires first, so it is found at once."""
-        slots = self._slots[slot.limit]
-        del slots[next(index for index, given in enumerate(slots) if given.request_id == key)]
+        """Delete a slot that no current period includes."""
+        slots = self._slots.get(slot.limit)
+        if slots is not None:
+            slots.forget_until(slot.at)
+            if not slots:
+                del self._slots[slot.limit]
         self.table.delete(writes, key)
 
     def ask(self, delivery: Delivery[RateRequest], writes: StagedWrites) -> None:
@@ -68,14 +71,11 @@ class RateLimits:
 
     def _give(self, request: RateRequest, writes: StagedWrites) -> GrantedSlot:
         rate, now = Rate(count=request.count, per_seconds=request.per_seconds), self._clock().timestamp()
-        slots = self._slots.setdefault(request.limit, [])
-        if slots and slots[-1].asked_at > now:  # the clock went back
-            slots[:] = rates.slots_as_of(slots, now)
-        last = [given.at for given in slots[-rate.count :]]
-        slot = GrantedSlot(limit=request.limit, at=rates.next_slot(last, rate, now), asked_at=now)
+        slots = self._slots.setdefault(request.limit, rates.SlotLog())
+        slot = GrantedSlot(limit=request.limit, at=slots.next_at(rate, now), asked_at=now)
         kept_until = slot.at + max(rate.per_seconds, KEPT_S)
         self.table.put(writes, request.request_id, slot, kept_until)
-        slots.append(rates.Slot(request.request_id, slot.at, now))
+        slots.add(rates.Slot(request.request_id, slot.at, now))
         return slot
 
     def _answer_later(self, granted: RateRequest, slot_at: datetime, traceparent: str, writes: StagedWrites) -> None:

@@ -1,8 +1,8 @@
 """Cases over `limits.per_subject` wait for their turn: one queue for each agent and subject, first in, first out.
 
-`subject_rates` stores the recently admitted cases of a subject, and `waiting` the cases that wait. The queues and the
-times at which to check them are derived from `waiting`: memory has one key for each waiting case, and a tick only
-checks the queues whose time has come.
+`subject_rates` stores the recently admitted cases (`subject_rates.py`), and `waiting` the cases that wait. The queues
+and the times at which to check them are derived from `waiting`: memory has one key for each waiting case, and a tick
+only checks the queues whose time has come.
 
 A case that goes on is deleted after its reservation is durable. If the process dies in between, its successor emits the
 reservation again: the rate counts the same case once, and `budget` accepts the same reservation once.
@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from nightdesk.processors import rates
 from nightdesk.processors.charter.allowances import Limits
 from nightdesk.processors.charter.quantities import Rate
-from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Case
 from nightdesk.streams.api import StagedWrites, Table
 from nightdesk.streams.metrics import WAITING
+from nightdesk.streams.stages.subject_rates import Admitted, SubjectRates, queue_of
 
 # A subject whose queue is longer than this, or a partition whose queues hold more, refuses further cases. The audit
 # names their events, and `nightdesk events reoffer` offers them again from the log.
@@ -30,12 +29,6 @@ CASES_AT_MOST = 1000
 BYTES_AT_MOST = 64 * 1024 * 1024
 # At most this many cases are released in one tick; the others follow in the next ticks.
 RELEASED_A_TICK = 500
-
-
-class SubjectRate(BaseModel):
-    """The admitted cases of a subject and their times (epoch seconds), oldest first."""
-
-    admitted: dict[str, float]
 
 
 class WaitingCase(BaseModel):
@@ -68,9 +61,9 @@ class SubjectQueues:
     """The rates and queues of the subjects whose partitions this process owns."""
 
     def __init__(self) -> None:
-        self._rates = Table("subject_rates", SubjectRate)
+        self._rates = SubjectRates()
         self._waiting = Table("waiting", WaitingCase)
-        self.tables = (self._rates, self._waiting)
+        self.tables = (self._rates.table, self._waiting)
         self._agents: Counter[str] = Counter()
         self._forget()
 
@@ -84,7 +77,8 @@ class SubjectQueues:
         self._size_bytes: Counter[int] = Counter()
 
     def recovered(self) -> Iterator[None]:
-        """Derive the queues again from `waiting`."""
+        """Derive the rates and the queues again."""
+        yield from self._rates.recovered()
         self._forget()
         found: list[tuple[int, int, str, WaitingCase]] = []
         for entries in self._waiting.slices():
@@ -95,21 +89,25 @@ class SubjectQueues:
 
     # -- a new case
 
-    def admits(self, case: Case, limits: Limits, writes: StagedWrites, now: float) -> bool:
-        """Whether the case may go on at once: no earlier one of its subject waits, and the rate has room."""
-        queue = _queue(case)
-        if self._queues[writes.partition].get(queue):
-            return False
+    def admit(self, case: Case, limits: Limits, writes: StagedWrites, now: float) -> Admitted | None:
+        """Stage that the case goes on at once; None if an earlier one of its subject waits, or the rate has no room.
+
+        The caller passes the result to `count` when everything else is staged.
+        """
+        if self._queues[writes.partition].get(queue_of(case)):
+            return None
         if limits.per_subject is None:
-            return True
-        window = self._window(writes.partition, queue)
-        admitted = _admit(window, limits.per_subject, case, now)
-        self._put_window(writes, queue, window, admitted.window, limits.per_subject, now)
-        return admitted.ok
+            return Admitted(case, at=None)
+        admitted = self._rates.admit(case, limits.per_subject, writes, now)
+        return admitted if isinstance(admitted, Admitted) else None
+
+    def count(self, partition: int, admitted: Admitted) -> None:
+        """Count an admitted case in the rate of its subject."""
+        self._rates.count(partition, admitted)
 
     def is_full(self, case: Case, partition: int) -> bool:
         """Whether a further case of this subject would be too many."""
-        waiting = len(self._queues[partition].get(_queue(case), ()))
+        waiting = len(self._queues[partition].get(queue_of(case), ()))
         return waiting >= CASES_AT_MOST or self._size_bytes[partition] >= BYTES_AT_MOST
 
     def put(self, waiting: WaitingCase, writes: StagedWrites) -> None:
@@ -118,7 +116,7 @@ class SubjectQueues:
 
     def append(self, partition: int, waiting: WaitingCase) -> None:
         """Append a case to its queue. A new queue is checked in the next tick."""
-        queue, entry = _queue(waiting.case), _Entry(_key(waiting), len(waiting.case.event.data))
+        queue, entry = queue_of(waiting.case), _Entry(_key(waiting), len(waiting.case.event.data))
         if queue not in self._queues[partition]:
             self._queues[partition][queue] = deque()
             heapq.heappush(self._looks[partition], (0.0, queue))
@@ -150,8 +148,7 @@ class SubjectQueues:
     def _release(self, queue: str, at_most: int, writes: StagedWrites, now: float) -> Iterator[Released]:
         partition = writes.partition
         entries = self._queues[partition].get(queue, deque())
-        before = window = self._window(partition, queue)
-        look_at, rate = now, None
+        look_at = now
         while entries and at_most:
             waiting = self._waiting.get(partition, entries[0].key)
             if waiting is None:  # an event that was read twice is in the queue twice, and went on the first time
@@ -159,17 +156,14 @@ class SubjectQueues:
                 continue
             overdue = waiting.until <= now
             if not overdue and waiting.rate is not None:
-                rate = waiting.rate
-                admitted = _admit(window, rate, waiting.case, now)
-                window = admitted.window
-                if not admitted.ok:
-                    look_at = min(admitted.retry_at, waiting.until)
+                admitted = self._rates.admit(waiting.case, waiting.rate, writes, now)
+                if not isinstance(admitted, Admitted):
+                    look_at = min(admitted, waiting.until)
                     break
+                self._rates.count(partition, admitted)
             self._remove_first(entries, waiting, writes)
             at_most -= 1
             yield Released(waiting, overdue)
-        if rate is not None:
-            self._put_window(writes, queue, before, window, rate, now)
         if entries:
             heapq.heappush(self._looks[partition], (look_at, queue))
         else:
@@ -185,30 +179,6 @@ class SubjectQueues:
         self._size_bytes[partition] -= entry.size_bytes
         return entry
 
-    # -- rates
-
-    def _window(self, partition: int, queue: str) -> rates.Window:
-        known = self._rates.get(partition, queue)
-        return () if known is None else tuple(map(rates.Admission._make, known.admitted.items()))
-
-    def _put_window(
-        self, writes: StagedWrites, queue: str, before: rates.Window, after: rates.Window, rate: Rate, now: float
-    ) -> None:
-        if after is not before:
-            self._rates.put(writes, queue, SubjectRate(admitted=dict(after)), now + rate.per_seconds)
-
-
-def _admit(window: rates.Window, rate: Rate, case: Case, now: float) -> rates.Admitted:
-    """Count an admitted case. If it is counted already, a process died before the reservation was durable; the case
-    begins now, so its period does, too.
-    """
-    others = tuple(admission for admission in window if admission.cause != case.case_id)
-    return rates.admit(window if len(others) == len(window) else others, rate, case.case_id, now)
-
-
-def _queue(case: Case) -> str:
-    return composite_key(case.agent, case.subject)
-
 
 def _key(waiting: WaitingCase) -> str:
-    return f"{_queue(waiting.case)}/{waiting.number:020d}"
+    return f"{queue_of(waiting.case)}/{waiting.number:020d}"

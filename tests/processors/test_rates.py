@@ -2,38 +2,86 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nightdesk.processors.charter.quantities import Rate
-from nightdesk.processors.rates import Admission, Slot, Window, admit, next_slot, slots_as_of
+from nightdesk.processors.rates import Admission, AdmissionLog, Slot, SlotLog, slots_as_of
 
 RATE = Rate(count=3, per_seconds=10)
 
 
+class Logs(RuleBasedStateMachine):
+    """A log against its plain definition: a list of all times, and a count over the last period. The clock jumps, and
+    the rate changes as a charter's may.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000
+        self.log = AdmissionLog()
+        self.plain: list[Admission] = []
+
+    @rule(seconds=st.integers(0, 8))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(seconds=st.integers(-40, 40))
+    def jump(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(count=st.integers(1, 6))
+    def ask(self, count: int) -> None:
+        rate = RATE.model_copy(update={"count": count})
+        changed = self.log.set_back(self.now)
+        assert sorted(changed) == sorted(
+            Admission(self.now, admission.cause) for admission in self.plain if admission.at > self.now
+        )
+        self.plain = [Admission(min(admission.at, self.now), admission.cause) for admission in self.plain]
+        # What is over is forgotten for good, also if the clock goes back.
+        self.plain = [admission for admission in self.plain if admission.at + rate.per_seconds > self.now]
+        current = sorted(admission.at for admission in self.plain)
+        room_at = self.log.room_at(rate, self.now)
+        assert (room_at <= self.now) == (len(current) < count)
+        if room_at > self.now:
+            assert sum(at + rate.per_seconds > room_at for at in current) < count, "then there is room"
+            assert sum(at + rate.per_seconds > room_at - 1 for at in current) >= count, "and not before"
+            return
+        admission = Admission(self.now, str(len(self.plain)))
+        self.log.add(admission)
+        self.plain.append(admission)
+
+    @precondition(lambda self: self.plain)
+    @rule(which=st.integers(0))
+    def take_back(self, which: int) -> None:
+        admission = self.plain.pop(which % len(self.plain))
+        self.log.discard(admission)
+        self.plain.append(Admission(self.now, admission.cause))
+        self.log.add(self.plain[-1])
+
+
+TestLogs = Logs.TestCase
+
+
 @given(st.lists(st.floats(0.01, 8.0), max_size=60))
 def test_never_more_than_the_count_in_any_window(pauses: list[float]) -> None:
-    window: Window = ()
-    now = 1000.0
+    log, now = AdmissionLog(), 1000.0
     admitted_at: list[float] = []
-    for number, pause in enumerate(pauses):
+    for pause in pauses:
         now += pause
-        verdict = admit(window, RATE, str(number), now)
+        room_at = log.room_at(RATE, now)
         room = sum(at + RATE.per_seconds > now for at in admitted_at) < RATE.count
-        assert verdict.ok == room
-        if verdict.ok:
+        assert (room_at <= now) == room
+        if room:
             admitted_at.append(now)
+            log.add(Admission(now))
         else:
-            assert verdict.retry_at > now
-            assert admit(verdict.window, RATE, "later", verdict.retry_at).ok
-        window = verdict.window
+            assert sum(at + RATE.per_seconds > room_at for at in admitted_at) < RATE.count
 
 
-def test_the_same_cause_is_admitted_once() -> None:
-    first = admit((), RATE, "case", 1.0)
-    again = admit(first.window, RATE, "case", 2.0)
-    assert again.ok
-    assert again.window is first.window
-    assert len(again.window) == 1
+def test_what_is_older_than_a_period_is_forgotten() -> None:
+    log = AdmissionLog(Admission(float(at)) for at in range(100))
+    assert log.room_at(RATE, 200.0) == 200.0
+    assert not log
 
 
 class Slots(RuleBasedStateMachine):
@@ -43,6 +91,7 @@ class Slots(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000
         self.slots: list[float] = []
+        self.log = SlotLog()
 
     @rule(seconds=st.integers(0, 25))
     def wait(self, seconds: int) -> None:
@@ -51,9 +100,14 @@ class Slots(RuleBasedStateMachine):
     @rule(times=st.integers(1, 8))
     def ask(self, times: int) -> None:
         for _ in range(times):
-            slot = next_slot(self.slots, RATE, self.now)
+            slot = self.log.next_at(RATE, self.now)
             assert slot == _earliest(self.slots, self.now)
+            self.log.add(Slot("", slot, self.now))
             self.slots.append(slot)
+
+    @rule()
+    def forget(self) -> None:
+        self.log.forget_until(self.now - RATE.per_seconds)
 
     @invariant()
     def no_period_has_more_than_the_count(self) -> None:
@@ -86,37 +140,43 @@ JUMPS = st.lists(st.tuples(st.floats(-5_000, 5_000), st.floats(0, 2)), max_size=
 @given(JUMPS)
 def test_no_clock_keeps_a_subject_out_for_more_than_a_period(jumps: list[tuple[float, float]]) -> None:
     """The clock jumps back and forth while cases arrive; then it runs correctly for one period."""
-    window: Window = ()
-    now = 100_000.0
-    for number, (jump, pause) in enumerate(jumps):
+    log, now = AdmissionLog(), 100_000.0
+
+    def room_at() -> float:
+        log.set_back(now)
+        return log.room_at(RATE, now)
+
+    for jump, pause in jumps:
         now += jump + pause
-        verdict = admit(window, RATE, str(number), now)
-        window = verdict.window
-        if not verdict.ok:
-            assert now < verdict.retry_at <= now + RATE.per_seconds
-    window = admit(window, RATE, "sees them first", now).window
-    assert admit(window, RATE, "a period later", now + RATE.per_seconds).ok
+        if room_at() <= now:
+            log.add(Admission(now))
+        else:
+            assert now < room_at() <= now + RATE.per_seconds
+    if room_at() <= now:
+        log.add(Admission(now))
+    now += RATE.per_seconds
+    assert room_at() <= now
 
 
 def test_what_a_clock_that_was_ahead_let_through_counts_once_it_is_right_again() -> None:
-    ahead: Window = tuple(Admission(str(number), 3_600.0) for number in range(RATE.count))
-    refused = admit(ahead, RATE, "next", 0.0)
-    assert (refused.ok, refused.retry_at) == (False, RATE.per_seconds)
-    assert refused.window is not ahead, "and that is worth remembering"
-    assert admit(refused.window, RATE, "next", float(RATE.per_seconds)).ok
+    log = AdmissionLog(Admission(3_600.0, str(number)) for number in range(RATE.count))
+    assert [admission.at for admission in log.set_back(0.0)] == [0.0, 0.0, 0.0], "and that is worth remembering"
+    assert log.room_at(RATE, 0.0) == RATE.per_seconds
+    assert log.set_back(0.0) == []
+    assert log.room_at(RATE, float(RATE.per_seconds)) <= RATE.per_seconds
 
 
 @given(JUMPS)
 def test_no_clock_moves_a_slot_further_ahead_than_those_before_it_do(jumps: list[tuple[float, float]]) -> None:
-    slots: list[Slot] = []
+    log, granted = SlotLog(), 0.0
     now = 100_000.0
     for number, (jump, pause) in enumerate(jumps):
         now += jump + pause
-        slots = slots_as_of(slots, now)
-        at = next_slot([slot.at for slot in slots[-RATE.count :]], RATE, now)
-        assert at <= now + RATE.per_seconds * (1 + len(slots) // RATE.count) + 1e-6
-        slots.append(Slot(str(number), at, now))
-        assert [slot.at for slot in slots] == sorted(slot.at for slot in slots)
+        at = log.next_at(RATE, now)
+        assert at <= now + RATE.per_seconds * (1 + len(log) // RATE.count) + 1e-6
+        assert jump < 0 or at >= granted, "in the order in which they were asked for"
+        log.add(Slot(str(number), at, now))
+        granted = at
 
 
 def test_slots_that_a_clock_gave_an_hour_ahead_keep_their_distance() -> None:

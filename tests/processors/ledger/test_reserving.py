@@ -137,3 +137,14 @@ def test_fewer_calls_left_cost_less() -> None:
 
 def test_money_is_held_for_as_long_as_the_charter_lets_the_step_ask() -> None:
     assert held_for_s(compiled().charter) == 120 + 6 * 30 + 600
+
+
+def test_a_settled_case_keeps_its_place_in_the_rate_also_after_the_clock_went_back() -> None:
+    rate = Rate(count=1, per_seconds=3600)
+    opened = held("1", 200, at=NOW + timedelta(hours=5))
+    account = account_of(opened)
+    assert account.room_at(rate, NOW.timestamp()) == NOW.timestamp() + 3600
+    settled = opened.model_copy(update={"state": "settled", "spent_microusd": 100})
+    account.replace(opened, settled)
+    later = NOW.timestamp() + 3600
+    assert account.room_at(rate, later) <= later, "it counts once, from when the clock was right"

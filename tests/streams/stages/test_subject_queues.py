@@ -11,6 +11,7 @@ from nightdesk.schemas.records import BudgetEntry, Event
 from nightdesk.schemas.topics import BUDGET, INGEST
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.metrics import WAITING
+from nightdesk.streams.stages import ingest as ingest_stage
 from nightdesk.streams.stages import subject_queues
 from nightdesk.streams.stages.ingest import Ingest
 from tests.effort import examples
@@ -255,3 +256,53 @@ async def test_whatever_happens_each_case_goes_on_once_in_order_and_within_the_r
         for start in times:
             assert sum(start <= at < start + 3600 for at in times) <= 2
     assert len(night.bench.tables["waiting"]) == 0
+
+
+async def test_an_admission_writes_one_small_entry_however_many_came_before() -> None:
+    bench = _bench(Clock(), ("5/1h", "100000/1h"))
+    sizes = []
+    for number in range(300):
+        writes = await bench.take(INGEST, _event(number), offset=number)
+        [entry] = [put for put in writes.puts if put.store is bench.tables["subject_rates"]]
+        sizes.append(len(entry.key) + len(entry.value or b""))
+    assert max(sizes) <= 100
+    assert max(sizes) - min(sizes) <= 2, "the first as much as the last"
+
+
+async def test_what_is_over_leaves_the_table_and_the_memory() -> None:
+    clock = Clock()
+    bench = _bench(clock)
+    await _come(bench, range(2))
+    ingest = bench.stage
+    assert isinstance(ingest, Ingest)
+    clock.forward(3600)
+    bench.tick()
+    assert len(bench.tables["subject_rates"]) == 0
+    assert not ingest._queues._rates._logs
+
+
+async def test_an_event_whose_handling_fails_takes_nobody_s_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = _bench(Clock(), ("5/1h", "1/1h"))
+    with monkeypatch.context() as broken:
+        broken.setattr(ingest_stage, "tell_others", _fails)
+        with pytest.raises(RuntimeError):
+            await bench.take(INGEST, _event(0), offset=0)
+    assert await _come(bench, range(1, 3)) == ["e-1"]
+
+
+def _fails(*_: object) -> None:
+    raise RuntimeError("a fault of the stage")
+
+
+async def test_a_clock_that_was_ahead_counts_from_when_it_was_right_again_also_after_a_restart() -> None:
+    clock = Clock()
+    bench = _bench(clock, ("5/1h", "1/1h"))
+    clock.forward(30 * 86_400)
+    assert await _come(bench, range(1)) == ["e-0"]
+    clock.forward(-30 * 86_400)
+    assert await _come(bench, range(1, 2)) == []
+    clock.forward(1800)
+    bench = _bench(clock, ("5/1h", "1/1h")).inherit(bench)
+    assert await _come(bench, range(2, 3)) == []
+    clock.forward(1800)
+    assert _gone_on(bench.tick()) == ["e-1"]

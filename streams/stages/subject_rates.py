@@ -1,0 +1,121 @@
+"""The rate of each subject: which of its cases were admitted in the last period. A part of the ingest stage.
+
+The table has an entry for each admitted case, so that an admission writes as much with a million cases in the period as
+with one. The log of each subject is derived from the entries.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pydantic import BaseModel, Field
+
+from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.rates import Admission, AdmissionLog
+from nightdesk.schemas.ids import composite_key
+from nightdesk.schemas.records import Case
+from nightdesk.streams.api import StagedWrites, Table
+
+
+class AdmittedCase(BaseModel):
+    """When a case was admitted (epoch seconds). An older program stored all cases of a subject in one entry, as
+    `admitted`.
+    """
+
+    at: float | None = None
+    admitted: dict[str, float] = Field(default_factory=dict)
+
+
+class Admitted(NamedTuple):
+    """A case whose admission is staged and not counted yet. Without a rate there is no time, and nothing to count.
+    `before` is its earlier admission, if a process died before the reservation was durable.
+    """
+
+    case: Case
+    at: float | None
+    before: Admission | None = None
+
+
+class SubjectRates:
+    """The admitted cases of the subjects whose partitions this process owns."""
+
+    def __init__(self) -> None:
+        self.table = Table("subject_rates", AdmittedCase, self._on_expired)
+        self._logs: dict[tuple[int, str], AdmissionLog] = {}
+
+    def recovered(self) -> Iterator[None]:
+        """Derive the logs again."""
+        found: dict[tuple[int, str], list[Admission]] = {}
+        for entries in self.table.slices():
+            for partition, key, entry in entries:
+                for queue, admission in _admissions(key, entry):
+                    if entry.at is not None or not self.table.contains(partition, _key(queue, admission.cause)):
+                        found.setdefault((partition, queue), []).append(admission)
+            yield
+        self._logs = {place: AdmissionLog(admissions) for place, admissions in found.items()}
+
+    def admit(self, case: Case, rate: Rate, writes: StagedWrites, now: float) -> Admitted | float:
+        """Stage the admission of a case; if there is no room, when there will be (epoch seconds).
+
+        A case that was admitted before and did not go on begins now, so its period does, too.
+        """
+        queue = queue_of(case)
+        log = self._logs.setdefault((writes.partition, queue), AdmissionLog())
+        for changed in log.set_back(now):  # a clock that was ahead wrote them: they count from now, whoever reads them
+            self._put(writes, queue, changed, rate)
+        before = self._admission(writes, queue, case.case_id)
+        if before is not None:
+            log.discard(before)
+        room_at = log.room_at(rate, now)
+        if before is not None:
+            log.add(before)
+        if room_at > now:
+            return room_at
+        self._put(writes, queue, Admission(now, case.case_id), rate)
+        return Admitted(case, now, before)
+
+    def count(self, partition: int, admitted: Admitted) -> None:
+        """Count the admission, when everything else that its case causes is staged."""
+        if admitted.at is None:
+            return
+        log = self._logs[partition, queue_of(admitted.case)]
+        if admitted.before is not None:
+            log.discard(admitted.before)
+        log.add(Admission(admitted.at, admitted.case.case_id))
+
+    def _put(self, writes: StagedWrites, queue: str, admission: Admission, rate: Rate) -> None:
+        entry = AdmittedCase(at=admission.at)
+        self.table.put(writes, _key(queue, admission.cause), entry, admission.at + rate.per_seconds)
+
+    def _admission(self, writes: StagedWrites, queue: str, case_id: str) -> Admission | None:
+        entry = self.table.get(writes.partition, _key(queue, case_id))
+        if entry is not None and entry.at is not None:
+            return Admission(entry.at, case_id)
+        old = self.table.get(writes.partition, queue)
+        return None if old is None or case_id not in old.admitted else Admission(old.admitted[case_id], case_id)
+
+    def _on_expired(self, key: str, entry: AdmittedCase, writes: StagedWrites) -> None:
+        for queue, admission in _admissions(key, entry):
+            log = self._logs.get((writes.partition, queue))
+            if log is not None:
+                log.discard(admission)
+                if not log:
+                    del self._logs[writes.partition, queue]
+        self.table.delete(writes, key)
+
+
+def queue_of(case: Case) -> str:
+    """Names the queue, and the rate, of the case's agent and subject."""
+    return composite_key(case.agent, case.subject)
+
+
+def _key(queue: str, case_id: str) -> str:
+    return f"{queue}/{case_id}"
+
+
+def _admissions(key: str, entry: AdmittedCase) -> Iterator[tuple[str, Admission]]:
+    """The admissions of an entry, with their queue."""
+    for case_id, at in entry.admitted.items():
+        yield key, Admission(at, case_id)
+    if entry.at is not None:
+        queue, _, case_id = key.rpartition("/")
+        yield queue, Admission(entry.at, case_id)
