@@ -168,7 +168,7 @@ def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "") -> Res
         waiting,
         answers,
         story.events,
-        None if case is None else case_view(case),
+        None if case is None else case_view(visit.visitor, case),
         waiting is not None and visit.visitor.may(Role.approver, waiting.agent),
         "" if waiting is None else waiting.refusal(visit.visitor.name),
         sent,

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from nightdesk.console.frame import Visit
-from nightdesk.console.visitors import Visitor
+from nightdesk.console.visitors import Role, Visitor
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.cases import trace
 from nightdesk.schemas.records import DeadLetter
@@ -33,6 +33,10 @@ TITLES = {
     "cancelled": "Follow-up cancelled",
     "notified": "People told",
 }
+# The reason of a provider that was passed over without a question.
+NEVER_ASKED = "not_configured"
+# Prompts and replies may hold more of an event than the case shows.
+ROLE_FOR_TEXTS = Role.approver
 UNDONE = ("undone", "undo_failed")
 
 
@@ -77,6 +81,14 @@ class CaseView:
     case: CaseStory
     entries: Sequence[Entry]
     waiting_decision: str
+    may_read_texts: bool
+
+    @property
+    def asked_models(self) -> bool:
+        """Whether a model was asked, or may have been."""
+        passed_over = (skipped for one in self.case.decisions for skipped in one.fallbacks)
+        answered = any(one.model for one in self.case.decisions)
+        return answered or any(skipped.reason != NEVER_ASKED for skipped in passed_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ class StoryView:
 def show(visit: Visit, id_: str) -> Response:
     """The page of a subject, event, case or decision."""
     story = seen_by(visit.visitor, trace(visit.console.installation, id_))
-    views = {case.case_id: case_view(case) for case in story.cases}
+    views = {case.case_id: case_view(visit.visitor, case) for case in story.cases}
     events = [(event, [views[case_id] for case_id in event.case_ids if case_id in views]) for event in story.events]
     named = {case_id for event in story.events for case_id in event.case_ids}
     others = [view for case_id, view in views.items() if case_id not in named]
@@ -111,11 +123,12 @@ def seen_by(visitor: Visitor, story: Story) -> Story:
     return story.model_copy(update={"cases": cases, "events": events, "waits": waits})
 
 
-def case_view(case: CaseStory) -> CaseView:
+def case_view(visitor: Visitor, case: CaseStory) -> CaseView:
     """The case with its records as entries."""
     entries = list(_entries(case))
     waits = next((line.decision_id for line in reversed(case.timeline) if line.kind == "approval"), None)
-    return CaseView(case, entries, (waits or "") if case.status == "needs_approval" else "")
+    waiting = (waits or "") if case.status == "needs_approval" else ""
+    return CaseView(case, entries, waiting, visitor.may(ROLE_FOR_TEXTS, case.agent))
 
 
 def _entries(case: CaseStory) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import ActionDetail, EventDetail
 from tests.console.server import RunningConsole
-from tests.sinks.records import AGENT, START, acted, decided, land, of_case, outcome, record
+from tests.sinks.records import AGENT, START, acted, decided, land, of_case, outcome, question, record
 
 CASE = of_case("evt-1")["case_id"]
 OTHER = of_case("evt-2", "nightly")
@@ -17,6 +17,8 @@ RECORDS = (
     record("received", 0, EVENT, **of_case("evt-1")),
     decided(1),
     acted(2, "failed", outcomes=(outcome(0), outcome(1, "failed", error="503"), outcome(0, "undone")), reason="undone"),
+    record("asked", 1, question(reply="no\n<b>JSON</b>"), provider="anthropic", model="m-1", **of_case("evt-1")),
+    record("asked", 1.5, question(attempt=1, answered=False, reply="", fallbacks=()), **of_case("evt-1")),
     record("received", 3, EVENT, subject="ticket-2", **OTHER),
     record("acted", 4, ActionDetail(outcomes=()), subject="ticket-2", status="completed", **OTHER),
 )
@@ -112,3 +114,25 @@ def test_what_a_customer_writes_is_text_and_hides_nothing(console: RunningConsol
 def test_an_unknown_id_says_so(console: RunningConsole) -> None:
     assert console.get("/cases/nothing.json").status_code == 404
     assert console.get("/subjects?id=nothing").status_code == 404
+
+
+def test_prompts_and_replies_are_shown_to_who_asks_and_may(console: RunningConsole) -> None:
+    page = f"/cases/{CASE}"
+    assert "What is it?" not in console.get(page, "ada").text
+    assert f"{page}/questions" in console.get(page, "ada").text
+    assert f"{page}/questions" not in console.get(page, "vera").text
+    refused = console.get(f"{page}/questions", "vera")
+    assert (refused.status_code, "role approver" in refused.text) == (403, True)
+    shown = console.get(f"{page}/questions", "ada").text
+    assert "no\n&lt;b&gt;JSON&lt;/b&gt;" in shown
+    assert "without a usable answer" in shown
+    first, second = console.get(f"{page}/questions.json", "ada").json()["calls"]
+    assert (first["prompt"] in shown, first["reply"], second["answered"]) == (True, "no\n<b>JSON</b>", False)
+
+
+def test_a_case_of_another_agent_or_of_rules_alone_has_no_questions(console: RunningConsole) -> None:
+    assert console.get(f"/cases/{CASE}/questions", "nele").status_code == 404
+    assert console.get("/cases/ticket-1/questions", "ada").status_code == 404
+    other = OTHER["case_id"]
+    assert "questions" not in console.get(f"/cases/{other}", "nele").text
+    assert "No model was asked" in console.get(f"/cases/{other}/questions", "otto").text
