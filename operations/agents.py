@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import unified_diff
+
+import yaml
 
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.registered_codec import registered_codec
@@ -30,7 +34,11 @@ class CharterVersion:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent: the charter in force, all versions in the order in which they came, and the orders that stop it."""
+    """One agent: the charter in force, all versions in the order in which they came, and the orders that stop it.
+
+    `promoted` is empty before the first promotion and after the agent was retired. `charter` is None, too, if this
+    program cannot read it.
+    """
 
     name: str
     promoted: str
@@ -59,6 +67,17 @@ def read_agent(installation: Installation, name: str) -> Agent:
     raise Failure(f"there is no agent {name!r}", "Apply a charter: nightdesk charter apply", FailureKind.NOT_FOUND)
 
 
+def changes(before: str, after: str) -> list[str]:
+    """What changed between two contents of a charter, line by line as YAML."""
+    old, new = as_yaml(before).splitlines(), as_yaml(after).splitlines()
+    return list(unified_diff(old, new, n=2, lineterm=""))[2:]
+
+
+def as_yaml(content: str) -> str:
+    """A charter's JSON as people write it."""
+    return yaml.safe_dump(json.loads(content), sort_keys=False, allow_unicode=True, width=100)
+
+
 def _charter_in(codec: Codec, value: bytes | None) -> ControlCommand | None:
     try:
         command = None if value is None else codec.decode(ControlCommand, value)
@@ -72,12 +91,12 @@ def _version(command: ControlCommand) -> CharterVersion:
 
 
 def _agent(control: Control, name: str, versions: Sequence[CharterVersion]) -> Agent:
-    promoted = control.promoted(name)
+    promotion, used = control.promotion(name), control.promoted(name)
     in_order = sorted(versions, key=lambda one: one.applied_at)
     return Agent(
         name,
-        "" if promoted is None else promoted.version,
-        None if promoted is None else promoted.charter,
+        promotion.version,
+        used.charter if used is not None and used.version == promotion.version else None,
         in_order,
         control.halts(name),
     )

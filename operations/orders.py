@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nightdesk.messaging.blocking_producer import produce
 from nightdesk.messaging.failures import Failure, FailureKind
@@ -28,39 +28,52 @@ AppliesTo = Literal["new", "waiting"]
 SwitchKind = Literal["pause", "resume", "stop_all"]
 
 
+class By(NamedTuple):
+    """Why an order is given, and by whom, as the audit shows it."""
+
+    reason: str
+    name: str
+
+
 def charter_orders(charters: Sequence[Charter], applies_to: AppliesTo = "new") -> list[ControlCommand]:
-    """Publish each version, then promote it."""
+    """Publish each version and promote it, for an installation without workers and without earlier versions."""
     orders = []
     for charter in charters:
-        promote = ControlCommand(
-            key=f"{charter.agent}/promoted",
-            kind="promote",
-            agent=charter.agent,
-            charter_version=charter.version,
-            applies_to=applies_to,
-            issued_by=claimed_name(),
-            time=datetime.now(UTC),
-        )
-        content = charter_to_json(charter)
-        known = {
-            "key": f"{charter.agent}/{charter.version}",
-            "kind": "charter",
-            "charter": content,
-            "applies_to": "new",
-        }
-        orders += [promote.model_copy(update=known), promote]
+        promote = promote_order(charter.agent, charter.version, By("", claimed_name()), applies_to)
+        orders += [known_order(charter), promote]
     return orders
 
 
-def apply_charters(settings: Installation, charters: Sequence[Charter], applies_to: AppliesTo = "new") -> None:
-    """Start new cases with these charters. Running cases keep theirs; with `waiting` the restrictions of these charters
-    apply to them as well. Raises `Failure`.
-    """
-    orders = charter_orders(charters, applies_to)
-    give_orders(settings, orders)
-    for order in orders:
-        if order.kind == "promote":
-            record_order(settings, order)
+def known_order(charter: Charter) -> ControlCommand:
+    """Publish a version. It takes no case before it is promoted."""
+    return ControlCommand(
+        key=f"{charter.agent}/{charter.version}",
+        kind="charter",
+        agent=charter.agent,
+        charter_version=charter.version,
+        charter=charter_to_json(charter),
+        issued_by=claimed_name(),
+        time=datetime.now(UTC),
+    )
+
+
+def promote_order(agent: str, version: str, by: By, applies_to: AppliesTo = "new") -> ControlCommand:
+    """Let new cases start with a version that is published."""
+    return ControlCommand(
+        key=promotion_key(agent),
+        kind="promote",
+        agent=agent,
+        charter_version=version,
+        applies_to=applies_to,
+        reason=by.reason,
+        issued_by=by.name,
+        time=datetime.now(UTC),
+    )
+
+
+def promotion_key(agent: str) -> str:
+    """The key of the orders that say which version is in force."""
+    return f"{agent}/promoted"
 
 
 def switch(settings: Installation, kind: SwitchKind, agent: str, reason: str, person: str = "") -> ControlCommand:
@@ -109,4 +122,6 @@ def read_control(settings: Installation) -> Control:
     with registered_codec(settings) as codec:
         for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
             apply_record(control, codec, message.value())
+            if message.partition() == CONTROL.partition:
+                control.read_up_to = (message.offset() or 0) + 1
     return control

@@ -21,6 +21,7 @@ from nightdesk.operations.orders import read_control
 from nightdesk.operations.stage_status import StageStatus, long_transactions, stage_status
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
 from nightdesk.operations.workers import Worker, read_workers
+from nightdesk.schemas.records import UnreadableCharter
 from nightdesk.sinks.cases import counted
 from nightdesk.sinks.story import Halt
 
@@ -61,6 +62,11 @@ class Status:
     def set_aside(self, kind: str) -> list[Letter]:
         """Open dead letters of one kind."""
         return [letter for letter in self.letters or () if letter.about.kind == kind]
+
+    def unreadable_charters(self) -> list[tuple[Worker, UnreadableCharter]]:
+        """The promoted charters that a running worker cannot read."""
+        running = [one for one in self.workers or () if one.report.state not in ("stopped", "refused")]
+        return [(one, charter) for one in running for charter in one.report.unreadable_charters if charter.promoted]
 
     def check_done(self, waited_s: float) -> None:
         """Raises `Failure` unless every stage runs and has nothing left to do."""

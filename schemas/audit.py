@@ -116,8 +116,9 @@ class StepCostDetail(Detail):
 class ControlDetail(Detail):
     """An order to the stages."""
 
-    order: Literal["charter", "promote", "pause", "resume", "stop_all", "observed"] = Field(
-        description="the order; observed if a charter only observes the bound that would have caused it"
+    order: Literal["charter", "promote", "retire", "pause", "resume", "stop_all", "observed", "unreadable"] = Field(
+        description="the order; observed if a charter only observes the bound that would have caused it; unreadable if"
+        " a worker cannot read the promoted charter and goes on with another"
     )
     issued_by: str = Field(description="who gave the order")
     would: str | None = Field(default=None, description="with observed: the order that was not given")

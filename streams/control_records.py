@@ -6,12 +6,10 @@ from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import ControlCommand
 from nightdesk.schemas.topics import CONTROL
 from nightdesk.streams.control import Control
+from nightdesk.streams.known_charters import UNREADABLE
 from nightdesk.streams.metrics import UNREADABLE_ORDERS
 
 log = logging.getLogger(__name__)
-
-# Errors of bytes that are no order, or of a charter that passes the checks but not the compiler.
-UNREADABLE = (ValueError, TypeError, LookupError, RecursionError)
 
 
 def apply_record(control: Control, codec: Codec, value: bytes | None, offset: int = -1) -> None:

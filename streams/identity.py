@@ -5,6 +5,7 @@ import socket
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from nightdesk.schemas.records import WorkerReport, WorkerState
@@ -52,4 +53,5 @@ class Identity:
             state=state,
             started_at=self.started_at,
             time=now,
+            program_version=version("nightdesk"),
         )

@@ -67,6 +67,11 @@ UNREADABLE_ORDERS = Counter(
     "nightdesk_unreadable_orders_total",
     "Orders and charters on the control topic that could not be read, counted by each process",
 )
+PROMOTED_UNREADABLE = Gauge(
+    "nightdesk_promoted_charter_unreadable",
+    "1 while a process cannot read the promoted charter of an agent and goes on with the last one that it can",
+    ["agent"],
+)
 
 # From here on: audit records, counted when they are durable (`audit_metrics.py`). After a crash a record may be counted
 # again.

@@ -19,6 +19,7 @@ from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import CallFate, LogPlace, ObeyedOrder, WorkerReport, WorkerState
 from nightdesk.schemas.topics import WORKERS
 from nightdesk.streams.calls_under_way import Call
+from nightdesk.streams.charter_audit import CharterAudit
 from nightdesk.streams.control import Control, Stop
 from nightdesk.streams.identity import Identity
 from nightdesk.streams.metrics import CLOCK_OFFSET
@@ -37,6 +38,7 @@ CLOCK_OFF_BY_MS = 1000
 # Bounds the size of a report, whatever is running and however many agents are paused: the newest orders are included.
 CALLS_NAMED = 500
 ORDERS_TOLD = 50
+CHARTERS_TOLD = 50
 
 OnDelivery = Callable[[KafkaError | None, Message], None]
 
@@ -79,6 +81,7 @@ class WorkerReports:
         self._is_off = False
         self._obeyed: dict[int, _Obeyed] = {}
         self._producer = reports_producer(policy.client_config)
+        self._charter_audit = CharterAudit(me, control, codec, policy.topic_prefix, policy.clock)
 
     async def run(self, stage: Reported) -> None:
         """Report repeatedly, and at once after an order to stop was read. Never returns; starts with the loop."""
@@ -92,6 +95,7 @@ class WorkerReports:
         while True:
             self._look(stage)
             self._say(self._report(_state(stage)))
+            self._charter_audit.record(self._producer)
             loop.call_later(LISTEN_AFTER_S, self._producer.poll, 0)
             try:
                 await asyncio.wait_for(ordered.wait(), EVERY_S)
@@ -129,6 +133,7 @@ class WorkerReports:
                 "orders": tuple(
                     self._told(self._obeyed[offset], now) for offset in sorted(self._obeyed)[-ORDERS_TOLD:]
                 ),
+                "unreadable_charters": self._control.unreadable()[:CHARTERS_TOLD],
             }
         )
 

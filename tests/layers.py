@@ -13,8 +13,16 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "streams": (
         ("api", "metrics", "ports"),
         ("audit_log", "audit_metrics", "audit_spans", "runtime.process"),
-        ("calls_under_way", "confirmation", "identity", "in_memory", "runtime.membership", "runtime.state"),
-        ("control", "runtime.policy"),
+        (
+            "calls_under_way",
+            "confirmation",
+            "identity",
+            "in_memory",
+            "known_charters",
+            "runtime.membership",
+            "runtime.state",
+        ),
+        ("charter_audit", "control", "runtime.policy"),
         ("control_records",),
         ("control_subscriber", "stage_spec", "worker_reports", "runtime.handling"),
         ("stages", "twins", "runtime.consuming"),
@@ -87,7 +95,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 # Of what lies below it, a stage needs no more than this: it runs without Faust and without a broker.
-A_STAGE_MAY_IMPORT = ("api", "calls_under_way", "control", "metrics", "ports", "stage_spec", "stages")
+A_STAGE_MAY_IMPORT = ("api", "calls_under_way", "control", "known_charters", "metrics", "ports", "stage_spec", "stages")
 
 
 def imports_of(trees: Mapping[Path, ast.Module]) -> dict[str, set[str]]:

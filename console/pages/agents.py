@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import unified_diff
 from typing import Annotated, Literal, get_args
 from urllib.parse import quote
 
-import yaml
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -19,10 +16,11 @@ from nightdesk.console.formats import duration
 from nightdesk.console.frame import Changing, Page, Visit, Visiting, changing, page
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.operations.agents import Agent, CharterVersion, read_agent, read_agents
+from nightdesk.operations.agents import Agent, CharterVersion, as_yaml, changes, read_agent, read_agents
 from nightdesk.operations.balances import ScopeBalance, scope_balances
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
-from nightdesk.operations.orders import EVERY_AGENT, switch
+from nightdesk.operations.orders import EVERY_AGENT, By, switch
+from nightdesk.operations.persons import of_a_person
 from nightdesk.operations.promotions import promote
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
 from nightdesk.processors.charter.quantities import DurationSeconds, Rate
@@ -137,7 +135,8 @@ def put_in_force(
 ) -> Response:
     """Let new cases start with another known version of the charter."""
     visit.visitor.check(Role.operator, name)
-    promote(visit.console.installation, name, version, reason.strip(), visit.visitor.name)
+    by = By(reason.strip(), of_a_person(visit.visitor.name))
+    promote(visit.console.installation, {name: version}, by)
     return visit.done(f"/agents/{quote(name)}")
 
 
@@ -205,12 +204,11 @@ def versions(found: Sequence[CharterVersion], promoted: str) -> Iterator[Version
     """Each version with what changed since the one before it."""
     before = ""
     for one in found:
-        text = as_yaml(one.content)
-        changes = list(unified_diff(before.splitlines(), text.splitlines(), n=2, lineterm=""))[2:] if before else []
-        yield Version(one.version, one.issued_by, one.applied_at, one.version == promoted, changes)
-        before = text
-
-
-def as_yaml(content: str) -> str:
-    """A charter's JSON as people write it."""
-    return yaml.safe_dump(json.loads(content), sort_keys=False, allow_unicode=True, width=100)
+        yield Version(
+            one.version,
+            one.issued_by,
+            one.applied_at,
+            one.version == promoted,
+            changes(before, one.content) if before else [],
+        )
+        before = one.content

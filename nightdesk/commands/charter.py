@@ -1,9 +1,11 @@
-"""`nightdesk charter check|list|schema|apply`: for people who write charters, and for their CI.
+"""`nightdesk charter check|schema|apply`: for people who write charters, and for their CI.
+
+`charter_versions.py` has the commands for the versions that were applied.
 
 JSON contract: `check` prints a list of {file, ok, agent, version, mode, actions, problems: [{line, column, path,
 reason}], more_problems, warnings, more_warnings}, where `warnings` are like `problems`: the first 50 of each are
-listed, and the numbers say how many more there are; `list` a list of {file, agent, version, mode, actions,
-problems}, where `problems` is a number; `apply` a list of {agent, version, mode, missing_connections}.
+listed, and the numbers say how many more there are; `apply` a
+list of {agent, version, mode, promoted, missing_connections}.
 
 A charter is often checked or applied on another machine than the workers', so a connection that the settings of this
 machine lack is a warning; `apply --strict` makes it an error.
@@ -18,17 +20,20 @@ from typing import Annotated, Any
 
 import typer
 
+from nightdesk.commands import charter_versions
 from nightdesk.exit_codes import EXIT_CODES
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.charter_checks import CheckedCharter, check_charters, missing_connection
 from nightdesk.operations.charters import (
-    charter_files,
     charter_paths,
     forbidden_connections,
     missing_connections,
     usable_charters,
 )
-from nightdesk.operations.orders import apply_charters
+from nightdesk.operations.orders import By
+from nightdesk.operations.persons import claimed_name
+from nightdesk.operations.promotions import apply_charters
+from nightdesk.operations.promotions import promote as promote_versions
 from nightdesk.output import Output, OutputOption, print_error, print_json, print_lines, print_rows
 from nightdesk.processors.charter.schema import charter_schema_text
 from nightdesk.settings import Settings, load_settings
@@ -41,12 +46,17 @@ class Which(StrEnum):
     waiting = "waiting"
 
 
-app = typer.Typer(help="Check, list and apply charters.", no_args_is_help=True)
+app = typer.Typer(help="Check, apply, promote and list charters.", no_args_is_help=True)
+app.command("list")(charter_versions.list_versions)
+app.command()(charter_versions.diff)
+app.command()(charter_versions.promote)
+app.command()(charter_versions.rollback)
+app.command()(charter_versions.retire)
 
 
 @app.callback()
 def root() -> None:
-    """Check, list and apply charters."""
+    """Check, apply, promote and list charters."""
 
 
 @app.command()
@@ -69,26 +79,6 @@ def check(
         raise typer.Exit(EXIT_CODES[FailureKind.FAILED])
 
 
-@app.command("list")
-def list_charters(output: OutputOption = Output.text) -> None:
-    """List the charters in the folder of charters (NIGHTDESK_CHARTERS, by default `charters`)."""
-    settings = load_settings()
-    folder = settings.charters
-    rows = [_row(checked) for checked in check_charters(charter_files(folder), _agents(settings))]
-    if not rows:
-        remedy = "Write one, as in docs/charter.md, or set NIGHTDESK_CHARTERS"
-        raise Failure(f"there is no charter in {folder}", remedy, FailureKind.NOT_FOUND)
-    shown = ("file", "agent", "version", "mode")
-    print_rows(
-        [
-            {key: row[key] for key in shown}
-            | {"actions": ", ".join(row["actions"]), "problems": len(row["problems"]) + row["more_problems"]}
-            for row in rows
-        ],
-        output,
-    )
-
-
 @app.command()
 def apply(
     folder: Annotated[Path | None, typer.Argument(help="A charter, its folder, or a folder of charters")] = None,
@@ -96,15 +86,19 @@ def apply(
     strict: Annotated[
         bool, typer.Option(help="Fail if a charter needs a connection that is not configured here")
     ] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="Start new cases with these charters")] = False,
     applies_to: Annotated[
         Which, typer.Option(help="waiting: what these charters restrict counts for running cases, too")
     ] = Which.new,
 ) -> None:
-    """Start new cases with these charters; running cases keep theirs. Nothing is applied if one charter has problems.
+    """Make these charters known. With --promote new cases start with them; running cases keep theirs.
 
-    With --applies-to waiting the stricter mode, actions, limits, budgets and bounds count for running cases, too, until
-    the next charter of the agent is applied.
+    Nothing is applied if one charter has problems. Nothing is promoted if a running worker cannot read one. With
+    --applies-to waiting the stricter mode, actions, limits, budgets and bounds count for running cases, too, until the
+    next charter of the agent is promoted.
     """
+    if applies_to is Which.waiting and not promote:
+        raise Failure("--applies-to waiting is for --promote", "Give both, or neither", FailureKind.INVALID)
     settings = load_settings()
     charters = usable_charters(charter_paths(folder or settings.charters))
     for one in charters:
@@ -116,8 +110,15 @@ def apply(
             print_error(f"warning: {agent}: {missing_connection(connection, handlers)}")
     if strict and any(missing.values()):
         raise Failure("connections are missing, and nothing was applied", "Configure them as for the workers")
-    apply_charters(settings, charters, applies_to.value)
-    shown: list[dict[str, Any]] = [{"agent": one.agent, "version": one.version, "mode": one.mode} for one in charters]
+    apply_charters(settings, charters)
+    if promote:
+        by = By("", claimed_name())
+        promote_versions(settings, {one.agent: one.version for one in charters}, by, applies_to.value)
+    else:
+        print_error("not in force yet: nightdesk charter promote AGENT VERSION")
+    shown: list[dict[str, Any]] = [
+        {"agent": one.agent, "version": one.version, "mode": one.mode, "promoted": promote} for one in charters
+    ]
     if output is Output.json:
         shown = [row | {"missing_connections": list(missing[row["agent"]])} for row in shown]
     print_rows(shown, output)
@@ -147,10 +148,6 @@ def _row(checked: CheckedCharter) -> dict[str, Any]:
         "warnings": [asdict(warning) for warning in checked.warnings],
         "more_warnings": checked.more_warnings,
     }
-
-
-def _counted(row: dict[str, Any]) -> dict[str, Any]:
-    return {"actions": ", ".join(row["actions"]), "problems": len(row["problems"]) + row["more_problems"]}
 
 
 def _as_text(row: dict[str, Any]) -> list[str]:

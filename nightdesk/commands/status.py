@@ -83,6 +83,8 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "since": report.started_at,
         "last_report": worker.last_at,
         "clock_offset_ms": report.clock_offset_ms,
+        "program_version": report.program_version,
+        "unreadable_charters": [charter.model_dump() for charter in report.unreadable_charters],
     }
 
 
@@ -111,6 +113,12 @@ def _troubles(found: Status) -> Iterator[str]:
         yield why_text.halted(halt)
     if found.held_back:
         yield held_back_text(found.held_back)
+    for worker, charter in found.unreadable_charters():
+        instead = f"goes on with {charter.instead}" if charter.instead else "takes no event of that agent"
+        yield why_text.clean(
+            f"{worker.name} cannot read charter {charter.version} of {charter.agent} and {instead}: upgrade it, or"
+            f" `nightdesk charter rollback {charter.agent}` ({charter.reason})"
+        )
     for away in found.away or ():
         yield why_text.clean(str(away))
     for waiting in found.waiting or ():
@@ -129,4 +137,5 @@ def _troubles(found: Status) -> Iterator[str]:
 def _worker_row(worker: Worker) -> dict[str, Any]:
     """Times are to the second, and without a date that is today, because a line has 80 columns."""
     row = _worker(worker)
+    del row["program_version"], row["unreadable_charters"]
     return {**row, "since": f"{row['since']:%m-%d %H:%M}", "last_report": f"{row['last_report']:%H:%M:%S}"}

@@ -25,7 +25,7 @@ from nightdesk.output import Output, print_rows
 from nightdesk.settings import ASK_A_MODEL, Settings, load_settings, providers_configured
 
 # In order; each can be repeated. They run as commands, so that `up` does the same as a person or the chart.
-PREPARATION = ("topics apply", "schemas register", "migrate", "charter apply {charters}")
+PREPARATION = ("topics apply", "schemas register", "migrate", "charter apply {charters} --promote")
 EXAMPLE_DAY_WITHIN_S = 180.0
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -118,6 +118,8 @@ def _order(record: AuditRecord) -> Notice | Closing | None:
         return Closing(f"stop {record.subject}")
     if detail.order == "observed" or (detail.order == "pause" and is_of_the_system(detail.issued_by)):
         return Notice("anomaly", _text(record), f"stop {record.subject}")
+    if detail.order == "unreadable":
+        return Notice("fault", _text(record))
     if detail.order in ("pause", "stop_all"):
         return Notice(
             "stop", f"{detail.order} by {shown_person(detail.issued_by)}: {_text(record)}", f"stop {record.subject}"

@@ -13,7 +13,7 @@ from nightdesk.schemas.audit_records.approvals import (
     approval_void,
 )
 from nightdesk.schemas.audit_records.arrivals import no_case, not_admitted, received, refused, turn_came, waits_for_turn
-from nightdesk.schemas.audit_records.control import ordered, would_order
+from nightdesk.schemas.audit_records.control import ordered, unreadable, would_order
 from nightdesk.schemas.audit_records.costs import beyond_held, claim, corrected
 from nightdesk.schemas.audit_records.dead_letters import dead_lettered, ended, lost, not_released, parked
 from nightdesk.schemas.audit_records.decisions import Measures, acted, decided
@@ -61,6 +61,7 @@ __all__ = [
     "resumed",
     "turn_came",
     "undecided",
+    "unreadable",
     "waits_for_turn",
     "would_order",
 ]

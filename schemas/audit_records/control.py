@@ -1,8 +1,12 @@
-"""The audit records of orders: somebody, or the anomaly breaker, stops an agent or lets it go on."""
+"""The audit records of orders: somebody, or the anomaly breaker, stops an agent or lets it go on; or a worker cannot
+follow one.
+"""
+
+from datetime import datetime
 
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import ControlDetail
-from nightdesk.schemas.records import AuditRecord, ControlCommand
+from nightdesk.schemas.records import AuditRecord, ControlCommand, UnreadableCharter
 
 
 def ordered(order: ControlCommand, traceparent: str | None) -> AuditRecord:
@@ -16,6 +20,22 @@ def would_order(order: ControlCommand, traceparent: str | None) -> AuditRecord:
     """The anomaly breaker would have given this order if the charter enforced the bound. It changes no state."""
     detail = ControlDetail(order="observed", would=order.kind, issued_by=order.issued_by)
     return _control(order, "observed", f"observed: {order.reason}", detail, traceparent)
+
+
+def unreadable(charter: UnreadableCharter, worker: str, token: str, now: datetime) -> AuditRecord:
+    """A worker (`<stage>/<instance_id>`, with the token of its process) cannot read the promoted charter."""
+    instead = f"version {charter.instead} stays in force there" if charter.instead else "it takes no event of the agent"
+    detail = ControlDetail(order="unreadable", issued_by=f"nightdesk:{worker}")
+    return AuditRecord(
+        record_id=ids.record_id("unreadable", charter.agent, charter.version, worker, token),
+        kind="control",
+        time=now,
+        subject=charter.agent,
+        agent=charter.agent,
+        status="ignored",
+        reason=f"{worker} cannot read charter {charter.version}, so {instead}: {charter.reason}",
+        detail=detail.model_dump_json(),
+    )
 
 
 def _control(

@@ -12,7 +12,15 @@ from nightdesk.schemas.records.approvals import ApprovalReply
 from nightdesk.schemas.records.audit import AuditKind, AuditRecord
 from nightdesk.schemas.records.base import Count, Record
 from nightdesk.schemas.records.cases import Case, CaseStatus, Kind, PastStep, Spent, StepOutcome, StepStatus
-from nightdesk.schemas.records.control import CallFate, ControlCommand, LogPlace, ObeyedOrder, WorkerReport, WorkerState
+from nightdesk.schemas.records.control import (
+    CallFate,
+    ControlCommand,
+    LogPlace,
+    ObeyedOrder,
+    UnreadableCharter,
+    WorkerReport,
+    WorkerState,
+)
 from nightdesk.schemas.records.dead_letters import DeadLetter, DeadLetterEnd
 from nightdesk.schemas.records.decisions import NO_PROVIDER, Decision, Disposition, Fallback, Verdict
 from nightdesk.schemas.records.events import Event, SubjectEvent
@@ -53,6 +61,7 @@ __all__ = [
     "StepStatus",
     "SubjectEvent",
     "Timer",
+    "UnreadableCharter",
     "Verdict",
     "WorkerReport",
     "WorkerState",

@@ -9,16 +9,20 @@ from nightdesk.schemas.records.base import Count, Record
 
 class ControlCommand(Record):
     """An order to every stage; agent `*` means all agents. `key` is for compaction: `<agent>` for pause, resume and
-    stop_all, `<agent>/promoted` for promote, `<agent>/<version>` for a charter. A promotion that
-    `applies_to` what waits restricts cases of older versions too.
+    stop_all, `<agent>/promoted` for promote and retire, `<agent>/<version>` for a charter. A promotion that
+    `applies_to` what waits restricts cases of older versions too. `before` are the versions that were in force before
+    a promote or retire, the latest first. `oldest_program` is the oldest version of Nightdesk that is known to read the
+    promoted charter.
     """
 
     key: Name
-    kind: Literal["charter", "promote", "pause", "resume", "stop_all"]
+    kind: Literal["charter", "promote", "retire", "pause", "resume", "stop_all"]
     agent: Name
     charter_version: Name | None = None
     charter: LongText | None = None
     applies_to: Literal["new", "waiting"] = "new"
+    before: tuple[Name, ...] = ()
+    oldest_program: Name = ""
     reason: Text = ""
     issued_by: Name
     time: datetime
@@ -60,6 +64,16 @@ class ObeyedOrder(Record):
     calls_omitted: Count = 0
 
 
+class UnreadableCharter(Record):
+    """A charter that a worker cannot read. If it is `promoted`, the version `instead` is in force there, or none."""
+
+    agent: Name
+    version: Name
+    promoted: bool
+    instead: Name = ""
+    reason: Text
+
+
 WorkerState = Literal["not_ready", "ready", "paused", "stopped", "refused"]
 
 
@@ -70,7 +84,7 @@ class WorkerReport(Record):
     `token` is unique to the process: another token under the same key is another process. `pid` is comparable only if
     `pid_space` is the same. `refused`: a second process with the instance id of a live one. `clock_offset_ms` is how
     far the broker's clock is ahead of its own. The orders are read up to `control_offset` and confirmed as of
-    `orders_confirmed_at`.
+    `orders_confirmed_at`. `program_version` is empty for a program that does not say what it cannot read.
     """
 
     key: Name
@@ -88,3 +102,5 @@ class WorkerReport(Record):
     orders_confirmed_at: datetime | None = None
     control_offset: int = 0
     orders: tuple[ObeyedOrder, ...] = ()
+    program_version: Name = ""
+    unreadable_charters: tuple[UnreadableCharter, ...] = ()

@@ -18,7 +18,8 @@ from nightdesk.schemas.records import Case, Event
 from nightdesk.schemas.reoffers import EVERY_AGENT
 from nightdesk.schemas.topics import INGEST
 from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites, Table
-from nightdesk.streams.control import Control, Wait
+from nightdesk.streams.control import Control
+from nightdesk.streams.known_charters import Wait
 from nightdesk.streams.stage_spec import StageSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.arrivals import Arrival, Offer, Result

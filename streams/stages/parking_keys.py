@@ -10,7 +10,8 @@ parks. A record that cannot be decoded might be of any type.
 from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Case, Decision, Event, Record
 from nightdesk.streams.api import QueueOf, WaitsFor
-from nightdesk.streams.control import CharterMissing, Control, Wait
+from nightdesk.streams.control import Control
+from nightdesk.streams.known_charters import CharterMissing, Wait
 
 
 def for_charter(control: Control) -> WaitsFor:

@@ -12,10 +12,7 @@ from nightdesk.operations.charters import load_charter
 from nightdesk.processors.charter import CharterInvalid
 from nightdesk.processors.charter.problems import PROBLEMS_AT_MOST
 from nightdesk.processors.charter.schema import charter_schema_text
-from nightdesk.schemas.audit import ControlDetail
-from nightdesk.schemas.audit_kinds import read
-from nightdesk.schemas.audit_records import ordered
-from nightdesk.schemas.records import AuditRecord, ControlCommand
+from nightdesk.schemas.records import ControlCommand
 from tests.processors.examples import CHARTER, FILES, changed
 
 RUN = CliRunner()
@@ -133,8 +130,7 @@ def test_apply_says_which_connections_are_missing_and_strict_refuses(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[object] = []
-    monkeypatch.setattr("nightdesk.operations.orders.give_orders", lambda _settings, orders: given.append(orders))
-    monkeypatch.setattr("nightdesk.operations.orders.record_order", lambda *_: None)
+    monkeypatch.setattr("nightdesk.operations.promotions.give_orders", lambda _settings, orders: given.append(orders))
     strict = RUN.invoke(app, ["apply", "--strict", str(folder / "right")])
     assert isinstance(strict.exception, Failure)
     assert given == []
@@ -144,36 +140,19 @@ def test_apply_says_which_connections_are_missing_and_strict_refuses(
     assert "warning: desk: connection desk" in result.stderr
 
 
-@pytest.mark.parametrize("applies_to", ["new", "waiting"])
-def test_a_charter_can_be_applied_to_what_waits_and_the_audit_says_so(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, applies_to: str
-) -> None:
+def test_what_is_only_applied_is_not_in_force_and_this_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[ControlCommand] = []
-    audited: list[AuditRecord] = []
-    monkeypatch.setattr("nightdesk.operations.orders.give_orders", lambda _settings, orders: given.extend(orders))
-    monkeypatch.setattr(
-        "nightdesk.operations.orders.record_order", lambda _settings, order: audited.append(ordered(order, None))
-    )
-    arguments = [] if applies_to == "new" else ["--applies-to", applies_to]
-    assert RUN.invoke(app, ["apply", str(folder / "right"), *arguments]).exit_code == 0
-    assert [(order.kind, order.applies_to) for order in given] == [("charter", "new"), ("promote", applies_to)]
-    [record] = audited
-    detail = read(ControlDetail, record.detail)
-    assert detail is not None
-    assert (record.kind, detail.order, detail.applies_to) == ("control", "promote", applies_to)
+    monkeypatch.setattr("nightdesk.operations.promotions.give_orders", lambda _settings, orders: given.extend(orders))
+    result = RUN.invoke(app, ["apply", str(folder / "right"), "--output", "json"])
+    assert [order.kind for order in given] == ["charter"]
+    assert json.loads(result.stdout)[0]["promoted"] is False
+    assert "not in force yet: nightdesk charter promote AGENT VERSION" in result.stderr
 
 
-def test_list_names_every_charter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NIGHTDESK_CHARTERS", str(folder))
-    result = RUN.invoke(app, ["list", "--output", "json"])
-    assert [(row["agent"], row["problems"]) for row in json.loads(result.stdout)] == [("desk", 0), (None, 2)]
-
-
-def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NIGHTDESK_CHARTERS", str(tmp_path))
-    result = RUN.invoke(app, ["list"])
+def test_to_restrict_running_cases_without_promoting_is_refused(folder: Path) -> None:
+    result = RUN.invoke(app, ["apply", str(folder / "right"), "--applies-to", "waiting"])
     assert isinstance(result.exception, Failure)
-    assert "there is no charter" in str(result.exception)
+    assert "--applies-to waiting is for --promote" in str(result.exception)
 
 
 def test_the_schema_is_printed() -> None:

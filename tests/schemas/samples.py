@@ -26,6 +26,7 @@ from nightdesk.schemas.records import (
     StepOutcome,
     SubjectEvent,
     Timer,
+    UnreadableCharter,
     Verdict,
     WorkerReport,
 )
@@ -125,7 +126,16 @@ SAMPLES: tuple[Record, ...] = (
         time=NOW,
         slot_at=NOW,
     ),
-    ControlCommand(key="a/promoted", kind="promote", agent="a", charter_version="v", issued_by="me", time=NOW),
+    ControlCommand(
+        key="a/promoted",
+        kind="promote",
+        agent="a",
+        charter_version="v",
+        before=("u", "t"),
+        oldest_program="0.1.0",
+        issued_by="me",
+        time=NOW,
+    ),
     ApprovalReply(
         decision_id="decision-1", subject="s", verdict="approve", payload_sha256="ab", person="Ada", time=NOW
     ),
@@ -191,6 +201,10 @@ SAMPLES: tuple[Record, ...] = (
                 positions=(LogPlace(topic="act", partition=3, offset=41),),
                 calls=(CallFate(call_id="step-1", agent="a", fate="done"),),
             ),
+        ),
+        program_version="0.1.0",
+        unreadable_charters=(
+            UnreadableCharter(agent="a", version="v", promoted=True, instead="u", reason="moods: unknown key"),
         ),
     ),
 )

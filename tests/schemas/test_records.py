@@ -26,6 +26,7 @@ NESTED: tuple[type[Record], ...] = (
     records.LogPlace,
     records.CallFate,
     records.ObeyedOrder,
+    records.UnreadableCharter,
 )
 IDS = {record: number for number, record in enumerate(RECORDS, start=1)}
 

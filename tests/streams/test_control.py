@@ -8,9 +8,11 @@ import pytest
 
 from nightdesk.schemas.codec import Codec, RegistryUnavailable
 from nightdesk.schemas.records import ControlCommand
-from nightdesk.streams import control as charters
-from nightdesk.streams.control import CharterMissing, Control
+from nightdesk.streams import known_charters as charters
+from nightdesk.streams.control import Control
 from nightdesk.streams.control_records import apply_record
+from nightdesk.streams.known_charters import CharterMissing
+from nightdesk.streams.metrics import PROMOTED_UNREADABLE
 from tests.processors.examples import compiled
 from tests.streams.stages.stage_harness import CODEC, in_force, order
 
@@ -57,6 +59,72 @@ def test_a_version_keeps_the_name_under_which_an_older_program_applied_it() -> N
     control.apply(_promoted("older"))
     [current] = control.current()
     assert control.charter(current.agent, current.version) is current
+
+
+def _unreadable(version: str = "newer") -> ControlCommand:
+    """A version with a key that this program does not know, as a newer one applies it."""
+    applied = _applied(CHANGED)
+    assert applied.charter is not None
+    content = applied.charter.replace('"mode":', '"mood":"good","mode":', 1)
+    return applied.model_copy(update={"key": f"desk/{version}", "charter_version": version, "charter": content})
+
+
+def _take(control: Control, *orders: ControlCommand) -> None:
+    """As the subscriber does: what cannot be read is skipped."""
+    for one in orders:
+        apply_record(control, CODEC, CODEC.encode(one))
+
+
+@pytest.mark.parametrize("before", [(), (CHARTER.version,)])
+def test_a_promoted_charter_that_cannot_be_read_leaves_the_last_one_in_force(before: tuple[str, ...]) -> None:
+    """It did not: the agent vanished, and each of its events ended without a case, with no lag and nothing to see."""
+    control = in_force(CHARTER)
+    oldest = "9.0" if before else ""
+    promoted = _promoted("newer").model_copy(update={"before": before, "oldest_program": oldest})
+    _take(control, _unreadable(), promoted)
+    assert [compiled_.version for compiled_ in control.current()] == [CHARTER.version]
+    [told] = control.unreadable()
+    assert (told.agent, told.version, told.promoted, told.instead) == ("desk", "newer", True, CHARTER.version)
+    assert "mood: unknown key" in told.reason
+    assert PROMOTED_UNREADABLE.labels(agent="desk")._value.get() == 1
+    _take(control, _promoted(CHARTER.version))
+    assert not control.unreadable()[0].promoted
+    assert PROMOTED_UNREADABLE.labels(agent="desk")._value.get() == 0
+
+
+def test_a_process_that_starts_afterwards_knows_the_last_one_from_the_order() -> None:
+    """The topic is compacted: of the promotions only the last is there."""
+    orders = [_applied(), _unreadable("newer"), _unreadable("newest")]
+    promoted = _promoted("newest").model_copy(
+        update={"before": ("newer", CHARTER.version, CHANGED.version), "oldest_program": "9.0"}
+    )
+    control = Control()
+    _take(control, promoted, *orders)
+    assert [compiled_.version for compiled_ in control.current()] == [CHARTER.version]
+    assert {told.version: told.promoted for told in control.unreadable()} == {"newer": False, "newest": True}
+
+
+def test_a_charter_that_was_only_applied_is_never_in_force_in_place_of_one_that_cannot_be_read() -> None:
+    control = Control()
+    _take(control, _applied(), _unreadable(), _promoted("newer").model_copy(update={"oldest_program": "9.0"}))
+    assert control.current() == ()
+    assert [told.instead for told in control.unreadable()] == [""]
+
+
+def test_a_case_of_a_version_that_cannot_be_read_says_what_to_install() -> None:
+    control = Control()
+    _take(control, _unreadable())
+    with pytest.raises(CharterMissing, match="install the version of Nightdesk"):
+        control.charter("desk", "newer")
+
+
+def test_a_retired_agent_takes_nothing_and_its_cases_go_on() -> None:
+    control = in_force(CHARTER)
+    _take(control, order("retire", "desk", "desk/promoted", before=(CHARTER.version,)))
+    assert control.current() == ()
+    assert control.promoted("desk") is None
+    assert control.charter("desk", CHARTER.version).version == CHARTER.version
+    assert control.promotion("desk").before == (CHARTER.version,)
 
 
 @pytest.mark.parametrize("kind", ["pause", "stop_all"])

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 import pytest
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError
 
-from nightdesk.schemas.records import WorkerReport
-from nightdesk.schemas.topics import ACT, WORKERS
+from nightdesk.schemas.records import AuditRecord, WorkerReport
+from nightdesk.schemas.topics import ACT, AUDIT, WORKERS
 from nightdesk.streams import worker_reports
 from nightdesk.streams.confirmation import Confirmation
 from nightdesk.streams.control import Control
@@ -42,8 +43,16 @@ class Broker:
     clock: Clock = field(default_factory=Clock)
     reports: list[WorkerReport] = field(default_factory=list)
     undelivered: list[Callable[[], None]] = field(default_factory=list)
+    audit: list[AuditRecord] = field(default_factory=list)
 
-    def produce(self, topic: str, value: bytes, key: str, partition: int, on_delivery: Callable[..., None]) -> None:
+    def produce(
+        self, topic: str, value: bytes, key: str | bytes, partition: int, on_delivery: Callable[..., None]
+    ) -> None:
+        if topic == "t." + AUDIT.name:
+            self.audit.append(CODEC.decode(AuditRecord, value))
+            error = KafkaError(KafkaError._MSG_TIMED_OUT) if len(self.audit) == 1 else None
+            self.undelivered.append(lambda: on_delivery(error, None))
+            return
         assert (topic, partition) == ("t." + WORKERS.name, WORKERS.partition)
         self.reports.append(CODEC.decode(WorkerReport, value))
         assert key == self.reports[-1].key
@@ -239,4 +248,27 @@ async def test_a_delivery_is_heard_of_before_the_next_report(broker: Broker, mon
     await asyncio.sleep(10 * worker_reports.LISTEN_AFTER_S)
     assert len(broker.reports) == 1
     assert not broker.undelivered
+    running.cancel()
+
+
+async def test_a_promoted_charter_that_cannot_be_read_is_in_the_report_and_once_in_the_audit(broker: Broker) -> None:
+    """The first delivery to the audit fails, and the record is sent again."""
+    control = in_force(CHARTER)
+    with pytest.raises(ValueError, match="mood"):
+        control.apply(
+            order("charter", "desk", "desk/newer", charter='{"mood": "good"}', charter_version="newer"), offset=7
+        )
+    running = asyncio.create_task(_reports(control, Clock()).run(Reading()))
+    report = await _next(broker)
+    assert [(told.version, told.promoted) for told in report.unreadable_charters] == [("newer", False)]
+    assert report.program_version == version("nightdesk")
+    assert broker.audit == [], "nothing depends on a version that is only known"
+    control.apply(order("promote", "desk", "desk/promoted", charter_version="newer"))
+    for _ in range(5):
+        report = await _next(broker)
+    [told] = report.unreadable_charters
+    assert (told.promoted, told.instead) == (True, CHARTER.version)
+    lost, record = broker.audit
+    assert lost.record_id == record.record_id
+    assert record.reason.startswith(f"act/act-0 cannot read charter newer, so version {CHARTER.version} stays in force")
     running.cancel()

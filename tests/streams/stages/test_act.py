@@ -12,8 +12,9 @@ from nightdesk.processors.playbook import StepResult
 from nightdesk.schemas import ids
 from nightdesk.schemas.records import BudgetEntry, Case, Decision, Timer
 from nightdesk.schemas.topics import ACT, BUDGET, DECIDE, TIMERS
-from nightdesk.streams import control as charters
-from nightdesk.streams.control import CharterMissing, Control
+from nightdesk.streams import known_charters as charters
+from nightdesk.streams.control import Control
+from nightdesk.streams.known_charters import CharterMissing
 from nightdesk.streams.stages.act import Act
 from nightdesk.streams.stages.execution import KEPT_S
 from tests.processors.examples import case, compiled, event

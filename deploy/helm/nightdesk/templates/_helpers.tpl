@@ -31,8 +31,8 @@ Hooks run before anything else of the release exists, so what they need is a hoo
 stays for its logs.
 */}}
 {{- define "nightdesk.hookAnnotations" -}}
-helm.sh/hook: pre-install,pre-upgrade
-helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook: pre-install,{{ .upgrade | default "pre-upgrade" }}
+helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 

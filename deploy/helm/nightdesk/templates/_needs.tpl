@@ -21,7 +21,8 @@ console: {args: [console], needs: [kafka, registry, clickhouse, identity], login
 {{- end }}
 {{- end }}
 
-{{/* What is done before any stage starts, in this order of `weight`. Each can be done again without harm. */}}
+{{/* What is done before any stage starts, in this order of `weight`. Each can be done again without harm. At an upgrade the
+charters come after the new stages: an older worker might not be able to read them, and then `--promote` fails. */}}
 {{- define "nightdesk.setup" -}}
 topics: {args: [topics, apply], needs: [kafka], weight: 1}
 schemas: {args: [schemas, register], needs: [registry], weight: 2}
@@ -30,6 +31,6 @@ users: {args: [users, apply], needs: [clickhouse], logins: [admin, migrate, read
 {{- end }}
 migrate: {args: [migrate], needs: [clickhouse], logins: [migrate], weight: 3}
 {{- if or .Values.charters.files .Values.charters.existingConfigMap }}
-charters: {args: [charter, apply, /charters], needs: [kafka, registry], weight: 4}
+charters: {args: [charter, apply, /charters, --promote], needs: [kafka, registry], weight: 4, upgrade: post-upgrade}
 {{- end }}
 {{- end }}
