@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from nightdesk.console import catalog
 from nightdesk.console.failures import add_failures
 from nightdesk.console.frame import Console, new_templates
-from nightdesk.console.pages import login, questions, what_if
+from nightdesk.console.pages import letter_orders, login, questions, what_if
 from nightdesk.console.requests import RequestChecks
 from nightdesk.console.sessions import Sessions
 from nightdesk.console.settings import ConsoleSettings
@@ -52,6 +52,7 @@ def build(
     app.get("/healthz")(_healthy)
     app.get("/")(_first_page)
     app.include_router(login.router)
+    app.include_router(letter_orders.router)
     app.include_router(questions.router)
     app.include_router(what_if.router)
     for page in catalog.PAGES:

@@ -23,6 +23,7 @@ from nightdesk.console.formats import FILTERS, shown
 from nightdesk.console.limits import Limit
 from nightdesk.console.logins import Logins
 from nightdesk.console.recent import Recent
+from nightdesk.console.replays import Runs
 from nightdesk.console.sessions import COOKIE, Sessions
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.visitors import Forbidden, Role, Visitor, Visitors
@@ -71,6 +72,7 @@ class Console:
     logins: Logins = field(default_factory=Logins)
     wrong_logins: Limit = field(default_factory=lambda: Limit(*WRONG_LOGINS))
     changes: Limit = field(default_factory=lambda: Limit(*CHANGES))
+    runs: Runs = field(default_factory=Runs)
     needs: Recent[NeedsAPerson] = field(default_factory=lambda: Recent(NEEDS_ARE_KEPT_S))
 
     def with_token(self, request: Request, token: str) -> Visitor | None:

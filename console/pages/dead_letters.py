@@ -1,33 +1,52 @@
-"""Dead letters, grouped by cause: one look at what broke, replay and discard for one or many, with a dry run first."""
+"""Dead letters, grouped by cause, and narrowed by a filter: one look at what broke."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from nightdesk.console.frame import Changing, Page, SeeingEverything, changing, page
+from nightdesk.console.frame import Page, SeeingEverything, page
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.dead_letters.causes import by_cause
 from nightdesk.operations.dead_letters.choosing import Choice
-from nightdesk.operations.dead_letters.ending import LetterOrder, Verdict
 from nightdesk.operations.dead_letters.handling import OpenedLetter
 from nightdesk.operations.dead_letters.reading import Letter, State
+from nightdesk.operations.times import moment
 
 router = APIRouter()
 PAGE = Page("dead-letters", "Dead letters", "d", router, every_agent=True)
 
 STATES = ("open", "replayed", "discarded", "all")
-# What tells messages of one cause apart: ids, numbers, quoted values.
-VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8}(?:-?[0-9a-f]{4,}){1,}\b|\d+")
 SHOWN_OF_A_GROUP = 50
 BYTES_SHOWN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The filter as it stands in the address; an empty field matches all."""
+
+    stage: str = ""
+    topic: str = ""
+    error: str = ""
+    subject: str = ""
+    cause: str = ""
+    since: str = ""
+    until: str = ""
+
+    def choice(self, now: datetime, ids: Sequence[str] = ()) -> Choice:
+        """Raises `Failure` for a time that is none."""
+        of = {name: getattr(self, name) for name in ("stage", "topic", "error", "subject", "cause")}
+        return Choice(ids=tuple(ids), since=moment(self.since, now), until=moment(self.until, now), **of)
+
+    @property
+    def is_set(self) -> bool:
+        return any(getattr(self, name) for name in self.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +80,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The page. `done` says what was done just now."""
+    """The page. `matching` is how many letters the filter selects, and `filter_text` says which, in words. `done` says
+    what was done just now.
+    """
 
     state: str
+    filter: Filter
+    filter_text: str
+    matching: int
     groups: Sequence[Group]
     strangers: int
     may_resolve: bool
@@ -83,22 +107,18 @@ class LetterView:
     may_resolve: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """What an order would do, before it is given."""
-
-    verdict: Verdict
-    reason: str
-    letters: Sequence[LetterRow]
-
-
 @page(router, "/dead-letters")
 def list_letters(
-    visit: SeeingEverything, state: Literal["open", "replayed", "discarded", "all"] = "open", done: str = ""
+    visit: SeeingEverything,
+    asked: Annotated[Filter, Depends(Filter)],
+    state: Literal["open", "replayed", "discarded", "all"] = "open",
+    done: str = "",
 ) -> Response:
-    found = visit.console.dead_letters.select(Choice(), state)
-    may = visit.visitor.may(Role.operator)
-    return visit.show("dead_letters.html", DeadLetters(state, groups(found.letters), found.strangers, may, done))
+    choice = asked.choice(visit.now)
+    found = visit.console.dead_letters.select(choice, state)
+    may, count = visit.visitor.may(Role.operator), len(found.letters)
+    view = DeadLetters(state, asked, choice.text, count, groups(found.letters), found.strangers, may, done)
+    return visit.show("dead_letters.html", view)
 
 
 @page(router, "/dead-letters/{letter_id}")
@@ -108,51 +128,21 @@ def show_letter(visit: SeeingEverything, letter_id: str) -> Response:
     raise Failure(f"the record of {letter_id} is gone", "See `nightdesk dlq list`", FailureKind.NOT_FOUND)
 
 
-@changing(router, "/dead-letters")
-def resolve(
-    visit: Changing,
-    verdict: Annotated[Verdict, Form()],
-    ids: Annotated[list[str] | None, Form()] = None,
-    reason: Annotated[str, Form()] = "",
-    sure: Annotated[str, Form()] = "",
-) -> Response:
-    """Show what would happen; or do it, if the form is that of the dry run."""
-    visit.visitor.check(Role.operator)
-    if not ids:
-        raise Failure("no letters are chosen", "Go back and tick those that are meant", FailureKind.INVALID)
-    if verdict == "discarded" and not reason.strip():
-        raise Failure("discarding needs a reason", "Go back and give one: it is in the audit", FailureKind.INVALID)
-    given = LetterOrder(verdict, reason.strip(), visit.now, visit.visitor.name)
-    ended = visit.console.dead_letters.end(Choice(ids=tuple(ids)), "open", given, dry_run=not sure)
-    if not sure:
-        rows = [row(letter) for letter in ended.letters]
-        return visit.show("dead_letters_dry_run.html", DryRun(verdict, given.reason, rows))
-    ended.check_none_gone()
-    return visit.done("/dead-letters?" + urlencode({"done": f"{ended.ended.done} {verdict}"}))
-
-
 def groups(letters: Iterable[Letter]) -> list[Group]:
     """By cause, the largest group first."""
-    found: dict[tuple[str, str, str, str], list[Letter]] = {}
-    for letter in letters:
-        about = letter.about
-        found.setdefault((about.stage, about.topic, about.error, cause(about.message)), []).append(letter)
-    made = [
+    return [
         Group(
-            *key,
-            len(own),
-            own[0].about.time,
-            own[-1].about.time,
-            [row(letter) for letter in own[:SHOWN_OF_A_GROUP]],
+            group.stage,
+            group.topic,
+            group.error,
+            group.cause,
+            len(group.letters),
+            group.first_at,
+            group.last_at,
+            [row(letter) for letter in group.letters[:SHOWN_OF_A_GROUP]],
         )
-        for key, own in found.items()
+        for group in by_cause(letters)
     ]
-    return sorted(made, key=lambda group: -group.count)
-
-
-def cause(message: str) -> str:
-    """The message without what differs from one record to the next."""
-    return VARIES.sub("…", message)
 
 
 def row(letter: Letter) -> LetterRow:

@@ -14,11 +14,12 @@ from typing import Annotated
 import typer
 
 from nightdesk.commands.dlq_options import takes_choice
-from nightdesk.commands.dlq_text import document, lines, render, row
+from nightdesk.commands.dlq_text import cause_row, document, lines, render, row
 from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.operations.dead_letters import causes
 from nightdesk.operations.dead_letters.choosing import Choice
 from nightdesk.operations.dead_letters.ending import LetterOrder, Verdict
-from nightdesk.operations.dead_letters.handling import DeadLetterQueue
+from nightdesk.operations.dead_letters.handling import DeadLetterQueue, How
 from nightdesk.output import (
     Output,
     OutputOption,
@@ -29,6 +30,7 @@ from nightdesk.output import (
     print_lines,
     print_rows,
 )
+from nightdesk.progress import long_work
 from nightdesk.settings import load_settings
 
 app = typer.Typer(help="List, inspect, replay and discard dead letters.", no_args_is_help=True)
@@ -45,6 +47,8 @@ class StateOption(StrEnum):
 
 Ids = Annotated[list[str] | None, typer.Argument(help="ids of letters, or their beginnings", metavar="ID")]
 Everything = Annotated[bool, typer.Option("--all", help="every open letter")]
+ByCause = Annotated[bool, typer.Option("--by-cause", help="one row for each cause, the most frequent first")]
+FilterName = Annotated[str, typer.Option("--name", help="a name for the filter, recorded in the audit")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen, and change nothing")]
 
 
@@ -58,10 +62,14 @@ def root() -> None:
 def list_letters(
     choice: Choice,
     state: Annotated[StateOption, typer.Option(help="their state")] = StateOption.open,
+    by_cause: ByCause = False,
     output: OutputOption = Output.text,
 ) -> None:
     """List dead letters, the oldest first."""
     found = _dead_letters().select(choice, state.value)
+    if by_cause:
+        print_rows([cause_row(group) for group in causes.by_cause(found.letters)], output)
+        return
     print_rows([row(letter) for letter in found.letters] if output is Output.json else lines(found.letters), output)
     if found.strangers:
         print_error(f"{found.strangers} records there are not dead letters of ours and are skipped")
@@ -91,12 +99,14 @@ def replay(
     everything: Everything = False,
     again: Annotated[bool, typer.Option("--again", help="include letters that are already resolved")] = False,
     reason: Annotated[str, typer.Option(help="recorded in the audit")] = "",
+    name: FilterName = "",
     dry_run: DryRun = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Send records to their topic again, unchanged. Nothing that was done already is done twice."""
     state = StateOption.all if again else StateOption.open
-    _end(replace(choice, ids=tuple(ids or ())), state, everything, _order("replayed", reason), dry_run, output)
+    order = _order("replayed", reason, name)
+    _end(replace(choice, ids=tuple(ids or ())), state, order, How(everything, dry_run), output)
 
 
 @app.command()
@@ -106,22 +116,23 @@ def discard(
     reason: Annotated[str, typer.Option(help="why they need not be processed; recorded in the audit")],
     ids: Ids = None,
     everything: Everything = False,
+    name: FilterName = "",
     dry_run: DryRun = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Declare that records need not be processed. Their bytes stay for as long as the topic keeps them."""
-    order = _order("discarded", reason)
-    _end(replace(choice, ids=tuple(ids or ())), StateOption.open, everything, order, dry_run, output)
+    order = _order("discarded", reason, name)
+    _end(replace(choice, ids=tuple(ids or ())), StateOption.open, order, How(everything, dry_run), output)
 
 
-def _order(verdict: Verdict, reason: str) -> LetterOrder:
-    return LetterOrder(verdict, reason, datetime.now(UTC))
+def _order(verdict: Verdict, reason: str, name: str) -> LetterOrder:
+    return LetterOrder(verdict, reason, datetime.now(UTC), filter_name=name)
 
 
-def _end(
-    choice: Choice, state: StateOption, everything: bool, order: LetterOrder, dry_run: bool, output: Output
-) -> None:
-    done = _dead_letters().end(choice, state.value, order, everything, dry_run)
+def _end(choice: Choice, state: StateOption, order: LetterOrder, how: How, output: Output) -> None:
+    with long_work() as begin:
+        done = _dead_letters().end(choice, state.value, order, replace(how, begin=begin))
+    dry_run = how.dry_run
     if output is Output.json:
         rows = [row(letter) for letter in done.letters]
         print_json({"verdict": order.verdict, "dry_run": dry_run, "letters": rows})

@@ -26,10 +26,11 @@ def choice_of(
     since: Annotated[str, typer.Option(help="not before: 2026-11-23T08:00 (UTC), or 2h for two hours ago")] = "",
     until: Annotated[str, typer.Option(help="only before")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="at most this many, the oldest first")] = None,
+    cause: Annotated[str, typer.Option(help="the error's message without what differs: see `list --by-cause`")] = "",
 ) -> Choice:
     """The filter that the options describe. Raises `Failure` for an invalid time."""
     now = datetime.now(UTC)
-    return Choice((), topic, stage, error, subject, origin, moment(since, now), moment(until, now), limit)
+    return Choice((), topic, stage, error, subject, origin, moment(since, now), moment(until, now), limit, cause)
 
 
 def takes_choice(command: Callable[..., None]) -> Callable[..., None]:

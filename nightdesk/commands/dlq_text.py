@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nightdesk.commands.why_text import clean
+from nightdesk.operations.dead_letters.causes import CauseGroup
 from nightdesk.operations.dead_letters.contents import Contents
 from nightdesk.operations.dead_letters.reading import Letter
 from nightdesk.output import without_silent
@@ -44,6 +45,19 @@ def row(letter: Letter) -> dict[str, Any]:
         "records": about.records,
         "origin": about.origin,
         "end": None if end is None else end.model_dump(mode="json", exclude={"dead_letter_id"}),
+    }
+
+
+def cause_row(group: CauseGroup) -> dict[str, Any]:
+    """The letters of one cause in `list --by-cause`."""
+    return {
+        "letters": len(group.letters),
+        "stage": group.stage,
+        "topic": group.topic,
+        "error": group.error,
+        "cause": group.cause,
+        "first": group.first_at.isoformat(timespec="seconds"),
+        "last": group.last_at.isoformat(timespec="seconds"),
     }
 
 

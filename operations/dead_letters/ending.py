@@ -19,6 +19,7 @@ from nightdesk.messaging.producer import Message
 from nightdesk.operations.dead_letters.contents import Contents, Finder
 from nightdesk.operations.dead_letters.reading import Letter, read_contents
 from nightdesk.operations.persons import claimed_name, of_a_person
+from nightdesk.operations.progress import Advance
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.codec import Codec, Undecodable
 from nightdesk.schemas.dead_letters import end_headers, replay_headers
@@ -33,12 +34,15 @@ Verdict = Literal["replayed", "discarded"]
 
 @dataclass(frozen=True, slots=True)
 class LetterOrder:
-    """What to do with letters, and the person who ordered it. Without a `person` it is the user who is logged in."""
+    """What to do with letters, and the person who ordered it. Without a `person` it is the user who is logged in.
+    `filter_name` is the name of the filter that selects them, if one does.
+    """
 
     verdict: Verdict
     reason: str
     time: datetime
     person: str = ""
+    filter_name: str = ""
 
     def end(self, letter: Letter) -> DeadLetterEnd:
         return DeadLetterEnd(
@@ -47,6 +51,7 @@ class LetterOrder:
             person=of_a_person(self.person) if self.person else claimed_name(),
             reason=self.reason,
             time=self.time,
+            filter_name=self.filter_name,
         )
 
 
@@ -58,11 +63,12 @@ class Ended:
     gone: tuple[Letter, ...]
 
 
-def end_letters(finder: Finder, codec: Codec, letters: Iterable[Letter], order: LetterOrder) -> Ended:
+def end_letters(finder: Finder, codec: Codec, letters: Iterable[Letter], order: LetterOrder, advance: Advance) -> Ended:
     """Carry out the order. Raises `Failure` if the broker does not accept everything."""
     producer, done, gone = BlockingProducer.of(finder.kafka), 0, list[Letter]()
     found = read_contents(finder, letters)
     while batch := list(islice(found, LETTERS_AT_ONCE)):
+        read = len(batch)
         if order.verdict == "replayed":
             gone += [letter for letter, contents in batch if not contents.whole]
             batch = [(letter, contents) for letter, contents in batch if contents.whole]
@@ -70,6 +76,7 @@ def end_letters(finder: Finder, codec: Codec, letters: Iterable[Letter], order: 
         producer.deliver(record for letter, contents in batch for record in ending.first(letter, contents))
         producer.deliver(record for letter, contents in batch for record in ending.then(letter, contents))
         done += len(batch)
+        advance(read)
     return Ended(done, tuple(gone))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +15,38 @@ from nightdesk.operations.dead_letters.choosing import Choice, choose
 from nightdesk.operations.dead_letters.contents import Contents, Finder
 from nightdesk.operations.dead_letters.ending import Ended, LetterOrder, decoded, end_letters
 from nightdesk.operations.dead_letters.reading import Found, Letter, State, read_contents, read_letters
+from nightdesk.operations.progress import Advance, Begin
 from nightdesk.schemas.dead_letters import Original
 from nightdesk.schemas.records import Record
 
+CHANGED = "other letters match than in the dry run"
 GONE = "the record was too large for its dead letter, and its topic does not hold it any more"
 REMEDY_IF_GONE = "Set NIGHTDESK_WORKER__OVERSIZED_DIR to the folder that keeps such records, or discard the letter"
+
+
+def _unseen(_what: str, _total: int) -> Advance:
+    return _unseen_advance
+
+
+def _unseen_advance(_done: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an order is carried out. `everything`: an empty filter means all letters. `expected` is the digest of the
+    letters of a dry run: if others match by now, nothing is done. `begin` is told of the progress.
+    """
+
+    everything: bool = False
+    dry_run: bool = False
+    expected: str = ""
+    begin: Begin = _unseen
+
+
+def digest_of(letters: Iterable[Letter]) -> str:
+    """Tells whether two selections are the same letters."""
+    return sha256("\n".join(sorted(letter.about.dead_letter_id for letter in letters)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +79,27 @@ class DeadLetterQueue:
         choice: Choice,
         state: State | Literal["all"],
         order: LetterOrder,
-        everything: bool = False,
-        dry_run: bool = False,
+        how: How = How(),
     ) -> EndedLetters:
-        """Replay or discard the selected letters. An empty choice needs `everything`.
+        """Replay or discard the selected letters. An empty choice needs `everything`. What a filter selects is in the
+        audit with the filter's name, or with its text if nobody gave it one.
 
-        Raises `Failure`, also if no letter is selected. The result names letters that could not be replayed.
+        Raises `Failure`, also if no letter is selected or others than in the dry run. The result names letters that
+        could not be replayed.
         """
-        if choice.is_everything and not everything:
+        if choice.is_everything and not how.everything:
             raise Failure("no letters are selected", "Give ids, a filter, or --all", FailureKind.INVALID)
         with registered_codec(self.endpoints) as codec:
             letters = choose(read_letters(self.endpoints.kafka, codec, choice.topic).letters, choice, state)
             if not letters:
                 remedy = "See `nightdesk dlq list --state all`; `replay --again` includes resolved letters"
                 raise Failure("no open dead letter matches", remedy, FailureKind.NOT_FOUND)
-            ended = Ended(len(letters), ()) if dry_run else end_letters(self._finder(), codec, letters, order)
+            if how.expected and digest_of(letters) != how.expected:
+                raise Failure(CHANGED, f"{len(letters)} match now: look at them again", FailureKind.INVALID)
+            if how.dry_run:
+                return EndedLetters(tuple(letters), Ended(len(letters), ()))
+            named = replace(order, filter_name="" if choice.ids else order.filter_name or choice.text or "all")
+            ended = end_letters(self._finder(), codec, letters, named, how.begin(order.verdict, len(letters)))
         return EndedLetters(tuple(letter for letter in letters if letter not in ended.gone), ended)
 
     def _finder(self) -> Finder:
@@ -97,6 +131,11 @@ class EndedLetters:
 
     letters: tuple[Letter, ...]
     ended: Ended
+
+    @property
+    def digest(self) -> str:
+        """Of the selected letters."""
+        return digest_of(self.letters)
 
     def check_none_gone(self) -> None:
         """Raises `Failure` if the record of a letter does not exist any more."""

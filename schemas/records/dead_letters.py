@@ -74,3 +74,6 @@ class DeadLetterEnd(Record):
     person: Text = Field(description="who did it, as the command was told")
     reason: Text = Field(default="", description="reason that the person gave")
     time: datetime = Field(description="when the person did it")
+    filter_name: Text = Field(
+        default="", description="name of the filter that selected the letter; empty if the person named letters"
+    )

@@ -11,8 +11,9 @@ import pytest
 
 from nightdesk.console.catalog import PAGES
 from nightdesk.console.pages.agents import versions
-from nightdesk.console.pages.dead_letters import cause, groups
+from nightdesk.console.pages.dead_letters import groups
 from nightdesk.operations.agents import CharterVersion
+from nightdesk.operations.dead_letters.causes import cause
 from nightdesk.operations.dead_letters.reading import Letter
 from nightdesk.schemas.records import DeadLetter
 

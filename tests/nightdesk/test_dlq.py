@@ -72,6 +72,7 @@ def test_filters_say_which_letters_are_meant(nightdesk: CommandLine, bury: Burie
         (): [unreadable, at_act, third],
         ("--topic", "act"): [at_act],
         ("--stage", "ingest"): [unreadable, third],
+        ("--cause", "the other side hung up\x1b[…J"): [third],
         ("--error", "ConnectionError"): [third],
         ("--subject", "t-3"): [third],
         ("--origin", "source shop"): [third],
@@ -290,3 +291,21 @@ def test_a_record_that_was_cut_and_is_gone_is_not_sent_again(
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [letter_id]
     assert ids(nightdesk("dlq", "list", "-o", "json", "--state", "replayed")) == [small]
     assert nightdesk("dlq", "discard", letter_id, "--reason", "gone").code == 0
+
+
+def test_a_filter_has_a_name_in_the_audit_of_each_letter(
+    nightdesk: CommandLine, bury: Buried, topics: Settings
+) -> None:
+    bury(b"x")
+    bury.event(3)
+    bury.event(4)
+    most, least = nightdesk("dlq", "list", "--by-cause", "--output", "json").json()
+    assert (most["letters"], most["error"], least["letters"]) == (2, "ConnectionError", 1)
+    filter_ = ("--error", most["error"], "--cause", most["cause"])
+    dry = nightdesk("dlq", "replay", *filter_, "--dry-run", "--output", "json").json()
+    assert (dry["dry_run"], len(dry["letters"])) == (True, 2)
+    nightdesk("dlq", "replay", *filter_, "--name", "shop was away", "--reason", "it is back")
+    nightdesk("dlq", "discard", "--error", least["error"], "--reason", "a test")
+    found = nightdesk("dlq", "list", "--state", "all", "--output", "json").json()
+    names = {letter["error"]: letter["end"]["filter_name"] for letter in found}
+    assert names == {"ConnectionError": "shop was away", least["error"]: f"error={least['error']}"}
