@@ -210,6 +210,7 @@ def worker_policy(settings: Settings) -> WorkerPolicy:
         partitions=settings.kafka.partitions,
         instance_id=worker.instance_id,
         session_timeout_s=worker.session_timeout_s,
+        leaves_group=worker.leaves_group,
         in_flight=worker.in_flight,
         metrics_port=worker.metrics_port,
         metrics_host=worker.metrics_host,

@@ -108,7 +108,14 @@ class WorkerSettings(Section):
     """One stage process."""
 
     instance_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-0")
-    session_timeout_s: int = Field(default=30, ge=6)
+    session_timeout_s: int = Field(
+        default=10, ge=6, description="the partitions of a worker that is silent for so long go to others"
+    )
+    leaves_group: bool = Field(
+        default=True,
+        description="a worker that is told to stop gives its partitions to the others at once; false: they wait for a"
+        " worker with its instance id for as long as a session",
+    )
     orders_confirmed_within_s: float = Field(
         default=5.0,
         ge=1,

@@ -10,6 +10,8 @@ from nightdesk.local.stack import LocalStack
 from nightdesk.streams.catalog import STAGES
 
 NICEST = 19
+# A machine on which somebody works stands still for longer than a server, and here nobody else takes the partitions.
+SESSION_S = 30
 # In the order of their ports. The sink is first, so that a new stage does not move it.
 PROCESSES = ("sink", *(stage.name for stage in STAGES))
 
@@ -54,7 +56,11 @@ def _part(stack: LocalStack, name: str, arguments: tuple[str, ...], ports: Mappi
         is_ready=answers_http(f"{url}/readyz"),
         is_alive=answers_http(f"{url}/healthz"),
         environment=stack.environment()
-        | {"NIGHTDESK_WORKER__METRICS_PORT": str(ports[name]), "NIGHTDESK_WORKER__METRICS_HOST": LOOPBACK},
+        | {
+            "NIGHTDESK_WORKER__METRICS_PORT": str(ports[name]),
+            "NIGHTDESK_WORKER__METRICS_HOST": LOOPBACK,
+            "NIGHTDESK_WORKER__SESSION_TIMEOUT_S": str(max(SESSION_S, stack.settings.worker.session_timeout_s)),
+        },
         wave=1,
         niceness=niceness,
         grace_s=15.0,

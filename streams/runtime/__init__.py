@@ -10,6 +10,7 @@ package uses only those above it:
     state/       what a record causes, and making it durable
     handling/    what becomes of one record
     consuming/   reading, and committing offsets
+    departure.py how a worker that was told to stop hands its partitions over
     faust_app.py the Faust app with the settings that all this needs
     group_commit.py  the commit that a stage gets from its worker
     stage_metrics.py  the metrics of one stage, and the log lines of its audit

@@ -16,19 +16,21 @@ from nightdesk.streams.runtime.process.ratio import RatioPolicy
 class WorkerPolicy:
     """The broker's address and how long anything may take. Durations in seconds.
 
-    `session_timeout_s`: a process that is silent for so long has lost its partitions. `in_flight`: records accepted and
-    not yet done, and `in_flight_bytes` their size; above either the consumer is paused. `no_progress_s`: if there is
-    work and no progress for so long, the process exits; `no_recovery_s` is for recovery, because Faust's may stand
-    still forever after a broker outage. `dead_letter_bytes`: how much of the original record a `.dlq` topic accepts; a
-    larger record is cut there, and stored completely in `oversized_dir` if that is set. `confirmed_clock` says when
-    entries may expire.
+    `session_timeout_s`: a process that is silent for so long has lost its partitions. `leaves_group`: a process that is
+    told to stop gives them back at once; otherwise they wait for a successor with its instance id for that time.
+    `in_flight`: records accepted and not yet done, and `in_flight_bytes` their size; above either the consumer is
+    paused. `no_progress_s`: if there is work and no progress for so long, the process exits; `no_recovery_s` is for
+    recovery, because Faust's may stand still forever after a broker outage. `dead_letter_bytes`: how much of the
+    original record a `.dlq` topic accepts; a larger record is cut there, and stored completely in `oversized_dir` if
+    that is set. `confirmed_clock` says when entries may expire.
     """
 
     client_config: Mapping[str, Any]
     topic_prefix: str
     partitions: int
     instance_id: str
-    session_timeout_s: float = 30.0
+    session_timeout_s: float = 10.0
+    leaves_group: bool = True
     in_flight: int = 2000
     in_flight_bytes: int = 64_000_000
     drain_s: float = 25.0

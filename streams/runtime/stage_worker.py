@@ -25,6 +25,7 @@ from nightdesk.streams.runtime.consuming.losses import Losses
 from nightdesk.streams.runtime.consuming.offset_commits import OffsetCommits
 from nightdesk.streams.runtime.consuming.partition_reader import PartitionReader
 from nightdesk.streams.runtime.consuming.progress import watchdog_for
+from nightdesk.streams.runtime.departure import depart
 from nightdesk.streams.runtime.group_commit import GroupCommit
 from nightdesk.streams.runtime.handling.dead_letters import keep_oversized
 from nightdesk.streams.runtime.handling.delivery import RawEvent
@@ -232,17 +233,10 @@ class StageWorker:
             await health.serve(self._policy.metrics_port, lambda: self.ready, self._policy.metrics_host)
 
     async def _stop(self) -> None:
-        """Accept nothing new, finish records in flight, commit, and exit without Faust's own shutdown (it would commit
-        cancelled records).
-        """
+        """Exit without Faust's own shutdown, which would commit cancelled records."""
         if self._reader.closed:
             return
-        self._reader.closed = True
-        await self._reader.drain(self._policy.drain_s)
-        if not await self._reader.commit_at_last():
-            fail_stop(
-                ExitCode.CANNOT_WRITE, "told to stop, and offsets could not be committed: records will be redelivered"
-            )
+        await depart(self.app, self._reader, self._dispatcher, self._committer, self._policy)
         await self._stage.close()
         self.on_stopped()
         leave(ExitCode.DRAINED)

@@ -62,6 +62,7 @@ class Fleet:
         self._children = {part.name: Child(part, logs / f"{part.name}.log", dict(os.environ)) for part in parts}
         self._logs = logs
         self._frozen: set[str] = set()
+        self._dismissed: set[str] = set()
         self._twins: list[Child] = []
         self.faults: Counter[str] = Counter()
         self.exits: Counter[int] = Counter()
@@ -83,7 +84,8 @@ class Fleet:
 
     def unready(self) -> list[str]:
         """The processes that do not answer, have no partitions, or have not recovered their tables."""
-        return [name for name, child in self._children.items() if not child.part.is_ready()]
+        kept = {name: child for name, child in self._children.items() if name not in self._dismissed}
+        return [name for name, child in kept.items() if not child.part.is_ready()]
 
     def are_ready(self) -> bool:
         return not self.unready()
@@ -93,9 +95,9 @@ class Fleet:
 
     def keep(self) -> None:
         """Restart the processes that have ended."""
-        for child in self._children.values():
+        for name, child in self._children.items():
             status = child.exit_status
-            if status is not None:
+            if status is not None and name not in self._dismissed:
                 self.exits[status] += 1
                 child.start()
 
@@ -106,6 +108,17 @@ class Fleet:
     def terminate(self, name: str) -> None:
         """Send SIGTERM, as a rolling restart does."""
         self._strike("terminated", name, signal.SIGTERM)
+
+    def dismiss(self, name: str, *, kill: bool) -> None:
+        """End a process for good, by SIGTERM or kill -9: it is not restarted before `take_back`."""
+        self._dismissed.add(name)
+        what, number = ("killed", signal.SIGKILL) if kill else ("terminated", signal.SIGTERM)
+        self._strike(what, name, number)
+
+    def take_back(self, name: str) -> None:
+        """Start a dismissed process again, as an autoscaler does."""
+        self._dismissed.discard(name)
+        self.keep()
 
     def freeze(self, name: str) -> None:
         """Stop the process until `thaw`."""

@@ -128,6 +128,10 @@ class BatchConsumer(aiokafka.Consumer):
 
         await self._thread.call_thread(request)
 
+    async def leave(self) -> None:
+        """Leave the group for good. Raises `KafkaError`."""
+        await self._thread.call_thread(self.transport.membership.leave)
+
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seek on the fetching thread. Faust seeks on ours and drops the fetched records of the partition, also while
         the other thread passes them on: a KeyError there ends the worker.

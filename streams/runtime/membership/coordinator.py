@@ -10,9 +10,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
 from nightdesk.streams.runtime.membership.lease import Lease
 from nightdesk.streams.runtime.membership.member_requests import with_instance_id
@@ -35,9 +35,12 @@ class Membership:
     def __init__(self, lease: Lease, instance_id: str) -> None:
         self._lease = lease
         self._instance_id = instance_id
+        self._consumer: AIOKafkaConsumer | None = None
+        self._has_left = False
 
     def watch(self, consumer: AIOKafkaConsumer) -> None:
         """Receive the coordinator's responses. Call it before the consumer starts."""
+        self._consumer = consumer
         send: Send = consumer._client.send
 
         async def watched(node_id: int, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
@@ -50,8 +53,23 @@ class Membership:
 
         consumer._client.send = watched
 
+    async def leave(self) -> None:
+        """Leave the group, so that the others get our partitions now and not when our session expires. The lease ends
+        before the request is sent. Raises `KafkaError` if the coordinator did not acknowledge it.
+        """
+        assert self._consumer is not None, "whoever is in a group has a consumer"
+        coordinator = self._consumer._coordinator  # aiokafka does not let a static member leave
+        self._has_left = True
+        self._lease.end()
+        answer = await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, coordinator.member_id))
+        for code in (answer.error_code, *(code for _member, _instance, code in answer.members)):
+            if code:
+                raise for_code(code)(f"asked to leave the group as {self._instance_id}")
+
     def heard(self, request: Any, answer: Any, sent_at: float) -> None:
         """Evaluate the response to a request that was sent at `sent_at` (`boottime_s`). Raises `PartialAnswer`."""
+        if self._has_left:
+            return  # it is no refusal that the group does not know who left it
         codes = _error_codes(request, answer)
         name = type(request).__name__.removesuffix("Request")
         if FENCED_INSTANCE_ID in codes:

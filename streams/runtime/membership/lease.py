@@ -45,6 +45,10 @@ class Lease:
         latest = self._acknowledged_at + SHARE * self._rebalance_s
         self._until = max(self._until, min(sent_at + SHARE * self._session_s, latest))
 
+    def end(self) -> None:
+        """Give the partitions back: from now on another process may own them."""
+        self._acknowledged_at = self._until = -inf
+
     def check(self) -> None:
         """Exits the process unless the lease is held."""
         if self.held:

@@ -1,17 +1,17 @@
-"""Heartbeats and offset commits with the instance id of a static member, in request versions that aiokafka does not
-have.
+"""Requests with the instance id of a static member, in versions that aiokafka does not have.
 
-Only these let the broker distinguish a process that was replaced (FencedInstanceId) from one whose session expired
-(UnknownMemberId). Brokers support these versions since Kafka 2.3, like static membership itself. Source: Kafka's
-HeartbeatRequest.json and OffsetCommitRequest.json.
+Only such heartbeats and offset commits let the broker distinguish a process that was replaced (FencedInstanceId) from
+one whose session expired (UnknownMemberId), and only such a request to leave removes a static member. Brokers support
+these versions since Kafka 2.3 and 2.4. Source: Kafka's HeartbeatRequest.json, OffsetCommitRequest.json and
+LeaveGroupRequest.json.
 """
 
 from typing import Any, ClassVar
 
-from aiokafka.protocol.api import Request, RequestStruct
+from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetCommitResponse_v3
-from aiokafka.protocol.group import HeartbeatRequest, HeartbeatResponse_v1
-from aiokafka.protocol.types import Array, Int32, Int64, Schema, String
+from aiokafka.protocol.group import HeartbeatRequest, HeartbeatResponse_v1, LeaveGroupRequest
+from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
 
 NO_LEADER_EPOCH = -1
 
@@ -52,6 +52,24 @@ class _OffsetCommit(RequestStruct):  # type: ignore[misc]  # aiokafka has no typ
     )
 
 
+_MEMBER = (("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))
+
+
+class _LeaveGroupResponse(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32), ("error_code", Int16), ("members", Array(*_MEMBER, ("error_code", Int16)))
+    )
+
+
+class _LeaveGroup(RequestStruct):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = _LeaveGroupResponse
+    SCHEMA = Schema(("group", String("utf-8")), ("members", Array(*_MEMBER)))
+
+
 class _NamedHeartbeat(Request[_Heartbeat]):  # type: ignore[misc]  # aiokafka has no types
     """A heartbeat of a static member."""
 
@@ -81,10 +99,24 @@ class _NamedOffsetCommit(Request[_OffsetCommit]):  # type: ignore[misc]  # aioka
         return request_struct_class(*self._fields)
 
 
+class _NamedLeaveGroup(Request[_LeaveGroup]):  # type: ignore[misc]  # aiokafka has no types
+    """A static member leaves."""
+
+    API_KEY: ClassVar[int] = _LeaveGroup.API_KEY
+
+    def __init__(self, request: LeaveGroupRequest, instance_id: str | None) -> None:
+        self._fields = (request._group, [(request._member_id, instance_id)])
+
+    def build(self, request_struct_class: type[_LeaveGroup]) -> _LeaveGroup:
+        return request_struct_class(*self._fields)
+
+
 def with_instance_id(request: Any, instance_id: str | None) -> Any:
     """The request in the version with the instance id; other requests unchanged."""
     if isinstance(request, HeartbeatRequest):
         return _NamedHeartbeat(request, instance_id)
     if isinstance(request, OffsetCommitRequest):
         return _NamedOffsetCommit(request, instance_id)
+    if isinstance(request, LeaveGroupRequest):
+        return _NamedLeaveGroup(request, instance_id)
     return request

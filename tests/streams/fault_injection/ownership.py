@@ -21,6 +21,8 @@ SETTLE_S = 20.0
 DEAF_S = 10.0
 # A worker that is asked to stop and cut off has to give up long before.
 STOPPED_WITHIN_S = 40.0
+# Longer than any test.
+LONG_SESSION_S = 300.0
 
 
 def cut_off_from_the_coordinator(place: Place) -> list[str]:
@@ -63,6 +65,28 @@ def stopped_while_cut_off(place: Place) -> list[str]:
             return ["says that it has committed, and has not"]
         proxy.heal("w0")
         return place.finish(worker, truth, sentinel=2)
+
+
+def stopped_for_good(place: Place) -> list[str]:
+    """One of two workers is asked to stop. Its session would last for minutes."""
+    workers = [place.worker(name, session_timeout_s=LONG_SESSION_S) for name in ("w0", "w1")]
+    try:
+        for worker in workers:
+            place.rounds(worker)
+        assert wait_until(lambda: place.broker.members(stable=True) == 2, READY_S)
+        place.broker.produce([event(0, "s")])
+        assert wait_until(lambda: any(worker.journal("effect") for worker in workers), READY_S)
+        owner, other = sorted(workers, key=lambda worker: not worker.journal("effect"))
+        owner.signal(signal.SIGTERM)
+        assert owner.wait(STOPPED_WITHIN_S) == ExitCode.DRAINED, owner.log_tail()
+        if place.broker.members() != 1:
+            return ["it ended and is still in its group, so its partition stands still until its session is over"]
+        place.broker.produce([event(1, "s")])
+        place.saw(other, "effect")
+        return [f"handled by both: {line['id']}" for line in other.journal("effect") if line["id"] == event(0, "s").id]
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 def two_under_one_id(place: Place) -> list[str]:

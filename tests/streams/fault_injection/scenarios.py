@@ -217,6 +217,7 @@ FOR: dict[str, tuple[Callable[[Place], list[str]], ...]] = {
     "on_assigned": (thrown_away,),
     "lease": (ownership.cut_off_from_the_coordinator,),
     "fencing": (ownership.two_under_one_id,),
+    "leaving": (ownership.stopped_for_good,),
     "settling": (ownership.replaced_and_not_yet_told,),
     "commit_failure": (ownership.stopped_while_cut_off,),
     "watchdog": (silent, silent_from_the_start),

@@ -144,6 +144,15 @@ def cancel_on_revoke() -> None:
     Dispatcher.cancel = lambda self: self._tails.clear()  # type: ignore[method-assign]
 
 
+def leaving() -> None:
+    """A worker that ends in order stays in its group, as aiokafka lets a static member do."""
+
+    async def stay(self: Membership) -> None:
+        return
+
+    Membership.leave = stay  # type: ignore[method-assign]
+
+
 def static_membership() -> None:
     """A restarted worker is a new member of its group."""
     build = faust_app.build
@@ -243,6 +252,7 @@ BY_NAME: dict[str, Callable[[], None]] = {
         guarded_recovery,
         lease,
         fencing,
+        leaving,
         settling,
         commit_failure,
         watchdog,

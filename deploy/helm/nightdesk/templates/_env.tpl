@@ -22,6 +22,10 @@
   value: {{ $values.kafka.replicationFactor | quote }}
 - name: NIGHTDESK_WORKER__ORDERS_CONFIRMED_WITHIN_S
   value: {{ $values.worker.ordersConfirmedWithinSeconds | quote }}
+- name: NIGHTDESK_WORKER__SESSION_TIMEOUT_S
+  value: {{ $values.worker.sessionTimeoutSeconds | quote }}
+- name: NIGHTDESK_WORKER__LEAVES_GROUP
+  value: {{ $values.worker.leavesGroup | quote }}
 {{- range .process.needs }}
 {{- include (printf "nightdesk.env.%s" .) $values }}
 {{- end }}
