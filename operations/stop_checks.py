@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,12 +12,13 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import EVERY_AGENT
+from nightdesk.operations.stage_members import StageMembers, stage_members
 from nightdesk.operations.stage_status import behind, open_transactions, topic_bounds
-from nightdesk.operations.stops import ActiveStop, Obedience, WorkerStop, active_stops, obedience
-from nightdesk.operations.workers import read_workers
+from nightdesk.operations.stops import CALLING_STAGES, ActiveStop, Obedience, WorkerStop, active_stops, obedience
+from nightdesk.operations.workers import Worker, read_workers
 from nightdesk.processors.execution import order_against
 from nightdesk.schemas.topics import AUDIT, CONTROL
-from nightdesk.sinks.late_steps import LateStep, late_steps
+from nightdesk.sinks.late_calls import LateCall, late_questions, late_steps
 
 LOOK_AGAIN_AFTER_S = 0.5
 
@@ -30,7 +31,7 @@ class StopCheck:
 
     obedience: Obedience
     held_back: tuple[HaltedDecisions, ...]
-    late: tuple[LateStep, ...] | None = None
+    late: tuple[LateCall, ...] | None = None
 
     def check(self) -> None:
         """Raises `Failure` if a call started after the bound or a worker has not confirmed."""
@@ -64,13 +65,14 @@ def verify_stop(installation: Installation, agent: str, confirmed_within_s: floa
     holds_escalations = order_against((found.stop.order,), escalates=True) is not None
     with clickhouse(installation.clickhouse) as client:
         late = late_steps(client, agent, after, escalations=holds_escalations)
-    return replace(check, late=tuple(late))
+        late += late_questions(client, agent, after)
+    return replace(check, late=tuple(sorted(late, key=lambda call: call.started_at)))
 
 
 def unconfirmed_text(found: WorkerStop) -> str:
     """Text for people: the workers that have not confirmed, and their state."""
     if found.status == "silent":
-        return f"{found.worker.name} (silent since {_time(found.worker.last_at)})"
+        return f"{found.worker.name} (silent since {_time(found.worker.last_at)}: {found.doubt})"
     return f"{found.worker.name} (reports, and has not read the order)"
 
 
@@ -79,7 +81,9 @@ def _check_confirmed(found: Obedience) -> None:
         who = "; ".join(unconfirmed_text(each) for each in found.unconfirmed)
         raise Failure(
             f"not confirmed: {who}",
-            f"Every worker's own bound prevents calls after {_time(found.no_call_after)}",
+            f"Every worker's own bound prevents calls after {_time(found.no_call_after)}. A killed worker is not"
+            " named any more when its session has ended and workers have its partitions (start one if none runs),"
+            " then: nightdesk stop verify",
             FailureKind.NOT_READY,
         )
     still_open = sum(each.open_calls for each in found.workers)
@@ -118,10 +122,18 @@ def _wait_until_obeyed(
 ) -> Obedience:
     until = time.monotonic() + timeout_s
     while True:
-        found = obedience(stop, read_workers(installation), timedelta(seconds=confirmed_within_s))
+        workers = read_workers(installation)
+        members = _members(installation, workers)
+        found = obedience(stop, workers, members, timedelta(seconds=confirmed_within_s))
         if found.is_complete or time.monotonic() > until:
             return found
         time.sleep(LOOK_AGAIN_AFTER_S)
+
+
+def _members(installation: Installation, workers: Sequence[Worker]) -> Mapping[str, StageMembers]:
+    """The members of the groups in which a worker is silent, because only its group proves anything about it."""
+    silent = {each.report.stage for each in workers if each.is_silent and each.report.stage in CALLING_STAGES}
+    return stage_members(installation.kafka, silent) if silent else {}
 
 
 def _wait_for_audit(installation: Installation, timeout_s: float) -> None:

@@ -24,6 +24,7 @@ def kept_question(
         answered=isinstance(answer, ModelReply),
         unanswered_microusd=answer.unanswered_cost_microusd,
         asked_ms=answer.asked_ms,
+        sent_at=answer.sent_at,
     )
     if isinstance(answer, ModelUnavailable):
         return asked.model_copy(update={"fallbacks": answer.reasons})

@@ -4,6 +4,7 @@
 is recorded completely, so a replay sends the same replies to today's code.
 """
 
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Literal
@@ -74,7 +75,8 @@ class ModelReply(Record):
 
     `cost_microusd` is the cost of this reply. `unanswered_cost_microusd` is the charge for the providers in
     `fallbacks` and for lost replies: their cost, or the most that they may have cost if nobody knows. `request_id` is
-    the provider's name for the call. `asked_ms` is how long the question took, all providers together.
+    the provider's name for the call. `asked_ms` is how long the question took, all providers together. `sent_at` is
+    when the last of them was called, by the worker's clock; None in replies of older versions.
     """
 
     provider: str
@@ -88,6 +90,7 @@ class ModelReply(Record):
     fallbacks: tuple[Fallback, ...] = ()
     unanswered_cost_microusd: int = Field(default=0, ge=0)
     asked_ms: int = Field(default=0, ge=0)
+    sent_at: datetime | None = None
 
     @property
     def total_microusd(self) -> int:
@@ -100,13 +103,14 @@ class ModelUnavailable(Record):
 
     `unanswered_cost_microusd` is their total cost, or the most that they may have cost if nobody knows. `retryable`:
     the same question may be answered later. `REFUSED` or `STOPPED` as the last reason says why no other provider was
-    asked. `asked_ms` is as in `ModelReply`.
+    asked. `asked_ms` and `sent_at` are as in `ModelReply`; `sent_at` is None if no provider was called.
     """
 
     reasons: tuple[Fallback, ...]
     unanswered_cost_microusd: int = Field(default=0, ge=0)
     retryable: bool = False
     asked_ms: int = Field(default=0, ge=0)
+    sent_at: datetime | None = None
 
     @property
     def is_refused(self) -> bool:

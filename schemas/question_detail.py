@@ -1,5 +1,7 @@
 """What an audit record of kind `asked` says beyond the fields that all of them have (`schemas/audit.py`)."""
 
+from datetime import datetime
+
 from pydantic import Field
 
 from nightdesk.schemas.audit import Detail
@@ -29,4 +31,5 @@ class QuestionDetail(Detail):
     )
     latency_ms: int = Field(default=0, description="time that the call took, in milliseconds")
     asked_ms: int = Field(default=0, description="time until the answer, all providers together, in milliseconds")
+    sent_at: datetime | None = Field(default=None, description="when the last provider was called; null if none was")
     fallbacks: tuple[Fallback, ...] = Field(default=(), description="providers that were passed over")

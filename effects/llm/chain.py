@@ -7,6 +7,8 @@ providers after it are never asked.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
 
@@ -38,6 +40,18 @@ async def always(agent: str) -> str:
     return ""
 
 
+def now() -> datetime:
+    """The machine's current time in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """When the last provider was called; None if none was."""
+
+    at: datetime | None = None
+
+
 class ProviderChain:
     """`providers` are the configured ones; a charter may name others.
 
@@ -52,10 +66,12 @@ class ProviderChain:
         circuits: Circuits,
         why_not: Callable[[str], Awaitable[str]] = always,
         calls_at_once: int = 1_000,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._circuits = circuits
         self._why_not = why_not
+        self._clock = clock
         self._room = {name: asyncio.Semaphore(calls_at_once) for name in self._providers}
 
     async def ask(self, names: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
@@ -65,10 +81,10 @@ class ProviderChain:
         model refused is not asked again.
         """
         fallbacks: tuple[Fallback, ...] = ()
-        unanswered_cost_microusd, retryable = 0, False
+        unanswered_cost_microusd, retryable, sent = 0, False, _Sent()
         for name in takewhile(lambda name: name != RULES, names):
             try:
-                reply = await self._ask_one(name, request.for_provider(name), agent)
+                reply = await self._ask_one(name, request.for_provider(name), agent, sent)
             except ModelError as error:
                 fallbacks += (Fallback(provider=name, reason=error.kind, detail=error.message),)
                 unanswered_cost_microusd += error.unanswered_cost_microusd
@@ -78,35 +94,41 @@ class ProviderChain:
                     break
             else:
                 charged = {"fallbacks": fallbacks, "unanswered_cost_microusd": unanswered_cost_microusd}
-                return reply.model_copy(update=charged)
+                return reply.model_copy(update={**charged, "sent_at": sent.at})
         return ModelUnavailable(
-            reasons=fallbacks, unanswered_cost_microusd=unanswered_cost_microusd, retryable=retryable
+            reasons=fallbacks,
+            unanswered_cost_microusd=unanswered_cost_microusd,
+            retryable=retryable,
+            sent_at=sent.at,
         )
 
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.aclose()
 
-    async def _ask_one(self, name: str, request: ModelRequest, agent: str) -> ModelReply:
+    async def _ask_one(self, name: str, request: ModelRequest, agent: str, sent: _Sent) -> ModelReply:
         if name not in self._providers:
             raise ModelError(Kind.NOT_CONFIGURED, f"the settings have no credentials or address for {name!r}")
         async with self._room[name]:
             reason = await self._why_not(agent)
             if reason:
                 raise ModelError(Kind.STOPPED, reason)
-            return await self._ask_now(name, request)
+            return await self._ask_now(name, request, sent)
 
-    async def _ask_now(self, name: str, request: ModelRequest) -> ModelReply:
+    async def _ask_now(self, name: str, request: ModelRequest, sent: _Sent) -> ModelReply:
         generation = self._circuits.admit(name)
         if generation is None:
             raise _circuit_open(name, self._circuits.cause(name))
         report = CallReport(generation, Result.ABANDONED)  # the result if we are cancelled
+        before, sent.at = sent.at, self._clock()
         try:
             reply = await self._providers[name].ask(request)
             report = CallReport(generation, Result.SUCCEEDED)
             return reply
         except ModelError as error:
             report = CallReport(generation, _result(error), error.retry_after_seconds, error.kind)
+            if error.kind is Kind.UNKNOWN_PRICE:
+                sent.at = before  # never sent
             raise
         finally:
             self._circuits.record(name, report)

@@ -18,7 +18,7 @@ from nightdesk.operations.stop_checks import StopCheck, unconfirmed_text, verify
 from nightdesk.operations.stops import Obedience, WorkerStop
 from nightdesk.output import Output, OutputOption, print_json, print_line, print_lines, print_rows
 from nightdesk.settings import Settings, load_settings
-from nightdesk.sinks.late_steps import LateStep
+from nightdesk.sinks.late_calls import LateCall
 
 Timeout = Annotated[float, typer.Option(help="seconds to wait for the workers", min=0)]
 
@@ -83,7 +83,7 @@ def held_back_rows(found: Sequence[HaltedDecisions]) -> list[dict[str, Any]]:
     return [asdict(each) for each in found]
 
 
-def _document(found: Obedience, late: Sequence[LateStep] | None) -> dict[str, Any]:
+def _document(found: Obedience, late: Sequence[LateCall] | None) -> dict[str, Any]:
     order = found.stop.order
     return {
         "order": {
@@ -100,6 +100,7 @@ def _document(found: Obedience, late: Sequence[LateStep] | None) -> dict[str, An
             {
                 "worker": each.worker.name,
                 "status": each.status,
+                "doubt": each.doubt,
                 "last_report": each.worker.last_at,
                 "obeyed_at": each.obeyed.obeyed_at if each.obeyed else None,
                 "positions": [place.model_dump() for place in each.positions],

@@ -14,6 +14,7 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import AuthProtocol, SASLMechanism
 
+from nightdesk.messaging.naming import member_id
 from nightdesk.streams.runtime.consuming.batches import enable_batching
 from nightdesk.streams.runtime.consuming.sensor import QuietMonitor
 from nightdesk.streams.runtime.membership.coordinator import Membership
@@ -68,7 +69,7 @@ def build(app_id: str, policy: WorkerPolicy, lease: Lease) -> App:
         app_id,
         broker=_broker_urls(policy.client_config),
         broker_credentials=_credentials(policy.client_config),
-        consumer_group_instance_id=f"{app_id}-{policy.instance_id}",
+        consumer_group_instance_id=member_id(app_id, policy.instance_id),
         processing_guarantee="at_least_once",
         store="memory://",
         key_serializer="raw",

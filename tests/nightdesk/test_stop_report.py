@@ -15,12 +15,12 @@ from nightdesk.operations.stops import ActiveStop, Obedience, WorkerStop
 from nightdesk.operations.workers import Worker
 from nightdesk.output import Output
 from nightdesk.schemas.records import CallFate, ControlCommand, LogPlace, ObeyedOrder
-from nightdesk.sinks.late_steps import LateStep
+from nightdesk.sinks.late_calls import LateCall
 from nightdesk.streams.identity import Identity
 from tests.processors.examples import NOW
 
 BOUND = NOW + timedelta(seconds=5)
-LATE = LateStep("desk", "ticket-1", "c-1", "d-1", "s-1", "pay", "done", NOW + timedelta(seconds=9))
+LATE = LateCall("desk", "ticket-1", "c-1", "d-1", "s-1", "pay", "done", NOW + timedelta(seconds=9))
 HELD = HaltedDecisions("desk", 3, 1, NOW)
 
 
@@ -46,7 +46,7 @@ WAITING, SILENT, STOPPED = worker("decide", "waiting"), worker("decide", "silent
 
 
 def check(
-    *workers: WorkerStop, agent: str = "desk", late: tuple[LateStep, ...] | None = None, held: bool = False
+    *workers: WorkerStop, agent: str = "desk", late: tuple[LateCall, ...] | None = None, held: bool = False
 ) -> StopCheck:
     order = ControlCommand(key=agent, kind="pause", agent=agent, reason="night", issued_by="ada", time=NOW)
     stop = ActiveStop(order, 7, NOW)
@@ -112,6 +112,7 @@ def test_as_json_every_part_has_its_own_value(capsys: pytest.CaptureFixture[str]
     assert obeyed == {
         "worker": "act/0",
         "status": "obeyed",
+        "doubt": "",
         "last_report": str(NOW),
         "obeyed_at": str(NOW),
         "positions": [{"topic": "act", "partition": 2, "offset": 41}],

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nightdesk.exit_codes import EXIT_CODES
 from nightdesk.messaging.failures import FailureKind
 from nightdesk.messaging.log_offsets import Bounds, Place
-from nightdesk.messaging.naming import group_id
+from nightdesk.messaging.naming import group_id, member_id
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.messaging.topic_reader import read_topic
 from nightdesk.operations.orders import charter_orders, give_orders
+from nightdesk.operations.stage_members import stage_members
 from nightdesk.operations.stage_status import stage_status, topic_bounds
 from nightdesk.operations.stops import active_stops
 from nightdesk.schemas import audit_records
@@ -28,7 +31,7 @@ from nightdesk.streams.identity import Identity
 from nightdesk.streams.worker_reports import send
 from tests.nightdesk.command_line import CommandLine
 from tests.processors.examples import case, compiled
-from tests.sinks.records import land
+from tests.sinks.records import land, of_case, question, record
 from tests.streams.stages.stage_harness import TRACE
 from tests.streams.stages.world import decision
 
@@ -221,3 +224,52 @@ def test_a_later_action_fails_the_verification(
     assert ended.code == code
     assert ("1 calls started after the order" in ended.err) == bool(code)
     assert ("s-1" in ended.out) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("sent_after_s", "recorded_after_s", "stops_all", "late"),
+    [(-1, 9, True, 0), (4, 9, True, 0), (6, 9, True, 1), (6, 9, False, 1), (None, 9, True, 0)],
+    ids=["sent before, its reply used later", "within the bound", "after it", "after a pause", "not sent"],
+)
+def test_a_later_question_to_a_model_fails_the_verification(
+    nightdesk: CommandLine,
+    desk: Settings,
+    client: Client,
+    sent_after_s: float | None,
+    recorded_after_s: float,
+    stops_all: bool,
+    late: int,
+) -> None:
+    assert nightdesk(*(["stop-all"] if stops_all else ["pause", "desk"])).code == 0
+    at = active_stops(desk)["*" if stops_all else "desk"].at
+    sent_at = None if sent_after_s is None else at + timedelta(seconds=sent_after_s)
+    asked = record("asked", 0, question(sent_at=sent_at), **{**of_case(), "agent": "desk"})
+    land(client, asked.model_copy(update={"time": at + timedelta(seconds=recorded_after_s)}))
+    sink_has_landed_all(desk)
+    ended = nightdesk("stop", "verify", "desk", "--timeout", "1", "-o", "json")
+    assert ended.code == (EXIT_CODES[FailureKind.ACTED_AFTER_STOP] if late else 0)
+    assert [call["handler"] for call in ended.json()["late"]] == ["model"] * late
+
+
+async def test_a_static_member_is_known_by_its_instance_id(topics: Settings) -> None:
+    """The names of the members are what the workers' consumer, aiokafka, tells the broker."""
+    kafka = topics.kafka
+    group = group_id(kafka.topic_prefix, "act")
+    consumer = AIOKafkaConsumer(
+        f"{kafka.topic_prefix}act",
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=group,
+        group_instance_id=member_id(group, "act-0"),
+        session_timeout_ms=6000,
+    )
+    await consumer.start()
+    try:
+        while not consumer.assignment():  # noqa: ASYNC110 - aiokafka has no event for it
+            await asyncio.sleep(0.05)
+        found = await asyncio.to_thread(stage_members, kafka, ["act", "decide"])
+    finally:
+        await consumer.stop()
+    assert (found["act"].has("act-0"), found["act"].has("act-1")) == (True, False)
+    assert found["act"].are_all_among(["act-0", "act-1"])
+    assert not found["act"].are_all_among(["act-1"])
+    assert not found["decide"].are_all_among(["decide-0"]), "a group without members has no partitions"

@@ -12,6 +12,7 @@ from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.transactions import OpenTransaction
 from nightdesk.operations import stop_checks
+from nightdesk.operations.stage_members import StageMembers
 from nightdesk.operations.stops import ActiveStop, obedience
 from nightdesk.operations.workers import Worker
 from nightdesk.schemas.topics import AUDIT
@@ -100,9 +101,14 @@ def test_who_has_not_confirmed_is_told_with_what_is_known_of_it() -> None:
     report = Identity("act", "0").report("ready", NOW)
     workers = [Worker(report, NOW - timedelta(seconds=9), is_silent=True), Worker(report, NOW, is_silent=False)]
     stop = ActiveStop(order("stop_all", "*", "*"), offset=8, at=NOW)
-    found = obedience(stop, workers, timedelta(seconds=5))
+    members = {"act": StageMembers("act", is_stable=False, names=frozenset())}
+    found = obedience(stop, workers, members, timedelta(seconds=5))
     silent, reads_on = map(stop_checks.unconfirmed_text, found.unconfirmed)
-    assert silent == f"act/0 (silent since {NOW - timedelta(seconds=9):%Y-%m-%d %H:%M:%S} UTC)"
+    since = f"{NOW - timedelta(seconds=9):%Y-%m-%d %H:%M:%S} UTC"
+    assert silent == (
+        f"act/0 (silent since {since}: its session has ended, and its partitions do not all belong to ready workers of"
+        " act under the order)"
+    )
     assert reads_on == "act/0 (reports, and has not read the order)"
 
 

@@ -2,7 +2,9 @@
 held.
 
 No call may begin once the order's bound is over, the command must name the workers that have not confirmed, and `stop
-verify` must find them confirmed when the network is back. Then everything continues.
+verify` must find them confirmed when the network is back. The other worker of act is killed before it can read the
+order, and is not started again: `stop verify` must find it replaced, once its session has ended and the first has its
+partitions. Then everything continues.
 """
 
 import json
@@ -22,6 +24,7 @@ from tests.chaos.world import World
 NAME = "stopped"
 EVENTS_SHORT, EVENTS_LONG = 200, 2000
 DEAF = ("act-0", "decide-0")
+KILLED = "act-1"
 BOUND_S = 5.0
 # A call that began within the bound arrives a little later, on a machine that is busy.
 ARRIVES_WITHIN_S = 2.0
@@ -41,6 +44,7 @@ def play(world: World, size: int, chance: Random) -> None:
     for worker in DEAF:
         world.proxy.hold(worker, Role.CONTROL)
         world.fleet.faults["deaf"] += 1
+    world.fleet.dismiss(KILLED, kill=True)
     ended, told = _nightdesk(world, "stop-all", "--wait", "--timeout", "10", "--reason", NAME)
     unconfirmed = {each["worker"] for each in told["workers"] if each["status"] == "waiting"}
     if ended != EXIT_CODES[FailureKind.NOT_READY] or unconfirmed != {
@@ -54,9 +58,11 @@ def play(world: World, size: int, chance: Random) -> None:
         world.observed.append(f"{NAME}: {late} effects after the order's bound")
     for worker in DEAF:
         world.proxy.heal(worker, Role.CONTROL)
-    ended, told = _nightdesk(world, "stop", "verify", "--timeout", "60")
-    if ended != 0 or not told["workers"] or any(each["status"] == "waiting" for each in told["workers"]):
+    ended, told = _nightdesk(world, "stop", "verify", "--timeout", "90")
+    status = {each["worker"].partition("/")[2]: each["status"] for each in told.get("workers", ())}
+    if ended != 0 or status.get(KILLED) != "replaced" or any(status.get(name) != "obeyed" for name in DEAF):
         world.observed.append(f"{NAME}: stop verify ended with {ended}: {told}")
+    world.fleet.take_back(KILLED)
     world.nightdesk("resume", "*")
 
 

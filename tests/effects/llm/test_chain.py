@@ -229,3 +229,41 @@ async def test_a_question_that_waits_for_room_asks_for_orders_when_it_has_it(
     assert server.count == 1
     await asyncio.gather(first, return_exceptions=True)
     await chain.aclose()
+
+
+async def test_an_answer_says_when_the_last_provider_was_called(server: ModelServer, request_: ModelRequest) -> None:
+    """`stop verify` compares it with the order: the first provider may have been called long before."""
+    clock = Clock()
+
+    async def five_seconds_pass(_agent: str) -> str:
+        clock.seconds += 5
+        return ""
+
+    async with ModelServer() as second:
+        providers = (
+            AnthropicProvider(api_key=KEY, base_url=server.anthropic_url),
+            OpenAIProvider(Endpoint(second.openai_url, KEY)),
+        )
+        chain = ProviderChain(providers, Circuits("decide", BreakerPolicy(), clock), five_seconds_pass, clock=clock)
+        server.script.append(Step(Conduct.OVERLOADED))
+        reply = await answered(chain, BOTH, request_)
+        assert reply.sent_at == datetime.fromtimestamp(10, UTC)
+        server.script.append(Step(Conduct.OVERLOADED))
+        second.script.append(Step(Conduct.OVERLOADED))
+        assert (await unavailable(chain, BOTH, request_)).sent_at == datetime.fromtimestamp(20, UTC)
+        await chain.aclose()
+
+
+async def test_a_question_that_no_provider_was_sent_has_no_such_time(
+    request_: ModelRequest, server: ModelServer
+) -> None:
+    async def why_not(_agent: str) -> str:
+        return "stop_all by ops: night"
+
+    provider = AnthropicProvider(api_key=KEY, base_url=server.anthropic_url)
+    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()), why_not)
+    assert (await unavailable(chain, BOTH, request_)).sent_at is None
+    unpriced = request_.model_copy(update={"model": "no-such-model"})
+    free = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()))
+    assert (await unavailable(free, ("anthropic",), unpriced)).sent_at is None
+    await chain.aclose()
