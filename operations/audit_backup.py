@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from nightdesk.messaging.broker_answers import broker_answers
 from nightdesk.messaging.failures import Failure, NotConfigured
+from nightdesk.messaging.log_identity import Log
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
@@ -66,6 +67,6 @@ def _sink_places(kafka: KafkaSettings, topic: str) -> list[SinkPlace]:
     consumer = sink_reader(kafka)
     try:
         with broker_answers(kafka):
-            return sink_places(consumer, topic, first_offsets(consumer, topic))
+            return sink_places(consumer, Log(topic, topic_id(kafka, topic)), first_offsets(consumer, topic))
     finally:
         consumer.close()

@@ -11,12 +11,13 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from nightdesk.messaging.broker_answers import broker_answers
 from nightdesk.messaging.failures import Failure
+from nightdesk.messaging.log_identity import Log
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.topic_reader import read_range
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.progress import Begin
-from nightdesk.operations.sink_offsets import audit_topic, first_offsets, sink_places, sink_reader
+from nightdesk.operations.sink_offsets import audit_log, first_offsets, sink_places, sink_reader
 from nightdesk.operations.tombstones import forgotten_subjects, read_tombstones
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
 from nightdesk.schemas.records import AuditRecord
@@ -69,7 +70,7 @@ def verify_audit(installation: Installation, progress: Begin) -> AuditVerificati
 
     What the sink has not committed is not compared.
     """
-    kafka, topic = installation.kafka, audit_topic(installation.kafka)
+    kafka = installation.kafka
     consumer = sink_reader(kafka)
     try:
         with (
@@ -78,7 +79,7 @@ def verify_audit(installation: Installation, progress: Begin) -> AuditVerificati
             clickhouse(installation.clickhouse) as client,
         ):
             missing = _absence(installation, client, codec)
-            return _Verification(client, consumer, codec, topic, missing).run(progress)
+            return _Verification(client, consumer, codec, audit_log(kafka), missing).run(progress)
     finally:
         consumer.close()
 
@@ -93,14 +94,15 @@ def _absence(installation: Installation, client: Client, codec: Codec) -> Absenc
 class _Verification:
     """One run. Each step gives its findings."""
 
-    def __init__(self, client: Client, consumer: Consumer, codec: Codec, topic: str, absence: Absence) -> None:
+    def __init__(self, client: Client, consumer: Consumer, codec: Codec, log: Log, absence: Absence) -> None:
         self._client = client
         self._consumer = consumer
         self._codec = codec
-        self._topic = topic
+        self._log = log
+        self._topic = log.topic
         self._absence = absence
         self._whole_from: dict[Chain, int] = {}
-        self._incarnation = latest_incarnation(client, topic)
+        self._incarnation = latest_incarnation(client, log.topic)
         self._partitions = {one.partition: one for one in self._read_partitions()}
 
     def run(self, progress: Begin) -> AuditVerification:
@@ -114,7 +116,7 @@ class _Verification:
 
     def _read_partitions(self) -> Iterator[PartitionVerification]:
         firsts = first_offsets(self._consumer, self._topic)
-        for place in sink_places(self._consumer, self._topic, firsts):
+        for place in sink_places(self._consumer, self._log, firsts):
             first = dict(firsts)[place.partition]
             yield PartitionVerification(place.partition, first, place.offset, place.chain)
 

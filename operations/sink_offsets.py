@@ -10,11 +10,12 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from nightdesk.messaging.broker_answers import broker_answers
 from nightdesk.messaging.clients import QUIET, new_admin, new_reader
 from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.log_identity import Log
 from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.operations.stage_status import stage_status
 from nightdesk.schemas.topics import AUDIT
-from nightdesk.sinks.audit.chain import committed_value
+from nightdesk.sinks.audit.committed import chain_value, is_of_log, metadata_of, read_committed
 from nightdesk.sinks.clickhouse.backup_places import SinkPlace
 
 ANSWER_WITHIN_S = 30.0
@@ -46,11 +47,22 @@ def first_offsets(consumer: Consumer, topic: str) -> list[tuple[int, int]]:
     ]
 
 
-def sink_places(consumer: Consumer, topic: str, firsts: Sequence[tuple[int, int]]) -> list[SinkPlace]:
-    """What the sink has committed; where it has nothing, where the log begins. Raises `KafkaException`."""
+def sink_places(consumer: Consumer, log: Log, firsts: Sequence[tuple[int, int]]) -> list[SinkPlace]:
+    """What the sink has committed in this log; where it has nothing, where the log begins. Raises `KafkaException`."""
     starts = dict(firsts)
-    committed = consumer.committed([TopicPartition(topic, number) for number in starts], ANSWER_WITHIN_S)
-    return [SinkPlace(one.partition, max(one.offset, starts[one.partition]), committed_value(one)) for one in committed]
+    committed = read_committed(consumer, [TopicPartition(log.topic, number) for number in starts], ANSWER_WITHIN_S)
+    return [
+        SinkPlace(one.partition, max(one.offset, starts[one.partition]), chain_value(one))
+        if is_of_log(one, log.topic_id)
+        else SinkPlace(one.partition, starts[one.partition], "")
+        for one in committed
+    ]
+
+
+def audit_log(kafka: KafkaSettings) -> Log:
+    """The audit topic as it is now. Raises `Failure`."""
+    topic = audit_topic(kafka)
+    return Log(topic, topic_id(kafka, topic))
 
 
 def topic_id(kafka: KafkaSettings, topic: str) -> str:
@@ -72,7 +84,8 @@ def wait_until_stopped(kafka: KafkaSettings) -> None:
 
 def go_on_at(kafka: KafkaSettings, topic: str, places: Sequence[SinkPlace]) -> None:
     """Commit these offsets for the sink, with the values of its chains. Raises `Failure`, also if it runs."""
-    offsets = [TopicPartition(topic, one.partition, one.offset, one.chain) for one in places]
+    of_log = topic_id(kafka, topic)
+    offsets = [TopicPartition(topic, one.partition, one.offset, metadata_of(one.chain, of_log)) for one in places]
     consumer = sink_reader(kafka)
     try:
         for one in consumer.commit(offsets=offsets, asynchronous=False):

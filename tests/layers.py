@@ -50,7 +50,6 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("dispatcher",),
     ),
     "streams.runtime.consuming": (
-        ("log_identity",),
         (
             "losses",
             "offset_commits",

@@ -44,7 +44,7 @@ def sink() -> None:
             settings_of_sink = sink_settings(settings)
             watch = TopicWatch(settings_of_sink.kafka, [settings_of_sink.topic])
             watch.start()
-            run(replace(settings_of_sink, topic_id=watch.topic_id(settings_of_sink.topic)), codec, stop)
+            run(replace(settings_of_sink, topic_id=watch.asked_topic_id), codec, stop)
     except DeadLetterNotDelivered as error:
         raise Failure(
             f"stopped, because a dead letter was not delivered: {error}", "Run `nightdesk topics apply`"

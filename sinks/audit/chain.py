@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
 
+from nightdesk.sinks.audit.committed import chain_value
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice, Link, PlacedRecord
 
 # A link at every such offset. A smaller number names a fault more closely and costs more rows.
@@ -26,18 +27,6 @@ class Head:
 
     offset: int
     value: str
-
-
-def committed_value(place: TopicPartition) -> str:
-    """The value that a commit gave to Kafka; empty if there is none.
-
-    confluent-kafka 2.16 reads the metadata of a committed offset as a C string, which it is not: bytes of its own
-    memory may follow.
-    """
-    try:
-        return (place.metadata or "")[: len(BEGINNING)]
-    except UnicodeDecodeError:
-        return ""
 
 
 def extended(head: Head, record: PlacedRecord) -> Head:
@@ -67,8 +56,8 @@ class Chains:
 
     def resume(self, committed: Iterable[TopicPartition]) -> None:
         """Go on after the committed offset of each partition, with the metadata of the commit."""
-        heads = {place.partition: Head(place.offset, committed_value(place)) for place in committed}
-        self._heads = {number: head for number, head in heads.items() if len(head.value) == len(BEGINNING)}
+        heads = {place.partition: Head(place.offset, chain_value(place)) for place in committed}
+        self._heads = {number: head for number, head in heads.items() if head.value}
 
     def extend(self, slices: Sequence[InsertSlice]) -> None:
         """Add the records that were stored. Raises `connection.ANY_FAILURE`; then it has added some or none, and may be
@@ -89,8 +78,8 @@ class Chains:
                 self._table.insert_links(new)
             self._heads[one.partition] = head
 
-    def metadata(self, partition: int) -> str:
-        """What a commit of this partition tells Kafka."""
+    def value(self, partition: int) -> str:
+        """The value of the partition's chain, which a commit tells Kafka; empty if it has not begun."""
         return self._heads[partition].value if partition in self._heads else ""
 
     def _placed(self, one: InsertSlice, first: int) -> list[PlacedRecord]:

@@ -6,12 +6,9 @@ the broker is asked where the log begins now.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-log = logging.getLogger(__name__)
+from confluent_kafka import Consumer, TopicPartition
 
 ANSWER_WITHIN_S = 10.0
 # Partition, first lost offset, and the offset after the last lost one.
@@ -27,17 +24,9 @@ class LossWatch:
         self._report = report
         self._next: dict[int, int] = {}
 
-    def assigned(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Start at the group's committed offset. Without a commit nothing can be lost. Returns what was committed."""
-        self._next.clear()
-        try:
-            committed = self._consumer.committed(list(partitions), timeout=ANSWER_WITHIN_S)
-        except KafkaException as error:
-            log.warning("the group's committed offset is not known", extra={"reason": str(error)})
-            return []
-        committed = [place for place in committed if place.offset >= 0]
+    def assigned(self, committed: Iterable[TopicPartition]) -> None:
+        """Start at what the group has committed. Without a commit nothing can be lost."""
         self._next = {place.partition: place.offset for place in committed}
-        return committed
 
     def came_to(self, partition: int, offset: int) -> None:
         """The sink reached a record at `offset`, or the end of the log there."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nightdesk.messaging.log_identity import TopicId, unknown
+
 
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
     """`kafka` and `clickhouse` are the clients' own arguments; the topics and `group_id` are full names.
 
-    `topic_id` is the broker's id of the topic, empty if it does not tell it; `forget_key` is the key of the digests on
-    `forgotten_topic`.
+    `topic_id` asks for the broker's id of the topic; `forget_key` is the key of the digests on `forgotten_topic`.
     """
 
     kafka: Mapping[str, Any]
@@ -25,7 +26,7 @@ class SinkSettings:
     session_timeout_s: int = 30
     metrics_port: int = 0
     metrics_host: str = ""
-    topic_id: str = ""
+    topic_id: TopicId = unknown
     forget_key: str = field(default="", repr=False)
 
 

@@ -12,11 +12,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from nightdesk.messaging.consumed import is_unreadable, skip_unreadable
+from nightdesk.messaging.log_identity import Log
 from nightdesk.schemas.codec import Codec
 from nightdesk.sinks.audit.consumer import consumer_of, is_end, is_record
 from nightdesk.sinks.audit.dead_letters import DeadLetters
@@ -25,6 +26,7 @@ from nightdesk.sinks.audit.hours import HourCounter
 from nightdesk.sinks.audit.lag import Lag
 from nightdesk.sinks.audit.losses import LossWatch
 from nightdesk.sinks.audit.metrics import Metrics
+from nightdesk.sinks.audit.offsets import Offsets
 from nightdesk.sinks.audit.policy import BatchPolicy, SinkSettings
 from nightdesk.sinks.audit.table import AuditTable
 from nightdesk.sinks.audit.writer import (
@@ -55,17 +57,15 @@ class Sink:
         self._metrics = Metrics()
         self._dead_letters = DeadLetters(settings.kafka, codec)
         self._forgotten = ForgottenReader(settings, codec)
-        self._writer = Writer(self._table, codec, self._dead_letters, self._metrics, self._forgotten, settings.topic_id)
+        self._writer = Writer(self._table, codec, self._dead_letters, self._metrics, self._forgotten)
         self._hours = HourCounter(lambda: connect(settings.clickhouse), policy.hours_pause_s)
         self._policy = policy
         self._settings = settings
         self._failures = 0
         self._landed_at = 0.0
         self._lag = Lag(self._consumer, settings.topic, self._metrics)
+        self._offsets = Offsets(self._consumer, self._writer.chains, self._lag)
         self._losses = LossWatch(self._consumer, settings.topic, self._report_loss)
-        # Partition -> the end of its log, if we reached it; and the offset that we committed.
-        self._ends: dict[int, int] = {}
-        self._committed: dict[int, int] = {}
         # The offset at which a partition cannot be read. The records before it have been read, none behind it.
         self._unreadable: dict[tuple[int, int], Message] = {}
 
@@ -84,7 +84,7 @@ class Sink:
                     stop.wait(self._policy.pause_s(self._failures))
                 else:
                     self._skip_unreadable()
-                    self._commit_ends()
+                    self._offsets.commit_ends()
                     self._hours.turn()
         finally:
             self._consumer.close()
@@ -93,12 +93,12 @@ class Sink:
         log.info("sink stopped")
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        topic = self._settings.topic
+        now = Log(topic, self._settings.topic_id(topic))
         self._writer.invalidate_deduplication()
-        self._lag.assigned()
-        self._ends.clear()
-        self._committed.clear()
+        self._writer.begin_log(now.topic_id)
         self._unreadable.clear()
-        self._writer.chains.resume(self._losses.assigned(partitions))
+        self._losses.assigned(self._offsets.assigned(partitions, now))
         log.info("partitions assigned", extra={"partitions": sorted(partition.partition for partition in partitions)})
 
     def _gather(self) -> list[Message]:
@@ -139,7 +139,7 @@ class Sink:
             if is_unreadable(message):
                 self._unreadable.setdefault((partition_of(message), offset_of(message)), message)
             elif is_end(message):
-                self._ends[partition_of(message)] = offset_of(message)
+                self._offsets.reached_end(partition_of(message), offset_of(message))
                 self._losses.came_to(partition_of(message), offset_of(message))
             elif is_record(message):
                 self._losses.passed(partition_of(message), offset_of(message))
@@ -167,7 +167,7 @@ class Sink:
                     rewound += [share for left in attempts for share in left]
                     break
             else:
-                self._commit(attempt)
+                self._offsets.commit({partition_of(share[-1]): offset_of(share[-1]) + 1 for share in attempt})
         self._rewind(rewound)
         self._failures = self._failures + 1 if rewound else 0
         return not rewound
@@ -192,24 +192,16 @@ class Sink:
             self._dead_letters.unreadable(self._settings.topic, partition, offset, reason)
             self._metrics.dead_letters.inc()
             self._losses.passed(partition, offset)
-            self._commit_places({partition: offset + 1})
+            self._offsets.commit({partition: offset + 1})
             try:
                 skip_unreadable(self._consumer, message)
             except KafkaException as gone:
                 log.info("partition is no longer ours", extra={"partition": partition, "reason": str(gone)})
         self._unreadable.clear()
 
-    def _commit_ends(self) -> None:
-        """Everything that was read is written: offsets between the last record and the end (transaction markers,
-        aborted records) are no lag, so commit the end.
-        """
-        beyond = {number: end for number, end in self._ends.items() if end > self._committed.get(number, 0)}
-        self._ends.clear()
-        self._commit_places(beyond)
-
     def _rewind(self, shares: Sequence[PartitionSlice]) -> None:
         if shares:
-            self._ends.clear()
+            self._offsets.rewound()
             self._unreadable.clear()  # the next round commits it again
         for share in shares:
             first = share[0]
@@ -224,24 +216,6 @@ class Sink:
         log.error("records were deleted before they were read", extra=where)
         self._dead_letters.lost(self._settings.topic, partition, (first, end))
         self._metrics.lost.inc(end - first)
-
-    def _commit(self, shares: Sequence[PartitionSlice]) -> None:
-        self._commit_places({partition_of(share[-1]): offset_of(share[-1]) + 1 for share in shares})
-
-    def _commit_places(self, offsets: Mapping[int, int]) -> None:
-        if not offsets:
-            return
-        places = [
-            TopicPartition(self._settings.topic, number, offset, self._writer.chains.metadata(number))
-            for number, offset in offsets.items()
-        ]
-        try:
-            self._consumer.commit(offsets=places, asynchronous=False)
-            self._committed |= offsets
-            self._lag.committed(offsets)
-        except KafkaException as error:
-            # The rows are stored: if they are read again, they are found by offset and id.
-            log.warning("offsets not committed", extra={"reason": str(error)})
 
 
 def run(settings: SinkSettings, codec: Codec, stop: threading.Event, policy: BatchPolicy | None = None) -> None:

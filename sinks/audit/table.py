@@ -6,6 +6,7 @@ objects. An insert that names a column which the table does not have is refused,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ import orjson
 from clickhouse_connect.driver.client import Client
 
 from nightdesk.schemas.records import AuditRecord
+
+log = logging.getLogger(__name__)
 
 TABLE = "audit_records"
 # This table stores nothing; inserting into it computes facts.
@@ -171,6 +174,8 @@ class AuditTable:
         latest = max(known.values(), default=-1)
         if topic_id in known or not topic_id:
             return known.get(topic_id, max(latest, 0))
+        if latest >= 0:
+            log.error("%s was deleted and created again: records of the old one that had not landed are lost", topic)
         self._connected().insert("incarnations", [[topic, topic_id, latest + 1]], ["topic", "topic_id", "number"])
         return latest + 1
 

@@ -45,11 +45,10 @@ class Writer:
         dead_letters: DeadLetters,
         metrics: Metrics,
         forgotten: ForgottenReader,
-        topic_id: str = "",
     ) -> None:
         self._forgotten = forgotten
         self._table = table
-        self._topic_id = topic_id
+        self._topic_id = ""
         self.chains = Chains(table)
         self._incarnation: int | None = None
         self._codec = codec
@@ -59,6 +58,11 @@ class Writer:
         self._unsure_until: dict[int, int] = {}
         # Dead letters of slices that are not written yet: a retry must not send them again.
         self._parked: dict[tuple[int, int], AuditRecord] = {}
+
+    def begin_log(self, topic_id: str) -> None:
+        """The messages that follow are of the topic with this id; empty if it is not known."""
+        if topic_id != self._topic_id:
+            self._topic_id, self._incarnation = topic_id, None
 
     def invalidate_deduplication(self) -> None:
         """Forget the highest stored offsets, because the table may have more rows: others wrote to it, or an insert was

@@ -15,6 +15,7 @@ from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.settings import plain
 from nightdesk.operations.forgetting import forget
 from nightdesk.operations.sink_offsets import (
+    audit_log,
     audit_topic,
     first_offsets,
     go_on_at,
@@ -51,13 +52,13 @@ def empty(database: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
 def sink_of(settings: Settings) -> SinkSettings:
     """A sink whose place in its group is free soon after it has stopped."""
     of_topic = topic_id(settings.kafka, audit_topic(settings.kafka))
-    return replace(sink_settings(settings), session_timeout_s=10, topic_id=of_topic)
+    return replace(sink_settings(settings), session_timeout_s=10, topic_id=lambda _topic: of_topic)
 
 
 def places(settings: Settings) -> list[SinkPlace]:
     consumer, topic = sink_reader(settings.kafka), audit_topic(settings.kafka)
     try:
-        return sink_places(consumer, topic, first_offsets(consumer, topic))
+        return sink_places(consumer, audit_log(settings.kafka), first_offsets(consumer, topic))
     finally:
         consumer.close()
 

@@ -23,11 +23,13 @@ from nightdesk.local.stack import LocalStack
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.operations import stage_status
 from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.sink_offsets import sink_reader, topic_id, wait_until_stopped
 from nightdesk.operations.topics import apply_topics
 from nightdesk.schemas import avro
 from nightdesk.schemas.codec import Codec, RegistryUnavailable
 from nightdesk.schemas.records import AuditRecord, DeadLetter
 from nightdesk.settings import Settings
+from nightdesk.sinks.audit.committed import chain_value, is_of_log, metadata_of, read_committed
 from nightdesk.sinks.audit.consumer import Fenced, is_record
 from nightdesk.sinks.audit.policy import BatchPolicy, SinkSettings
 from nightdesk.sinks.audit.sink import run
@@ -178,6 +180,43 @@ def test_what_was_deleted_before_it_landed_is_said_to_be_lost(settings: Settings
     [[detail]] = client.query("SELECT detail FROM records WHERE kind = 'lost'").result_rows
     letter = DeadLetter.model_validate_json(detail)
     assert (letter.kind, letter.topic, letter.partition, letter.offset, letter.records) == ("lost", "audit", 0, 2, 4)
+
+
+def test_an_offset_of_a_topic_that_was_deleted_counts_nothing_in_its_successor(
+    settings: Settings, codec: Codec, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sink may commit an offset of the old log for the new one before it notices. Its successor reads all."""
+    topic = f"{settings.kafka.topic_prefix}audit"
+    producer = Producer(settings.kafka.client_config())
+
+    def put(name: str, records: int) -> None:
+        for number in range(records):
+            producer.produce(topic, codec.encode(record("received", number, record_id=f"{name}-{number}")), partition=0)
+        assert producer.flush(WITHIN_S) == 0
+
+    put("old", 5)
+    old = replace(sink_settings(settings), session_timeout_s=6, topic_id=lambda name: topic_id(settings.kafka, name))
+    with running(old, codec):
+        eventually(lambda: committed_offsets(settings) == {0: 5})
+    old_id = topic_id(settings.kafka, topic)
+    late = sink_reader(settings.kafka)
+    [left] = read_committed(late, [TopicPartition(topic, 0)], WITHIN_S)
+    assert (is_of_log(left, old_id), is_of_log(left, "another")) == (True, False)
+    admin = AdminClient(settings.kafka.client_config())
+    admin.delete_topics([topic])[topic].result()
+    eventually(lambda: topic not in admin.list_topics(timeout=WITHIN_S).topics)
+    apply_topics(settings.kafka)
+    put("new", 8)
+    wait_until_stopped(settings.kafka)
+    late.commit(
+        offsets=[TopicPartition(topic, 0, 5, metadata_of(chain_value(left), old_id))],
+        asynchronous=False,
+    )
+    late.close()
+    with running(old, codec):
+        eventually(lambda: committed_offsets(settings) == {0: 8})
+    assert count(client) == 13
+    assert "was deleted and created again" in caplog.text
 
 
 def test_small_sends_to_many_partitions_land_in_one_insert(settings: Settings, codec: Codec, client: Client) -> None:

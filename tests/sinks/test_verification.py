@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nightdesk.schemas.records import AuditRecord, ForgottenSubject
-from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head, committed_value
+from nightdesk.sinks.audit.chain import BEGINNING, OFFSETS_PER_LINK, Chains, Head
+from nightdesk.sinks.audit.committed import chain_value, is_of_log, metadata_of
 from nightdesk.sinks.audit.digest import digest
 from nightdesk.sinks.audit.forgotten import ForgottenSubjects
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
@@ -50,7 +51,7 @@ class Sink:
         self.ends[partition] = first + len(found)
 
     def starts_again(self) -> None:
-        committed = [TopicPartition(TOPIC, one, end, self.chains.metadata(one)) for one, end in self.ends.items()]
+        committed = [TopicPartition(TOPIC, one, end, self.chains.value(one)) for one, end in self.ends.items()]
         self.chains = Chains(self._table)
         self.chains.resume(committed)
 
@@ -62,7 +63,7 @@ def findings(
     missing = absence(client, retention, ForgottenSubjects(), tombstones)
     found = list(compared_rows(client, TOPIC, missing, lambda _rows: None))
     for chain in chains(client, TOPIC):
-        head = Head(sink.ends[chain.partition], sink.chains.metadata(chain.partition))
+        head = Head(sink.ends[chain.partition], sink.chains.value(chain.partition))
         stored = [*links(client, chain), head]
         found += without_beginning(chain, stored)
         found += walked(client, chain, whole(client, chain, stored, missing))
@@ -87,11 +88,20 @@ def changed(client: Client, how: str) -> None:
     client.command(f"ALTER TABLE {how} SETTINGS mutations_sync = 1")
 
 
-@pytest.mark.parametrize("behind", ["", "t", "\x10", "a" * 9])
-def test_bytes_that_the_client_read_behind_the_metadata_are_not_of_the_chain(behind: str) -> None:
+@pytest.mark.parametrize("behind", ["", "t", "\x10", "a" * 9, "{", '"}'])
+@pytest.mark.parametrize("value", ["0123456789abcdef" * 4, ""])
+def test_bytes_that_the_client_read_behind_the_metadata_are_not_of_it(value: str, behind: str) -> None:
+    place = TopicPartition("audit", 0, 7, metadata_of(value, "id-1") + behind)
+    assert chain_value(place) == value
+    assert (is_of_log(place, "id-1"), is_of_log(place, "id-2"), is_of_log(place, "")) == (True, False, True)
+
+
+def test_a_commit_of_an_older_version_is_believed() -> None:
     value = "0123456789abcdef" * 4
-    assert committed_value(TopicPartition("audit", 0, 7, value + behind)) == value
-    assert committed_value(TopicPartition("audit", 0, -1001)) == ""
+    place = TopicPartition("audit", 0, 7, value + "junk")
+    assert (chain_value(place), is_of_log(place, "id-1")) == (value, True)
+    nothing = TopicPartition("audit", 0, -1001)
+    assert (chain_value(nothing), is_of_log(nothing, "id-1")) == ("", True)
 
 
 def test_nothing_is_found_where_nothing_was_changed(client: Client, sink: Sink) -> None:

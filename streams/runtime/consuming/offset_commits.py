@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
-from nightdesk.streams.runtime.consuming.log_identity import TopicId, is_of_another_log, stamped, unknown
+from nightdesk.messaging.log_identity import TopicId, is_of_another_log, stamped, unknown
 from nightdesk.streams.runtime.membership.lease import Lease
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.process.boottime import boottime_s

@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
-from nightdesk.streams.runtime.consuming.log_identity import TopicId, stamped, unknown
+from nightdesk.messaging.log_identity import TopicId, stamped, unknown
 from nightdesk.streams.runtime.process.fail_stop import ExitCode, before_leaving
 
 log = logging.getLogger(__name__)

@@ -82,6 +82,12 @@ class TopicWatch:
         identity = self._changes.identities.get(topic)
         return "" if identity is None else identity.topic_id
 
+    def asked_topic_id(self, topic: str) -> str:
+        """The id of a topic. If it is not known yet, the broker is asked now; empty if it does not answer."""
+        if not self.topic_id(topic):
+            self._look()
+        return self.topic_id(topic)
+
     def _watch(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_S):
