@@ -285,7 +285,7 @@ def test_letters_are_resolved_after_a_dry_run(desk: Desk) -> None:
 
 
 def test_a_filter_with_a_name_replays_what_its_dry_run_showed_and_nothing_else(desk: Desk) -> None:
-    bury = Buried(desk.settings, desk.codec)
+    bury = Buried(desk.settings, desk.codec, minutes=100)  # the ids of letters follow from it
     first = bury.event(14)
     before = len(desk.audit("replayed"))
     with desk.console.browser("otto") as otto:
