@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat chaos simulate night test-chart lock clean
+.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat bench-stores chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -39,6 +39,9 @@ bench-audit: $(VENV)/.installed-dev ## size and speed of the audit store, and ev
 
 bench-flat: $(VENV)/.installed-dev ## what an admission and a settlement cost, with few and with many others in the period
 	@exec $(PYTHON_IN_VENV) -m benchmarks.flat
+
+bench-stores: $(VENV)/.installed-dev ## RocksDB against LMDB on the access pattern of the tables (N=1000000 facts)
+	@exec $(PYTHON_IN_VENV) -m benchmarks.stores $(if $(N),--facts $(N))
 
 chaos: $(VENV)/.installed-dev ## break the running pipeline, count what is lost or doubled (SCENARIO=kill-storm SEED=7; long: N=200)
 	@exec $(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(if $(N),--size $(N))

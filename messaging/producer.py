@@ -30,6 +30,23 @@ class Message(NamedTuple):
     partition: int = -1
 
 
+class Span(NamedTuple):
+    """Where the messages of one partition lie in its log: the first, the last, and how many they are."""
+
+    first: int
+    last: int
+    messages: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no other record lies between them."""
+        return self.last - self.first + 1 == self.messages
+
+
+# Filled with the spans of messages, by topic and partition.
+Spans = dict[tuple[str, int], Span]
+
+
 class NotDelivered(Exception):
     """The broker did not accept a message within the delivery timeout; the message names the topic and the reason."""
 
@@ -37,17 +54,27 @@ class NotDelivered(Exception):
 class _Batch:
     """Counts delivery reports. They arrive on the poll thread; the future is resolved on the loop."""
 
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop, spans: Spans | None) -> None:
+        self._spans = spans
         self.future: asyncio.Future[None] = loop.create_future()
         self._missing = size
         self._loop = loop
 
     def on_delivery(self, error: KafkaError | None, report: Report) -> None:
         self._missing -= 1
+        if error is None and self._spans is not None:
+            self._note(self._spans, report)
         if error is not None:
             self._resolve(NotDelivered(f"{report.topic()}: {error.str()}"))
         elif self._missing == 0:
             self._resolve(None)
+
+    def _note(self, spans: Spans, report: Report) -> None:
+        offset = report.offset()
+        assert offset is not None, "what was delivered has an offset"
+        place = (str(report.topic()), int(report.partition() or 0))
+        known = spans.get(place, Span(offset, offset, 0))
+        spans[place] = Span(min(known.first, offset), max(known.last, offset), known.messages + 1)
 
     def _resolve(self, error: NotDelivered | None) -> None:
         self._loop.call_soon_threadsafe(self._settle, error)
@@ -72,11 +99,13 @@ class Producer:
         self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._poller.start()
 
-    def send(self, messages: Iterable[Message]) -> asyncio.Future[None]:
-        """Queue the messages in order; the future ends when the broker has acknowledged all, or with `NotDelivered`."""
+    def send(self, messages: Iterable[Message], spans: Spans | None = None) -> asyncio.Future[None]:
+        """Queue the messages in order; the future ends when the broker has acknowledged all, or with `NotDelivered`.
+        `spans` has then where they are.
+        """
         loop = asyncio.get_running_loop()
         outgoing = list(messages)
-        batch = _Batch(len(outgoing), loop)
+        batch = _Batch(len(outgoing), loop, spans)
         if not outgoing:
             batch.future.set_result(None)
         for message in outgoing:

@@ -216,6 +216,8 @@ def worker_policy(settings: Settings) -> WorkerPolicy:
         metrics_host=worker.metrics_host,
         dead_letter_bytes=worker.dead_letter_bytes,
         oversized_dir=worker.oversized_dir,
+        state_dir=worker.state_dir,
+        state_cache_bytes=worker.state_cache_mb * 1024 * 1024,
         dead_letters=RatioPolicy(at_most=worker.dead_letter_ratio),
     )
 

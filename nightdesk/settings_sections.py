@@ -136,6 +136,10 @@ class WorkerSettings(Section):
         description="larger records are cut in their dead letter: less than max.message.bytes of the .dlq topics",
     )
     oversized_dir: Path | None = Field(default=None, description="the folder for complete copies of cut records")
+    state_dir: Path | None = Field(
+        default=None, description="the folder of the tables, one worker of a stage each; without it they are in memory"
+    )
+    state_cache_mb: int = Field(default=64, ge=16, description="memory for tables in state_dir")
 
 
 class LogSettings(Section):

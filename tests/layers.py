@@ -36,7 +36,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ),
         ("runtime.stage_worker",),
     ),
-    "streams.api": (("clock", "state_store"), ("staged_writes",), ("tables",), ("stage",)),
+    "streams.api": (("clock", "entries"), ("state_store",), ("staged_writes",), ("tables",), ("stage",)),
     "streams.runtime.process": (
         ("boottime", "fail_stop", "health", "ratio"),
         ("clock_watch", "confirmed_clock", "liveness", "pause"),

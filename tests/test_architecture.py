@@ -362,8 +362,14 @@ def test_the_rule_knows_a_client_by_every_name(program: str, is_one: bool) -> No
 
 
 def test_the_guard_holds_the_only_broad_except() -> None:
-    """The codec's is about hostile bytes and says so; everything else names what it expects."""
-    allowed = {Path("streams/runtime/handling/guard.py"), Path("schemas/codec.py")}
+    """The codec's is about hostile bytes and says so, and RocksDB's binding raises nothing more precise. Everything
+    else names what it expects.
+    """
+    allowed = {
+        Path("streams/runtime/handling/guard.py"),
+        Path("schemas/codec.py"),
+        Path("streams/runtime/state/database.py"),
+    }
     wrong = [
         f"{path}:{node.lineno}"
         for room in MAY_IMPORT

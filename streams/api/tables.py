@@ -77,12 +77,12 @@ class Table(Generic[V]):
 
     def items(self, partition: int) -> Iterator[tuple[str, V]]:
         """All entries of a partition."""
-        for key, value in self.store.entries(partition).items():
+        for key, value in self.store.items(partition):
             yield key.decode(), self._decode(value)
 
     def count(self, partition: int) -> int:
         """How many entries a partition has."""
-        return len(self.store.entries(partition))
+        return self.store.count(partition)
 
     def partitions(self) -> list[int]:
         """Partitions with any entry."""

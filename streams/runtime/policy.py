@@ -22,7 +22,8 @@ class WorkerPolicy:
     paused. `no_progress_s`: if there is work and no progress for so long, the process exits; `no_recovery_s` is for
     recovery, because Faust's may stand still forever after a broker outage. `dead_letter_bytes`: how much of the
     original record a `.dlq` topic accepts; a larger record is cut there, and stored completely in `oversized_dir` if
-    that is set. `confirmed_clock` says when entries may expire.
+    that is set. `confirmed_clock` says when entries may expire. `state_dir` is the folder of the tables, which
+    are in memory without it; `state_cache_bytes` bounds the memory for what is read from there and written to it.
     """
 
     client_config: Mapping[str, Any]
@@ -42,9 +43,15 @@ class WorkerPolicy:
     metrics_host: str = ""
     dead_letter_bytes: int = DEAD_LETTER_BYTES_AT_MOST
     oversized_dir: Path | None = None
+    state_dir: Path | None = None
+    state_cache_bytes: int = 64 * 1024 * 1024
     dead_letters: RatioPolicy = field(default=RatioPolicy())
     clock: Clock = field(default=system_clock)
     confirmed_clock: ConfirmedClock = field(default_factory=ConfirmedClock)
+
+    def state_folder(self, app_id: str) -> Path | None:
+        """The folder of the tables of one stage; None if they are in memory."""
+        return None if self.state_dir is None else self.state_dir / app_id
 
     @property
     def heartbeat_interval_s(self) -> float:

@@ -41,6 +41,7 @@ from nightdesk.streams.runtime.process.fail_stop import ExitCode, fail_stop, lea
 from nightdesk.streams.runtime.process.liveness import FreezeGuard
 from nightdesk.streams.runtime.stage_metrics import Export, StageMetrics, nowhere
 from nightdesk.streams.runtime.state.committer import BUSY_RECORDS, Committer
+from nightdesk.streams.runtime.state.placement import local_state
 from nightdesk.streams.runtime.state.tables import FaustTable
 
 REVOKE_DRAIN_S = 5.0
@@ -56,17 +57,20 @@ class StageWorker:
         # Called last, if the process was told to stop.
         self.on_stopped: Callable[[], None] = no_offset
         self._routes = stage.routes()
+        self._topics = tuple(policy.topic_prefix + route.topic.name for route in self._routes)
         self._lease = Lease(policy.session_timeout_s, policy.rebalance_timeout_s)
         self._freeze_guard = FreezeGuard(policy.lease_s)
         producer = Producer(policy.client_config, policy.delivery_timeout_s)
-        self._taken_over = -1
-        self._recoveries = 0
+        self._taken_over, self._recoveries = -1, 0
         self._tables: list[FaustTable] = []
-        self.app = faust_app.build(group_id(policy.topic_prefix, self.name), policy, self._lease)
-        self._ownership = Ownership(self.app, policy.topic_prefix + self._routes[0].topic.name, self._tables)
+        app_id = group_id(policy.topic_prefix, self.name)
+        self._local = local_state(policy.state_folder(app_id), policy.state_cache_bytes, policy.client_config)
+        self.app = faust_app.build(app_id, policy, self._lease)
+        self._ownership = Ownership(self.app, self._topics[0], self._tables)
         keep = None if policy.oversized_dir is None else partial(keep_oversized, policy.oversized_dir)
         self._metrics = StageMetrics(self.name, policy.topic_prefix, export)
-        self._committer = Committer(producer, self._lease.check, self._is_busy, keep, self._metrics.audited)
+        audited = self._metrics.audited
+        self._committer = Committer(producer, self._lease.check, self._is_busy, keep, audited, self._local)
         self._parking = self._park(codec)
         self._guard = Guard(self.name, self._routes, codec, policy, self._parking)
         losses = Losses(self.name, self._guard, self._committer, policy)
@@ -86,12 +90,11 @@ class StageWorker:
         for table in self._stage.tables:
             self._add_table(table.store)
         self._stage.bind(GroupCommit(self._committer, self._lease))
-        names = [self._policy.topic_prefix + route.topic.name for route in self._routes]
-        topics = frozenset([*names, *(table.store.changelog_topic for table in self._tables)])
+        topics = frozenset([*self._topics, *(table.store.changelog_topic for table in self._tables)])
         self._topic_watch = TopicWatch(self._policy.client_config, topics)
         self.app.task(partial(watch_assignment, self.app, topics))
         topic = self.app.topic(
-            *names,
+            *self._topics,
             key_type=bytes,
             value_type=bytes,
             key_serializer="raw",
@@ -103,15 +106,12 @@ class StageWorker:
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]  # a signal's first argument is its sender
         for first in (self._start, self._freeze_guard.beat):
             self.app.begin_with(first)
-        for task in (
-            self._commit_repeatedly,
-            self._tick_repeatedly,
-            LogWatch(self.name, self._reader, self._policy).run,
-        ):
+        log_watch = LogWatch(self.name, self._reader, self._policy)
+        for task in (self._commit_repeatedly, self._tick_repeatedly, log_watch.run):
             self.app.task(task)
 
     def _add_table(self, store: StateStore) -> StateStore:
-        table = FaustTable(self.app, store, partitions=self._policy.partitions)
+        table = FaustTable(self.app, store, partitions=self._policy.partitions, local=self._local)
         if not self._tables:  # Faust calls back for each table, and all are read when it calls for the first
             table.on_recover(self._on_recovered)
         self.app.tables.add(table)
@@ -158,8 +158,7 @@ class StageWorker:
         epoch = self._reader.epoch
         if self._taken_over == epoch:
             return
-        topics = {self._policy.topic_prefix + route.topic.name for route in self._routes}
-        await self._reader.on_assigned([tp for tp in self.app.consumer.assignment() if tp.topic in topics])
+        await self._reader.on_assigned([tp for tp in self.app.consumer.assignment() if tp.topic in self._topics])
         self._taken_over = epoch
         for partition in self._ownership.partitions():
             self._dispatcher.resume(partition)

@@ -26,6 +26,7 @@ def test_nothing_is_lost_and_nothing_contradicts_itself(
         print(outcome.line(weather))
     assert outcome.findings.problems == []
     assert outcome.faults.total() == weather.faults
+    assert list((tmp_path / "state").glob("*/partition-*/CURRENT")), "one of the workers had its tables on disk"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")

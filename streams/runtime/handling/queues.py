@@ -57,8 +57,8 @@ class Queues:
 
     def is_empty(self, partition: int) -> bool:
         """Whether there is no queue, as nearly always."""
-        facts = self._store.entries(partition)
-        return not facts or (len(facts) == 1 and SEED_KEY.encode() in facts)
+        count = self._store.count(partition)
+        return count == 0 or (count == 1 and self._store.get(partition, SEED_KEY) is not None)
 
     def line(self, partition: int, queue: str) -> list[Waiter]:
         """The entries of a queue, in order."""
@@ -125,7 +125,7 @@ class Queues:
 
     def free(self, partition: int) -> list[str]:
         """Queues that no letter blocks, because a process died while it released them."""
-        names = [key.decode().removeprefix(_queue_key("")) for key in self._store.entries(partition) if _is_queue(key)]
+        names = [key.decode().removeprefix(_queue_key("")) for key, _ in self._store.items(partition) if _is_queue(key)]
         return [name for name in names if self.next(partition, name) is not None]
 
     def expired(self, partition: int, now: float) -> list[BlockedKey]:

@@ -7,17 +7,28 @@ durable before output is produced, a redelivered record finds the same state and
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from nightdesk.messaging.producer import Message, NotDelivered, Producer
+from nightdesk.messaging.producer import Message, NotDelivered, Producer, Spans
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.streams.api.staged_writes import Oversized, StagedWrites
+from nightdesk.streams.api.state_store import StateStore
 from nightdesk.streams.runtime.process.fail_stop import ExitCode, fail_stop
 
 Done = Callable[[], None]
 # Called with audit records that are durable.
 Audited = Callable[[Sequence[AuditRecord]], None]
+
+
+class LocalDisk(Protocol):
+    """Stores facts when they are durable on the broker."""
+
+    def acknowledged(self, facts: Iterable[tuple[StateStore, Message]], spans: Spans) -> None:
+        """`spans` says where they lie in their changelogs."""
+
+
 # A busy stage fills a group for this long: the same records then cost a tenth of the requests, here, on the broker and
 # in the next stage. A stage with few records in flight, or whose records wait for each other, does not wait.
 LINGER_S = 0.03
@@ -30,7 +41,7 @@ GROUPS_AT_ONCE = 2
 class _Group:
     """The staged writes that are sent together."""
 
-    facts: dict[tuple[str, int, bytes], Message] = field(default_factory=dict)
+    facts: dict[tuple[str, int, bytes], tuple[StateStore, Message]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     oversized: list[Oversized] = field(default_factory=list)
     audited: list[AuditRecord] = field(default_factory=list)
@@ -47,16 +58,18 @@ class Committer:
         is_busy: Callable[[], bool],
         keep: Callable[..., None] | None = None,
         audited: Audited | None = None,
+        disk: LocalDisk | None = None,
     ) -> None:
         """`is_busy` says whether a group that waits will grow: many records are in flight that can join it. `keep`
         stores `Oversized` records, which are too large for their dead letters, in a folder. `audited` is told of the
-        audit records of each group when they are durable.
+        audit records of each group when they are durable. `disk` keeps a copy of the facts.
         """
         self._producer = producer
         self._alive = alive
         self._is_busy = is_busy
         self._keep = keep
         self._audited = audited
+        self._disk = disk
         self._group = _Group()
         self._scheduled = False
         self._emitted: asyncio.Future[None] | None = None
@@ -67,7 +80,7 @@ class Committer:
         """Apply the facts in memory now; `done` is called when facts and messages are durable."""
         group = self._group
         for put in writes.puts:
-            group.facts[put.store.name, put.partition, put.key] = put.store.write(put)
+            group.facts[put.store.name, put.partition, put.key] = (put.store, put.store.write(put))
         group.messages.extend(writes.messages)
         group.oversized.extend(writes.oversized)
         group.audited.extend(writes.audited)
@@ -130,9 +143,8 @@ class Committer:
         epoch = self._epoch
         try:
             self._alive()
+            await self._send_facts(group)
             await self._keep_oversized(group)
-            if group.facts:
-                await self._producer.send(group.facts.values())
             if before is not None:
                 await before
             self._alive()
@@ -149,6 +161,19 @@ class Committer:
         if epoch == self._epoch:
             for done in group.done:
                 done()
+
+    async def _send_facts(self, group: _Group) -> None:
+        """Send the facts at once, because those of the next group must come after them; then keep them on disk."""
+        if not group.facts:
+            return
+        spans: Spans = {}
+        facts = group.facts.values()
+        messages = (message for _, message in facts)
+        if self._disk is None:
+            await self._producer.send(messages)
+        else:
+            await self._producer.send(messages, spans)
+            self._disk.acknowledged(facts, spans)
 
     async def _keep_oversized(self, group: _Group) -> None:
         """Before the letters that refer to them. On a thread, because a disk may be slow, and the loop has heartbeats

@@ -75,6 +75,8 @@ def _orders(broker: Broker, weather: Weather, journals: Path, number: int) -> Or
         partitions=broker.partitions,
         instance_id=f"w{number}",
         journal=journals / f"w{number}.jsonl",
+        # One keeps its tables on disk and the other in memory, and both take over what the other wrote.
+        state_dir=journals / "state" if number == 0 else None,
         session_timeout_s=weather.session_timeout_s,
     )
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from faust.types import TP
 
-from nightdesk.messaging.producer import Message, Producer
-from nightdesk.streams.api.state_store import StateStore
+from nightdesk.messaging.producer import Message, Producer, Spans
+from nightdesk.streams.api.entries import MemoryEntries
 from nightdesk.streams.runtime import faust_app
 from nightdesk.streams.runtime.consuming.batches import FetchThread
 from nightdesk.streams.runtime.consuming.log_watch import LogWatch
@@ -53,10 +53,10 @@ def state_before_words() -> None:
     send = Producer.send
     facts: list[asyncio.Future[None]] = []
 
-    def at_once(self: Producer, messages: Iterable[Message]) -> Any:
+    def at_once(self: Producer, messages: Iterable[Message], spans: Spans | None = None) -> Any:
         outgoing = list(messages)
         if _is_changelog(outgoing):
-            facts.append(send(self, outgoing))
+            facts.append(send(self, outgoing, spans))
             return _delivered()
         return asyncio.gather(send(self, outgoing), *facts)
 
@@ -167,13 +167,13 @@ def static_membership() -> None:
 
 def terms() -> None:
     """What a process wrote after it had lost the partition counts like any other write."""
-    recover = StateStore.recover
+    recover = MemoryEntries.recover
 
-    def last_wins(self: StateStore, *record: Any) -> None:
-        self._recovered_terms.clear()
+    def last_wins(self: MemoryEntries, *record: Any) -> None:
+        self._terms.clear()
         recover(self, *record)
 
-    StateStore.recover = last_wins  # type: ignore[assignment,method-assign]
+    MemoryEntries.recover = last_wins  # type: ignore[assignment,method-assign]
 
 
 def read_committed() -> None:
@@ -220,9 +220,9 @@ def log_watch() -> None:
 def _unawaited(those: Callable[[list[Message]], bool]) -> None:
     send = Producer.send
 
-    def forgetful(self: Producer, messages: Iterable[Message]) -> "asyncio.Future[None]":
+    def forgetful(self: Producer, messages: Iterable[Message], spans: Spans | None = None) -> "asyncio.Future[None]":
         outgoing = list(messages)
-        sent = send(self, outgoing)
+        sent = send(self, outgoing, spans)
         return _delivered() if those(outgoing) else sent
 
     Producer.send = forgetful  # type: ignore[method-assign]

@@ -30,6 +30,7 @@ class Orders(BaseModel):
     answers_at_once: bool = False
     suffers: str | None = None
     without: str | None = None
+    state_dir: Path | None = None
 
 
 def main(orders: Orders) -> None:
@@ -63,6 +64,7 @@ def main(orders: Orders) -> None:
         no_recovery_s=orders.no_recovery_s,
         commit_interval_s=0.2,
         drain_s=5.0,
+        state_dir=orders.state_dir,
     )
     _write_down_rounds(journal)
     stage = StageWorker(AsyncHandler(journal, at_once=orders.answers_at_once), local_codec(), policy)

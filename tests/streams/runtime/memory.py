@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import faust
 
-from nightdesk.messaging.producer import Message, NotDelivered
+from nightdesk.messaging.producer import Message, NotDelivered, Span, Spans
 from nightdesk.streams.api.state_store import StateStore
 from nightdesk.streams.runtime.state.tables import FaustTable
 
@@ -20,9 +20,12 @@ class Sent:
     """One call of `send`."""
 
     messages: list[Message]
+    spans: Spans | None = None
     future: asyncio.Future[None] = field(default_factory=asyncio.Future)
 
     def deliver(self) -> None:
+        if self.spans is not None:
+            self.spans[self.messages[0].topic, self.messages[0].partition] = Span(0, 0, 1)
         self.future.set_result(None)
 
     def refuse(self) -> None:
@@ -43,8 +46,8 @@ class HeldProducer:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
 
-    def send(self, messages: Iterable[Message]) -> asyncio.Future[None]:
-        sent = Sent(list(messages))
+    def send(self, messages: Iterable[Message], spans: Spans | None = None) -> asyncio.Future[None]:
+        sent = Sent(list(messages), spans)
         self.sent.append(sent)
         if not sent.messages:
             sent.deliver()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from nightdesk.messaging.changelog import ENVELOPE
+from nightdesk.messaging.producer import Message, Span, Spans
+from nightdesk.schemas.dead_letters import Original
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.schemas.topics import AUDIT
 from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.api.staged_writes import Oversized
 from nightdesk.streams.api.state_store import StateStore
 from nightdesk.streams.runtime.state.committer import GROUPS_AT_ONCE, LINGER_S, Committer
 from tests.streams.audit_samples import audit_record
@@ -206,6 +210,57 @@ async def test_who_does_not_own_the_partition_any_more_writes_and_says_nothing(
     await turns()
     assert ["words" if "t.audit" in one.topics else "facts" for one in scene.producer.sent] == sent
     assert scene.done == []
+
+
+class Disk:
+    """Notes what is stored on it, and how many sends there were before."""
+
+    def __init__(self, producer: HeldProducer) -> None:
+        self.producer = producer
+        self.stored: list[tuple[int, list[bytes | None], Spans]] = []
+
+    def acknowledged(self, facts: Iterable[tuple[StateStore, Message]], spans: Spans) -> None:
+        self.stored.append((len(self.producer.sent), [message.value for _, message in facts], spans))
+
+
+async def test_facts_are_kept_on_disk_when_the_broker_has_them_and_before_anything_is_said(scene: Scene) -> None:
+    disk = Disk(scene.producer)
+    scene.committer = Committer(scene.producer, scene.alive, lambda: False, disk=disk)  # type: ignore[arg-type]  # its one method is the port
+    scene.committer.submit(scene.writes(fact="f", word="w"), scene.finisher("one"))
+    await turns()
+    assert disk.stored == []
+    scene.producer.sent[0].deliver()
+    await turns()
+    [(sends, [value], spans)] = disk.stored
+    assert (sends, _fact(value)) == (1, b"f")
+    assert spans == {(scene.facts.changelog_topic, 1): Span(0, 0, 1)}
+    assert scene.said() == [b"w"]
+
+
+async def test_facts_that_are_abandoned_are_not_kept_on_disk(scene: Scene) -> None:
+    disk = Disk(scene.producer)
+    scene.committer = Committer(scene.producer, scene.alive, lambda: False, disk=disk)  # type: ignore[arg-type]  # its one method is the port
+    scene.committer.submit(scene.writes(fact="f"), scene.finisher("one"))
+    await turns()
+    scene.producer.sent[0].deliver()
+    scene.committer.abandon()
+    await turns()
+    assert disk.stored == []
+
+
+async def test_facts_of_a_group_whose_record_is_too_large_still_go_before_those_of_the_next(scene: Scene) -> None:
+    """To keep the record takes a while, on a thread; the same key in the next group must be the later write."""
+    held = threading.Event()
+    scene.committer = Committer(scene.producer, scene.alive, lambda: False, keep=lambda *_: held.wait(10))  # type: ignore[arg-type]  # its one method is the port
+    first = scene.writes(fact="first", word="w")
+    first.oversized.append(Oversized("letter", Original(None, b"v", ())))
+    scene.committer.submit(first, scene.finisher("one"))
+    await turns()
+    scene.committer.submit(scene.writes(fact="second"), scene.finisher("two"))
+    await turns()
+    held.set()
+    facts = [_fact(value) for sent in scene.producer.sent if "t.audit" not in sent.topics for value in sent.values]
+    assert facts == [b"first", b"second"]
 
 
 class Audited:

@@ -171,7 +171,7 @@ class Process:
         return self
 
     def is_idle(self) -> bool:
-        return {*self._facts.entries(self._partition)} <= {b"seed"}
+        return {key for key, _ in self._facts.items(self._partition)} <= {b"seed"}
 
     def die(self) -> None:
         self.dispatcher.cancel()

@@ -161,11 +161,11 @@ async def test_an_edit_that_would_be_another_number_on_the_way_counts_for_nothin
 async def test_an_answer_to_something_else_changes_nothing(verdict: str) -> None:
     world = World()
     bench = await _held(world)
-    before = dict(bench.tables["approvals"].entries(1))
+    before = dict(bench.tables["approvals"].items(1))
     [record] = audited(await bench.take(APPROVALS, _reply(verdict, payload_sha256="0" * 64), 3))
     assert (record.status, record.case_id) == ("ignored", None)
     assert "payload_sha256 differs" in record.reason
-    assert bench.tables["approvals"].entries(1) == before
+    assert dict(bench.tables["approvals"].items(1)) == before
     assert world.calls == []
 
 

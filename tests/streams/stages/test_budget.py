@@ -64,7 +64,7 @@ def _recomputed(bench: Bench) -> dict[str, tuple[int, int]]:
     totals: dict[str, tuple[int, int]] = {}
     ledger = bench.tables["ledger"]
     for partition in ledger.partitions():
-        for value in ledger.entries(partition).values():
+        for _, value in ledger.items(partition):
             fact = Fact.model_validate_json(value)
             reserved, gone = totals.get(fact.day, (0, 0))
             if fact.state == "open":
@@ -316,7 +316,7 @@ async def test_a_claim_beyond_what_was_held_is_kept_as_it_came_and_counts_for_wh
     assert words(first) == words(again), "read twice it is said twice, under one id"
     [record] = audited(first)
     assert (record.kind, record.agent, str(claimed) in record.reason) == ("budget", "desk", True)
-    [value] = bench.tables["ledger"].entries(PARTITION).values()
+    [(_, value)] = bench.tables["ledger"].items(PARTITION)
     assert Fact.model_validate_json(value).spent_microusd == claimed, "the books agree with the log and the audit"
 
 
@@ -332,7 +332,7 @@ async def test_a_person_puts_it_right_and_the_last_word_stands() -> None:
     bench = _bench(clock=clock)
     await bench.take(BUDGET, _reserve())
     await bench.take(BUDGET, _settle(_reserve(), 10**15))
-    [value] = bench.tables["ledger"].entries(PARTITION).values()
+    [(_, value)] = bench.tables["ledger"].items(PARTITION)
     fact = Fact.model_validate_json(value)
     first = correction(fact, 2 * PRICE, "ada", "the invoice says so", NOW)
     last = correction(fact, 7, "ada", "a credit came", NOW + timedelta(hours=1))
@@ -350,7 +350,7 @@ async def test_what_was_never_settled_can_be_put_right_too() -> None:
     clock = Clock()
     bench = _bench(clock=clock)
     await bench.take(BUDGET, _reserve())
-    [value] = bench.tables["ledger"].entries(PARTITION).values()
+    [(_, value)] = bench.tables["ledger"].items(PARTITION)
     fact = Fact.model_validate_json(value)
     await bench.take(BUDGET, correction(fact, 5, "ada", "too early", NOW))
     assert _totals(bench) == {"2026-11-20": (PRICE, 0)}, "what is still open has nothing to correct"

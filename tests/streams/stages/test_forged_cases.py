@@ -78,6 +78,6 @@ async def test_what_is_spent_without_asking_is_in_the_books_and_stops_those_who_
 def _gone(budget: Bench) -> int:
     account = Account()
     for partition in budget.tables["ledger"].partitions():
-        for value in budget.tables["ledger"].entries(partition).values():
+        for _, value in budget.tables["ledger"].items(partition):
             account.replace(None, Fact.model_validate_json(value))
     return account.balance(day_of(NOW)).consumed_microusd

@@ -68,7 +68,7 @@ class Desk:
         return said(self.bench.tick(), ACT, Decision)
 
     def in_table(self) -> int:
-        return len(self.bench.tables["halted"].entries(PARTITION))
+        return self.bench.tables["halted"].count(PARTITION)
 
 
 async def test_a_paused_decision_is_stored_once_and_sets_no_timer() -> None:

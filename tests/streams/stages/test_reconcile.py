@@ -18,6 +18,7 @@ from nightdesk.schemas import ids
 from nightdesk.schemas.records import Decision, Timer
 from nightdesk.schemas.topics import ACT, TIMERS
 from nightdesk.streams.api import SteadyClock
+from nightdesk.streams.api.state_store import Put
 from nightdesk.streams.stages.act import Act
 from tests.effort import examples
 from tests.processors.examples import NOW, case, compiled
@@ -305,7 +306,8 @@ async def test_what_an_older_program_began_is_asked_about_for_a_whole_period() -
     made = _refund()
     step_id = ids.step_id(made.decision_id, 0)
     kept = orjson.loads(ExecutionState(at=NOW).model_dump_json()) | {"intents": [step_id]}
-    bench.tables["progress"]._apply(PARTITION, made.decision_id.encode(), orjson.dumps(kept), 0.0)
+    progress = bench.tables["progress"]
+    progress.write(Put(progress, PARTITION, made.decision_id.encode(), orjson.dumps(kept), 0.0))
     status, step, _ = await _to_its_end(bench, clock, made)
     assert (status, step, len(bank.due)) == ("completed", "done", 1)
     assert clock() - NOW >= timedelta(seconds=SETTLES_S)

@@ -1,0 +1,209 @@
+"""The entries of one table in one partition on disk, with the changelog offset up to which they are complete.
+
+A write waits in memory until the broker has acknowledged it; then it is stored together with its offset, in one batch.
+So the store is never ahead of the changelog, and a start reads the changelog only from that offset. A stored entry is
+the changelog's value, with its term. A deleted one keeps its term for a day, so that a late write of a former owner
+does not bring it back.
+
+Beside the entries lies an index of their expiries in the order of time.
+"""
+
+import logging
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from nightdesk.messaging import changelog
+from nightdesk.messaging.producer import Message, Span
+from nightdesk.streams.runtime.state.database import Change, Database
+from nightdesk.streams.runtime.state.stored_form import Identity, Progress, stored_form, term_of, until_of, value_of
+
+log = logging.getLogger(__name__)
+
+# In one tick; the others follow in the next ticks.
+EXPIRED_AT_MOST = 1000
+_TIME = struct.Struct(">d")
+_NEVER = float("inf")
+
+
+class _Pending(NamedTuple):
+    """A write that the broker has not acknowledged yet, and what is stored under its key."""
+
+    message: Message
+    entry: changelog.Entry
+    stored: bytes | None
+
+
+@dataclass(slots=True)
+class _Replacement:
+    """What a key will have and what it has."""
+
+    after: bytes
+    before: bytes | None
+
+
+class DiskEntries:
+    """One table of one partition in the database of the partition."""
+
+    def __init__(self, database: Database, table: str, identity: Identity) -> None:
+        name = table.encode() + b"\0"
+        self._database = database
+        self._entry, self._index, self._about = b"e" + name, b"t" + name, b"p" + name
+        self._pending: dict[bytes, _Pending] = {}
+        self._recovering: dict[bytes, _Replacement] = {}
+        self._given: dict[bytes, float] = {}
+        self._next_expiry = 0.0
+        self._follows = True
+        known = database.get(self._about)
+        self.progress = Progress(identity=identity) if known is None else Progress.model_validate_json(known)
+        self._count = self.progress.count
+
+    # -- read
+
+    def get(self, key: bytes) -> bytes | None:
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.entry.value
+        return value_of(self._database.get(self._entry + key))
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        for place, stored in self._database.items(self._entry, _after(self._entry)):
+            key = place[len(self._entry) :]
+            value = value_of(stored) if key not in self._pending else None
+            if value is not None:
+                yield key, value
+        for key, pending in self._pending.items():
+            if pending.entry.value is not None:
+                yield key, pending.entry.value
+
+    def __len__(self) -> int:
+        return self._count
+
+    def expired(self, now: float) -> list[bytes]:
+        if now < self._next_expiry:
+            return []
+        return list(islice(self._expired(now), EXPIRED_AT_MOST))
+
+    def _expired(self, now: float) -> Iterator[bytes]:
+        """Nothing changes the store while this runs, except the deletion of what is deleted already."""
+        forgotten: list[Change] = []
+        for place, _ in self._database.items(self._index, _after(self._index)):
+            until, key = _TIME.unpack_from(place, len(self._index))[0], place[len(self._index) + _TIME.size :]
+            if until > now:
+                self._next_expiry = until
+                break
+            if key in self._pending or self._given.get(key) == until:
+                continue
+            if value_of(self._database.get(self._entry + key)) is None:
+                forgotten += [(place, None), (self._entry + key, None)]
+                continue
+            self._given[key] = until
+            yield key
+        else:
+            self._next_expiry = _NEVER
+        if self._given:
+            self._next_expiry = min(self._next_expiry, now)
+        self._database.write(forgotten)
+
+    # -- write
+
+    def put(self, message: Message, entry: changelog.Entry) -> None:
+        key = message.key
+        assert key is not None, "every entry has a key"
+        earlier = self._pending.get(key)
+        stored = self._database.get(self._entry + key) if earlier is None else earlier.stored
+        before = value_of(stored) if earlier is None else earlier.entry.value
+        self._count += (entry.value is not None) - (before is not None)
+        self._pending[key] = _Pending(message, entry, stored)
+        self._given.pop(key, None)
+
+    def acknowledged(self, messages: Sequence[Message], span: Span) -> None:
+        replaced: dict[bytes, _Replacement] = {}
+        for message in messages:
+            key = message.key
+            assert key is not None, "every entry has a key"
+            pending = self._pending.get(key)
+            if pending is None:
+                continue  # the partition was taken from us, and came back
+            after = stored_form(changelog.decode(message.value, message.headers))
+            replaced[key] = _Replacement(after, pending.stored)
+            if pending.message is message:
+                del self._pending[key]
+            else:
+                self._pending[key] = pending._replace(stored=after)
+        # A record of somebody else lies between: a former owner's late one. The next start reads from there again.
+        follows = self._follows and span.first == self.progress.offset and span.is_whole
+        if self._follows and not follows:
+            topic, offset = messages[0].topic, self.progress.offset
+            log.warning("%s has records of another process from %d on: the next start reads on there", topic, offset)
+        self._follows = follows
+        self._store(replaced, span.last + 1 if self._follows else self.progress.offset)
+
+    # -- recover
+
+    def recover(self, key: bytes, entry: changelog.Entry) -> None:
+        known = self._recovering.get(key)
+        before = self._database.get(self._entry + key) if known is None else known.before
+        newest = before if known is None else known.after
+        if newest is None or entry.term >= term_of(newest):
+            self._recovering[key] = _Replacement(stored_form(entry), before)
+
+    def recovered_to(self, offset: int) -> None:
+        recovered, self._recovering = self._recovering, {}
+        self._store(recovered, offset)
+        self._count = self.progress.count
+
+    def newest_term(self) -> int:
+        return self.progress.newest_term
+
+    def end_recovery(self) -> None:
+        """Nothing: terms are in the entries."""
+
+    def clear(self) -> None:
+        self._pending.clear()
+        self._recovering.clear()
+        self._given.clear()
+        self._next_expiry, self._count = 0.0, self.progress.count
+
+    def throw_away(self) -> None:
+        """Begin again without entries."""
+        identity = self.progress.identity
+        for prefix in (self._entry, self._index, self._about):
+            self._database.delete_all(prefix, _after(prefix))
+        self.progress = Progress(identity=identity)
+        self.clear()
+
+    def begin(self, identity: Identity) -> None:
+        """The entries belong to this from now on."""
+        self.progress = self.progress.model_copy(update={"identity": identity})
+
+    def _store(self, replaced: dict[bytes, _Replacement], offset: int) -> None:
+        """Store entries and the offset, at once."""
+        changes: list[Change] = []
+        count, newest = self.progress.count, self.progress.newest_term
+        for key, replacement in replaced.items():
+            before, after = replacement.before, replacement.after
+            count += (value_of(after) is not None) - (value_of(before) is not None)
+            newest = max(newest, term_of(after))
+            if before is not None and (until := until_of(before)):
+                changes.append((self._index_key(until, key), None))
+            if until := until_of(after):
+                changes.append((self._index_key(until, key), b""))
+                self._next_expiry = min(self._next_expiry, until)
+            changes.append((self._entry + key, after))
+        self.progress = Progress(
+            identity=self.progress.identity, offset=offset, newest_term=newest, count=count, written_at=time.time()
+        )
+        changes.append((self._about, self.progress.model_dump_json().encode()))
+        self._database.write(changes)
+
+    def _index_key(self, until: float, key: bytes) -> bytes:
+        return self._index + _TIME.pack(until) + key
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key after all keys with the prefix, which ends with a zero byte."""
+    return prefix[:-1] + b"\1"
