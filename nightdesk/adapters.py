@@ -14,7 +14,7 @@ from nightdesk.effects.handlers.handler_spec import Ports
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import Connection
 from nightdesk.effects.handlers.perform import perform
-from nightdesk.effects.handlers.protocol import Call, Handler, Previews, PublishFailed
+from nightdesk.effects.handlers.protocol import Handler, Previews, PublishFailed, StepCall
 from nightdesk.effects.handlers.registry import build
 from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.messaging.producer import Message, NotDelivered, Producer
@@ -95,13 +95,13 @@ class CharterActions:
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         handler = self._handlers_of(compiled)[step.handler]
-        call = Call(step.step_id, subject, step.request)
+        call = StepCall(step.step_id, subject, step.request)
         if isinstance(handler, Previews):
             return handler.preview(call)
         return StepResult("done", orjson.dumps(step.request).decode())
 
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
-        call = Call(step.step_id, subject, step.request, traceparent)
+        call = StepCall(step.step_id, subject, step.request, traceparent)
         return await perform(self._handlers_of(compiled)[step.handler], call, begun=step.begun)
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ LEAST_CHARACTERS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApprovalAnswer:
     """A person's answer to a decision. `parameters` is JSON text, and None unless the verdict is `edit`."""
 
     verdict: Literal["approve", "reject", "edit"]
@@ -79,7 +79,7 @@ def check_seen(decision: Waiting) -> None:
         )
 
 
-def answer(installation: Installation, decision: Waiting, given: Answer, person: Person) -> ApprovalReply:
+def answer(installation: Installation, decision: Waiting, given: ApprovalAnswer, person: Person) -> ApprovalReply:
     """Send a person's answer, unsigned without a key. Returns it when the broker has it. Raises `Failure`, also for an
     approval that would not count, because four eyes need another person.
     """

@@ -13,7 +13,7 @@ from nightdesk.operations.waiting_steps import waits_of
 from nightdesk.sinks.cases import STATUSES, ListedCase, cases
 from nightdesk.sinks.model_calls import ModelCall, model_calls
 from nightdesk.sinks.queries import story
-from nightdesk.sinks.story import CaseStory, Story, Wait
+from nightdesk.sinks.story import CaseStory, Story, WaitingStepStory
 
 # The statuses of a case in the audit while one of its steps may wait before it is decided.
 MAY_WAIT = frozenset({"running", "deferred", "waiting"})
@@ -73,7 +73,7 @@ def questions(installation: Installation, found: Story) -> list[ModelCall]:
         return [call for call in model_calls(client, found.subject) if call.case_id in shown]
 
 
-def _waits(installation: Installation, id_: str, cases: Iterable[CaseStory]) -> list[Wait] | None:
+def _waits(installation: Installation, id_: str, cases: Iterable[CaseStory]) -> list[WaitingStepStory] | None:
     """The waiting steps; None if Kafka does not answer, because the audit is shown nevertheless."""
     try:
         return waits_of(installation, {id_, *(case.case_id for case in cases)})
@@ -81,7 +81,7 @@ def _waits(installation: Installation, id_: str, cases: Iterable[CaseStory]) -> 
         return None
 
 
-def _unrecorded(id_: str, waits: list[Wait] | None) -> Story | None:
+def _unrecorded(id_: str, waits: list[WaitingStepStory] | None) -> Story | None:
     """Waiting steps of events that are not in the audit yet."""
     if not waits:
         return None

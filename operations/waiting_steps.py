@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from nightdesk.messaging.topic_reader import read_table
 from nightdesk.operations.installation import Installation
 from nightdesk.processors.admission.gates import GATES
-from nightdesk.sinks.story import Wait
+from nightdesk.sinks.story import WaitingStepStory
 from nightdesk.streams.stages.budget import Budget
 from nightdesk.streams.stages.ingest import Ingest
 
@@ -95,12 +95,12 @@ def waiting_steps(installation: Installation) -> list[WaitingGroup]:
     return grouped(_rows(installation))
 
 
-def waits_of(installation: Installation, ids: Collection[str]) -> list[Wait]:
+def waits_of(installation: Installation, ids: Collection[str]) -> list[WaitingStepStory]:
     """The waiting steps of these subjects, events and cases. Raises `Failure`."""
     return listed(_rows(installation), ids)
 
 
-def listed(rows: Iterable[bytes], ids: Collection[str]) -> list[Wait]:
+def listed(rows: Iterable[bytes], ids: Collection[str]) -> list[WaitingStepStory]:
     """The rows of both tables about one of these subjects, events and cases, the longest wait first."""
     found = (row for row in map(_Row.model_validate_json, rows) if not row.case.ids.isdisjoint(ids))
     return sorted(map(_wait, found), key=lambda wait: (wait.since, wait.case_id))
@@ -134,8 +134,8 @@ def _rows(installation: Installation) -> Iterator[bytes]:
         yield from read_table(installation.kafka, stage.name, "waiting").values()
 
 
-def _wait(row: _Row) -> Wait:
-    return Wait(
+def _wait(row: _Row) -> WaitingStepStory:
+    return WaitingStepStory(
         case_id=row.case.case_id,
         step=row.case.step,
         agent=row.case.agent,

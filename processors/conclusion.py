@@ -59,7 +59,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SourcedAnswer:
     """The answer and its source; `votes` is the verdict of a vote, if there was one."""
 
     decision: AgentDecision
@@ -68,7 +68,7 @@ class Answer:
     votes: tuple[Verdict, ...] = ()
 
 
-def conclude(case: Case, compiled: CompiledCharter, now: datetime, answer: Answer, tally: Tally) -> Decision:
+def conclude(case: Case, compiled: CompiledCharter, now: datetime, answer: SourcedAnswer, tally: Tally) -> Decision:
     """Evaluate rules and gates. If they turn the answer down and a person should get the case, the decision becomes an
     escalation. If the charter has no escalation, it is refused, and the decide stage makes the case a dead letter.
     """
@@ -89,7 +89,7 @@ def _record(
     case: Case,
     compiled: CompiledCharter,
     now: datetime,
-    answer: Answer,
+    answer: SourcedAnswer,
     tally: Tally,
     decision: AgentDecision,
     verdicts: tuple[Verdict, ...],

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from nightdesk.processors import prompts, voting
 from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.conclusion import Answer, Tally, conclude
+from nightdesk.processors.conclusion import SourcedAnswer, Tally, conclude
 from nightdesk.processors.escalation import escalate_case
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.prices import UnknownPrice, worst_ask_price_microusd
@@ -46,9 +46,9 @@ def decide(case: Case, compiled: CompiledCharter, now: datetime) -> DecisionFlow
     calls.
     """
     tally = Tally()
-    answer: Answer | GivenBack | None
+    answer: SourcedAnswer | GivenBack | None
     if case.escalate_because:
-        answer = Answer(escalate_case(compiled, case), NO_PROVIDER)
+        answer = SourcedAnswer(escalate_case(compiled, case), NO_PROVIDER)
     elif not compiled.charter.decide.asked:
         answer = by_rules(case, compiled, tally)
     elif case.rules_because:
@@ -63,7 +63,7 @@ def decide(case: Case, compiled: CompiledCharter, now: datetime) -> DecisionFlow
 
 def _by_models(
     case: Case, compiled: CompiledCharter, now: datetime, tally: Tally
-) -> Generator[AskModel, ModelReply | ModelUnavailable, Answer | None]:
+) -> Generator[AskModel, ModelReply | ModelUnavailable, SourcedAnswer | None]:
     request = prompts.build(compiled, case)
     tally.first_request = request
     first = yield from _ask(case, compiled, now, request, tally)
@@ -72,7 +72,7 @@ def _by_models(
     last = tally.replies[-1]
     votes = compiled.charter.decide.votes
     if votes is None or not voting.applies(votes, first.action):
-        return Answer(first, last.provider, last.model)
+        return SourcedAnswer(first, last.provider, last.model)
     ballots = [first]
     while not (standing := voting.count(votes, ballots)).is_over:
         ballot = yield from _ask(case, compiled, now, request, tally)
@@ -81,7 +81,7 @@ def _by_models(
         if ballot is None:
             break
         ballots.append(ballot)
-    return Answer(standing.leader, last.provider, last.model, (_verdict_of_votes(standing, votes.agree),))
+    return SourcedAnswer(standing.leader, last.provider, last.model, (_verdict_of_votes(standing, votes.agree),))
 
 
 def _verdict_of_votes(standing: Count, needed: int) -> Verdict:

@@ -89,7 +89,7 @@ class EventKey(NamedTuple):
     id: str
 
 
-class Wait(NamedTuple):
+class WaitPeriod(NamedTuple):
     """A period in which a case waited. `ended_at` is None if it still waits."""
 
     event: EventKey
@@ -109,7 +109,7 @@ class CaseEnding:
     event: EventKey
     status: str = "running"
     agent: str | None = None
-    waits: list[Wait] = field(default_factory=list)
+    waits: list[WaitPeriod] = field(default_factory=list)
     _furthest: tuple[int, int, datetime] | None = None
     _dead_since: datetime | None = None
 
@@ -141,7 +141,7 @@ class CaseEnding:
         if open_wait is not None:
             self.waits[-1] = open_wait._replace(ended_at=line.time)
         if waits:
-            self.waits.append(Wait(self.event, line.status, line.reason, line.time))
+            self.waits.append(WaitPeriod(self.event, line.status, line.reason, line.time))
 
 
 @dataclass(slots=True)

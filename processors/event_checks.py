@@ -27,20 +27,27 @@ _UNITS = {"seconds": 1_000_000.0, "milliseconds": 1_000.0, "nanoseconds": 0.001}
 
 def problem_with(event: Event, now: datetime) -> str | None:
     """Why the event cannot be accepted, and how to fix it; None if it can."""
-    size = len(event.data.encode())
-    if size > DATA_BYTES_AT_MOST:
-        return f"data has {size} bytes: an event may have at most {DATA_BYTES_AT_MOST}"
+    if len(event.data) > DATA_BYTES_AT_MOST // 4:  # at most four bytes each
+        size = len(event.data.encode())
+        if size > DATA_BYTES_AT_MOST:
+            return f"data has {size} bytes: an event may have at most {DATA_BYTES_AT_MOST}"
+    return _problem_with_attributes(event) or _problem_with_time(event.time, now)
+
+
+def _problem_with_attributes(event: Event) -> str | None:
     for name in ATTRIBUTES:
         text: str = getattr(event, name)
         if not text.strip():
             return f"{name} is empty: every event needs id, source, type and subject"
+        if text.isascii() and text.isprintable():  # nearly all are, and that is known at once
+            continue
         found = _DISALLOWED.search(text)
         if found is not None:
             return (
                 f"{name} has U+{ord(found[0]):04X} at character {found.start() + 1}:"
                 " CloudEvents allows no control characters and no noncharacters there"
             )
-    return _problem_with_time(event.time, now)
+    return None
 
 
 def unusual_time(event: Event, now: datetime) -> str:

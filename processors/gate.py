@@ -13,11 +13,11 @@ from nightdesk.processors.charter.quantities import parse_duration
 from nightdesk.processors.replies import AgentDecision
 from nightdesk.schemas.records import Case, Disposition, Verdict
 
-Answer = Literal["refuse", "escalate", "needs_approval"]
-Objection = tuple[Answer, str]
+Consequence = Literal["refuse", "escalate", "needs_approval"]
+Objection = tuple[Consequence, str]
 # The beginning of the reason of a dry run whose decision a person would have to approve in live mode.
 WOULD_NEED_APPROVAL = "in live mode it would need approval"
-_STRICTEST_FIRST: tuple[Answer, ...] = ("refuse", "escalate", "needs_approval")
+_STRICTEST_FIRST: tuple[Consequence, ...] = ("refuse", "escalate", "needs_approval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def evaluate(
     return GateResult("execute")
 
 
-def _objected(compiled: CompiledCharter, answer: Answer, reasons: str) -> GateResult:
+def _objected(compiled: CompiledCharter, answer: Consequence, reasons: str) -> GateResult:
     if answer == "refuse":
         return GateResult("refused", reasons)
     if answer == "escalate":
@@ -83,7 +83,7 @@ def _of_rules(compiled: CompiledCharter, verdicts: Sequence[Verdict], *, escalat
     """A verdict that is not from a rule of the charter (a vote) asks a person, unless the decision
     escalates already.
     """
-    answers: dict[str, Answer] = {rule.policy.name: rule.policy.otherwise for rule in compiled.rules}
+    answers: dict[str, Consequence] = {rule.policy.name: rule.policy.otherwise for rule in compiled.rules}
     for verdict in verdicts:
         if not verdict.passed and not (escalates and verdict.rule not in answers):
             yield answers.get(verdict.rule, "needs_approval"), f"{verdict.rule}: {verdict.reason}"
@@ -94,7 +94,7 @@ def _of_budget(compiled: CompiledCharter, case: Case, action: CompiledAction) ->
     otherwise refuse.
     """
     if action.name in case.closed_actions:
-        answer: Answer = "refuse" if compiled.charter.budget.when_spent == "refuse" else "escalate"
+        answer: Consequence = "refuse" if compiled.charter.budget.when_spent == "refuse" else "escalate"
         yield answer, f"the day's money for {action.name} is spent, or reserved for open cases"
 
 
@@ -125,7 +125,7 @@ def _of_confidence(action: CompiledAction, decision: AgentDecision) -> Iterator[
     if policy.approval == "always":
         yield "needs_approval", f"{action.name} always needs approval"
     elif _lacks_confidence(action, decision):
-        answer: Answer = "escalate" if policy.approval == "never" else "needs_approval"
+        answer: Consequence = "escalate" if policy.approval == "never" else "needs_approval"
         given, needed = decision.confidence, action.threshold
         yield answer, f"confidence {given:.2f} is below the {needed:.2f} that {action.name} needs"
 

@@ -42,13 +42,7 @@ def parse_exact(text: str, what: str, *, keys_may_repeat: bool = False) -> Any:
     """The same; also raises `DataInvalid` for a number that would become another, or a duplicate key in an object."""
     value = parse_json(text, what)
     try:
-        # This parser returns numbers and keys unchanged; its values are not used.
-        json.loads(
-            text,
-            parse_int=_check_whole,
-            parse_float=_check_float,
-            object_pairs_hook=None if keys_may_repeat else _unique,
-        )
+        (_NUMBERS if keys_may_repeat else _NUMBERS_AND_KEYS).decode(text)
     except _Inexact as error:
         raise DataInvalid(f"{what} {error}") from None
     return value
@@ -110,3 +104,8 @@ def _nests_deeper(value: Any, levels: int) -> bool:
     elif not isinstance(value, list):
         return False
     return levels == 0 or any(_nests_deeper(item, levels - 1) for item in value)
+
+
+# These parsers get numbers and keys unchanged; their values are not used.
+_NUMBERS = json.JSONDecoder(parse_int=_check_whole, parse_float=_check_float)
+_NUMBERS_AND_KEYS = json.JSONDecoder(parse_int=_check_whole, parse_float=_check_float, object_pairs_hook=_unique)

@@ -30,6 +30,8 @@ def as_json(value: Any, levels: int = MAX_NESTING) -> Any:
     match value:
         case str():
             return _text(value)
+        case dict():  # before the abstract class, whose check takes several times as long
+            return _collection(value, levels)
         case None | bool():
             return value
         case int():
@@ -39,10 +41,14 @@ def as_json(value: Any, levels: int = MAX_NESTING) -> Any:
         case date():
             return value.isoformat()
         case Mapping() | list() | tuple():
-            if levels == 0:
-                raise NotJson(f"nests deeper than {MAX_NESTING}")
-            return _object(value, levels - 1) if isinstance(value, Mapping) else _array(value, levels - 1)
+            return _collection(value, levels)
     raise NotJson(f"is no JSON value but of type {type(value).__name__}")
+
+
+def _collection(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], levels: int) -> Any:
+    if levels == 0:
+        raise NotJson(f"nests deeper than {MAX_NESTING}")
+    return _array(value, levels - 1) if isinstance(value, list | tuple) else _object(value, levels - 1)
 
 
 def _object(value: Mapping[Any, Any], levels: int) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def _array(value: list[Any] | tuple[Any, ...], levels: int) -> list[Any]:
 
 
 def _text(text: str) -> str:
-    if not is_unicode(text):
+    if not text.isascii() and not is_unicode(text):
         raise NotJson("is a text that is not valid Unicode")
     return str(text)  # a text that Jinja marked as HTML is an ordinary text
 

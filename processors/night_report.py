@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from nightdesk.processors.endings import AuditLine, CaseEnding, EventEnding, EventKey, Wait, event_of
+from nightdesk.processors.endings import AuditLine, CaseEnding, EventEnding, EventKey, WaitPeriod, event_of
 from nightdesk.schemas.audit import ControlDetail, DecisionDetail, NotificationDetail
 from nightdesk.schemas.audit_kinds import read
 
@@ -64,7 +64,7 @@ class NightReport:
     since: datetime
     until: datetime
     ended: Mapping[str, int]
-    longest_waits: Mapping[str, Wait]
+    longest_waits: Mapping[str, WaitPeriod]
     agents: tuple[AgentTotal, ...]
     orders: tuple[Order, ...]
     lost: int
@@ -188,8 +188,8 @@ def _orders(line: AuditLine) -> Iterator[Order]:
         yield Order(line.time, detail.order, line.subject, detail.issued_by, line.reason)
 
 
-def _longest(waits: Iterable[Wait], until: datetime) -> dict[str, Wait]:
-    longest: dict[str, Wait] = {}
+def _longest(waits: Iterable[WaitPeriod], until: datetime) -> dict[str, WaitPeriod]:
+    longest: dict[str, WaitPeriod] = {}
     for wait in waits:
         known = longest.get(wait.status)
         if known is None or wait.length(until) > known.length(until):

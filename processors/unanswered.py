@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.conclusion import Answer, Tally
+from nightdesk.processors.conclusion import SourcedAnswer, Tally
 from nightdesk.processors.escalation import escalate
 from nightdesk.processors.fallback import answer_by_rules
 from nightdesk.processors.model import ModelUnavailable
@@ -30,7 +30,7 @@ class GivenBack:
     cost_microusd: int
 
 
-def without_answer(case: Case, compiled: CompiledCharter, now: datetime, tally: Tally) -> Answer | GivenBack:
+def without_answer(case: Case, compiled: CompiledCharter, now: datetime, tally: Tally) -> SourcedAnswer | GivenBack:
     """The end of a step whose last question has no usable answer."""
     unavailable = tally.unavailable
     if tally.bound:
@@ -74,7 +74,7 @@ def _no_longer(case: Case, now: datetime, unavailable: ModelUnavailable) -> str:
     return f"no model was available for {int((now - case.waits_since).total_seconds())} s: {unavailable.why()}"
 
 
-def by_rules(case: Case, compiled: CompiledCharter, tally: Tally) -> Answer:
+def by_rules(case: Case, compiled: CompiledCharter, tally: Tally) -> SourcedAnswer:
     """The answer of the charter's rules; a person gets the case if they give none."""
     if "rules" not in compiled.charter.decide.provider:
         return escalated(
@@ -87,13 +87,13 @@ def by_rules(case: Case, compiled: CompiledCharter, tally: Tally) -> Answer:
         why = _with_why(tally, "no model answered and no rule matched")
         tally.skipped("rules", "no_rule_matched")
         return escalated(compiled, why)
-    return Answer(answer.decision, "rules")
+    return SourcedAnswer(answer.decision, "rules")
 
 
 def _with_why(tally: Tally, what: str) -> str:
     return what if tally.unavailable is None else f"{what}: {tally.unavailable.why()}"
 
 
-def escalated(compiled: CompiledCharter, reason: str) -> Answer:
+def escalated(compiled: CompiledCharter, reason: str) -> SourcedAnswer:
     """A person gets the case, with the reason."""
-    return Answer(escalate(compiled, reason), NO_PROVIDER)
+    return SourcedAnswer(escalate(compiled, reason), NO_PROVIDER)

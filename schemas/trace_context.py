@@ -15,6 +15,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _WELL_FORMED = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
+_WELL_FORMED_BYTES = re.compile(_WELL_FORMED.pattern.encode())
+
+
 class TraceContext(NamedTuple):
     """A trace and one of its spans, as lower-case hexadecimal digits: 32, 16 and 2 of them."""
 
@@ -37,6 +40,11 @@ def parse(traceparent: str | None) -> TraceContext | None:
     return TraceContext(*found.groups()) if found else None
 
 
+def is_well_formed(traceparent: bytes) -> bool:
+    """Whether `parse` would find a context in a header's value."""
+    return _WELL_FORMED_BYTES.fullmatch(traceparent) is not None
+
+
 def new(cause: str) -> TraceContext:
     """The trace of a record that came without one. The same cause gives the same trace."""
     trace_id = sha256(cause.encode()).hexdigest()[:32]
@@ -50,8 +58,8 @@ def span_id(cause: str) -> str:
 
 def caused_by(traceparent: str, cause: str) -> str:
     """The `traceparent` for whoever is called by the span that is about `cause`."""
-    context = parse(traceparent)
-    return str(context._replace(span_id=span_id(cause))) if context else traceparent
+    found = _WELL_FORMED.fullmatch(traceparent)
+    return f"00-{found[1]}-{span_id(cause)}-{found[3]}" if found else traceparent
 
 
 def nanoseconds(at: datetime) -> int:

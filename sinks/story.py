@@ -23,7 +23,7 @@ def parsed(text: str) -> Any:
         return text
 
 
-class Answer(BaseModel):
+class StoryPart(BaseModel):
     """Frozen; what a newer writer adds is ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -66,7 +66,7 @@ class OutcomeStory(StepOutcome):
         return parsed(text)
 
 
-class Line(Answer):
+class Line(StoryPart):
     """One record of the audit, in short: the story in its order."""
 
     kind: str
@@ -77,7 +77,7 @@ class Line(Answer):
     reason: str
 
 
-class CaseStory(Answer):
+class CaseStory(StoryPart):
     """One agent's handling of one event."""
 
     case_id: str
@@ -102,7 +102,7 @@ class CaseStory(Answer):
     traceparent: str | None
 
 
-class EventStory(Answer):
+class EventStory(StoryPart):
     """An event and its end. `data` is None where the event could not be read."""
 
     event_id: str
@@ -117,7 +117,7 @@ class EventStory(Answer):
     case_ids: list[str]
 
 
-class Halt(Answer):
+class Halt(StoryPart):
     """An order that keeps an agent from acting. Agent `*` is every one."""
 
     agent: str
@@ -127,7 +127,7 @@ class Halt(Answer):
     since: datetime
 
 
-class Wait(Answer):
+class WaitingStepStory(StoryPart):
     """A step that waits now before it is decided, from the table of the stage in which it waits. `gate` is what it
     waits for, and `waits_for` the same as text for people. After `until` a person gets the case; pauses of its agent
     move that time.
@@ -144,7 +144,7 @@ class Wait(Answer):
     reason: str
 
 
-class Story(Answer):
+class Story(StoryPart):
     """Everything about one subject, or the part of it that an event, case or decision id names. `waits` is None if it
     cannot be read.
     """
@@ -155,4 +155,4 @@ class Story(Answer):
     cases: list[CaseStory]
     other_subjects: list[str]
     halts: list[Halt] = Field(default_factory=list)
-    waits: list[Wait] | None = Field(default_factory=list)
+    waits: list[WaitingStepStory] | None = Field(default_factory=list)

@@ -18,7 +18,7 @@ ENDED_KEPT = 1000
 
 
 @dataclass(slots=True)
-class Call:
+class CallUnderWay:
     """`call_id` is the step's id, or names the question to a model. `fate` is `open` until the call ends."""
 
     call_id: str
@@ -38,15 +38,15 @@ class CallsUnderWay:
     """The calls of one process, in the order in which they started."""
 
     def __init__(self) -> None:
-        self._open: dict[int, Call] = {}
-        self._ended: deque[Call] = deque(maxlen=ENDED_KEPT)
+        self._open: dict[int, CallUnderWay] = {}
+        self._ended: deque[CallUnderWay] = deque(maxlen=ENDED_KEPT)
 
     @contextmanager
-    def begin(self, call_id: str, agent: str) -> Iterator[Call]:
+    def begin(self, call_id: str, agent: str) -> Iterator[CallUnderWay]:
         """A call for the block, which sets its fate; a call that the block leaves open is cancelled, or unknown if it
         was sent.
         """
-        call = Call(call_id, agent)
+        call = CallUnderWay(call_id, agent)
         self._open[id(call)] = call
         try:
             yield call
@@ -57,7 +57,7 @@ class CallsUnderWay:
             del self._open[id(call)]
             self._ended.append(call)
 
-    def at(self, moment_s: float, agent: str) -> list[Call]:
+    def at(self, moment_s: float, agent: str) -> list[CallUnderWay]:
         """The calls of the agent (`*`: of all) that were running a moment ago; their fates are updated as they end."""
         lately = [call for call in self._ended if call.ended_at_s >= moment_s]
         return [call for call in (*lately, *self._open.values()) if agent in ("*", call.agent)]

@@ -7,13 +7,15 @@ force, and the reports of the process say so.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from nightdesk.processors import routing
 from nightdesk.processors.charter.compiled import CompiledCharter, compile_charter, restricted
 from nightdesk.processors.charter.parsing import charter_from_json
 from nightdesk.schemas.records import ControlCommand, UnreadableCharter
+from nightdesk.streams.api import AsyncHandler
 from nightdesk.streams.metrics import PROMOTED_UNREADABLE
 
 # How long a stage waits for a charter that an earlier stage has already read.
@@ -24,8 +26,6 @@ GIVEN_UP_AT_MOST = 1000
 REASON_CHARACTERS_AT_MOST = 500
 # Errors of bytes that are no order, or of a charter that passes the checks but not the compiler.
 UNREADABLE = (ValueError, TypeError, LookupError, RecursionError)
-
-Wait = Callable[[], Awaitable[None]]
 
 
 class CharterMissing(LookupError):
@@ -96,12 +96,12 @@ class KnownCharters:
 
     def _renew_current(self) -> None:
         found = (self.promoted(agent) for agent in list(self._promoted))
-        self._current = tuple(compiled for compiled in found if compiled is not None)
+        self._current = tuple(routing.in_order(compiled for compiled in found if compiled is not None))
         for agent, promotion in self._promoted.items():
             PROMOTED_UNREADABLE.labels(agent=agent).set((agent, promotion.version) in self._unreadable)
 
     def current(self) -> tuple[CompiledCharter, ...]:
-        """The charter in force of every agent."""
+        """The charter in force of every agent, in the order in which an event is offered to them."""
         return self._current
 
     def is_applied(self, agent: str, version: str) -> bool:
@@ -175,7 +175,7 @@ class KnownCharters:
             " (`nightdesk charter apply DIR`), then replay the dead letter"
         )
 
-    def wait_for(self, *names: tuple[str, str]) -> Wait | None:
+    def wait_for(self, *names: tuple[str, str]) -> AsyncHandler | None:
         """A handler that waits a moment for missing charters (agent, version) that may arrive; None if none
         is missing.
         """

@@ -18,7 +18,7 @@ from nightdesk.messaging.clients import ClientConfig, new_producer
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import CallFate, LogPlace, ObeyedOrder, WorkerReport, WorkerState
 from nightdesk.schemas.topics import WORKERS
-from nightdesk.streams.calls_under_way import Call
+from nightdesk.streams.calls_under_way import CallUnderWay
 from nightdesk.streams.charter_audit import CharterAudit
 from nightdesk.streams.control import Control, Stop
 from nightdesk.streams.identity import Identity
@@ -63,7 +63,7 @@ class _Obeyed:
     """
 
     stop: Stop
-    calls: list[Call]
+    calls: list[CallUnderWay]
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
 
 

@@ -46,6 +46,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("delivery",),
         ("origins", "queues", "repartitioning"),
         ("dead_letters", "parking", "quarantined"),
+        ("failed_records",),
         ("guard",),
         ("dispatcher",),
     ),

@@ -22,7 +22,7 @@ from nightdesk.console.pages.story import CaseView, case_view, seen_by
 from nightdesk.console.visitors import Role
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.approvals import (
-    Answer,
+    ApprovalAnswer,
     answer,
     edited_parameters,
     given_answers,
@@ -131,7 +131,7 @@ def give(
             edited = _edited(visit, waiting, parameters)
         except Failure as failure:
             return _show(visit, decision_id, Unsent(failure.message, parameters, HTTPStatus.BAD_REQUEST))
-    answer(installation, waiting, Answer(verdict, reason.strip(), edited), visit.visitor.person)
+    answer(installation, waiting, ApprovalAnswer(verdict, reason.strip(), edited), visit.visitor.person)
     return visit.done(f"/approvals/{quote(decision_id)}?sent={verdict}")
 
 

@@ -16,7 +16,7 @@ from nightdesk.effects.handlers import answers
 from nightdesk.effects.handlers.answers import Meaning
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import AddressRefused, Connection, base_url
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.effects.handlers.request import Request, RequestRefused, RequestTemplate
 from nightdesk.effects.retry_after import retry_after_seconds
 from nightdesk.effects.secrets import redact
@@ -38,7 +38,7 @@ class HttpStepHandler:
         self.repeatable = handler.repeatable
         self._session = client.reusing if self.repeatable else client.fresh
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         """Make the call and return its result. Never raises, except when it is cancelled."""
         try:
             request = self._shape.fill(call.request)
@@ -57,7 +57,7 @@ class HttpStepHandler:
             detail = f"no answer: {_explain(error)}"
             return answers.result(Meaning.MAYBE, detail, repeatable=self.repeatable, answered=False)
 
-    def preview(self, call: Call) -> StepResult:
+    def preview(self, call: StepCall) -> StepResult:
         """The request without its headers, and with the connection's name instead of the host."""
         try:
             request = self._shape.fill(call.request)
@@ -71,7 +71,7 @@ class HttpStepHandler:
         }
         return StepResult("done", orjson.dumps(shown).decode())
 
-    async def _send(self, request: Request, call: Call) -> StepResult:
+    async def _send(self, request: Request, call: StepCall) -> StepResult:
         async with self._session.request(
             request.method,
             request.url,
@@ -91,7 +91,7 @@ class HttpStepHandler:
         result = answers.result(found, detail, repeatable=self.repeatable, answered=answered)
         return replace(result, retry_after_seconds=retry_after_seconds(headers.get("Retry-After")))
 
-    def _call_headers(self, call: Call, body: bytes | None) -> dict[str, str]:
+    def _call_headers(self, call: StepCall, body: bytes | None) -> dict[str, str]:
         headers = {**self._headers, "Idempotency-Key": call.step_id}
         if body is not None:
             headers[CONTENT_TYPE] = "application/json"

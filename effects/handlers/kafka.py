@@ -4,7 +4,7 @@ import orjson
 
 from nightdesk.effects.handlers.answers import MAX_ERROR_CHARACTERS
 from nightdesk.effects.handlers.handler_spec import HandlerInvalid, HandlerSpec, Ports
-from nightdesk.effects.handlers.protocol import Call, Handler, Publish, PublishFailed
+from nightdesk.effects.handlers.protocol import Handler, Publish, PublishFailed, StepCall
 from nightdesk.processors.charter.handlers import CharterHandler, KafkaHandler
 from nightdesk.processors.playbook import StepResult
 
@@ -24,12 +24,12 @@ class KafkaStepHandler:
         self._topic = topic
         self._publish = publish
 
-    def preview(self, call: Call) -> StepResult:
+    def preview(self, call: StepCall) -> StepResult:
         """The record that would be produced."""
         shown = {"topic": self._topic, "key": call.subject, "value": call.request}
         return StepResult("done", orjson.dumps(shown).decode())
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         value = orjson.dumps(call.request)
         if len(value) > MAX_VALUE_BYTES:
             return StepResult("failed", error=f"the record has {len(value)} bytes, {MAX_VALUE_BYTES} are allowed")

@@ -4,7 +4,7 @@ import orjson
 
 from nightdesk.effects.handlers.answers import json_text
 from nightdesk.effects.handlers.handler_spec import HandlerSpec
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.playbook import StepResult
 
 
@@ -13,7 +13,7 @@ class NoteStepHandler:
 
     repeatable = True
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         return StepResult("done", json_text(orjson.dumps(call.request), cut=False))
 
 

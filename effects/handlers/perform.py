@@ -5,11 +5,11 @@
 
 from dataclasses import replace
 
-from nightdesk.effects.handlers.protocol import Call, Handler, Reconciles
+from nightdesk.effects.handlers.protocol import Handler, Reconciles, StepCall
 from nightdesk.processors.playbook import StepResult
 
 
-async def perform(handler: Handler, call: Call, *, begun: bool) -> StepResult:
+async def perform(handler: Handler, call: StepCall, *, begun: bool) -> StepResult:
     """The result of the step, which happened at most once.
 
     A started call is repeated if that is safe. Otherwise the other side is asked, and no call is made. If it cannot be

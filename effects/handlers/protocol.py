@@ -8,7 +8,7 @@ from nightdesk.processors.playbook import StepResult
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StepCall:
     """One step to perform. `step_id` is its idempotency key; `request` is its rendered `with`, as JSON values."""
 
     step_id: str
@@ -23,14 +23,14 @@ class Handler(Protocol):
     @property
     def repeatable(self) -> bool: ...
 
-    async def run(self, call: Call) -> StepResult: ...
+    async def run(self, call: StepCall) -> StepResult: ...
 
 
 @runtime_checkable
 class Reconciles(Protocol):
     """A handler that cannot be repeated but can ask the other side for the result of a call."""
 
-    async def reconcile(self, call: Call) -> StepResult:
+    async def reconcile(self, call: StepCall) -> StepResult:
         """The result of an earlier call with this key; `absent` if the other side does not have it."""
         ...
 
@@ -39,7 +39,7 @@ class Reconciles(Protocol):
 class Previews(Protocol):
     """A handler that can show what it would send."""
 
-    def preview(self, call: Call) -> StepResult:
+    def preview(self, call: StepCall) -> StepResult:
         """The request of the call as JSON, as `run` would send it; failed if none can be built. Sends nothing."""
         ...
 

@@ -11,7 +11,7 @@ from nightdesk.effects.handlers.handler_spec import HandlerInvalid, HandlerSpec,
 from nightdesk.effects.handlers.http import HttpStepHandler
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import Connection, ConnectionInvalid
-from nightdesk.effects.handlers.protocol import Call, Handler
+from nightdesk.effects.handlers.protocol import Handler, StepCall
 from nightdesk.effects.handlers.request import RequestRefused
 from nightdesk.processors.charter.handlers import KEY_VARIABLE, CharterHandler, HttpHandler, path_variables
 from nightdesk.processors.playbook import StepResult
@@ -37,7 +37,7 @@ class ReconcilingHttpStepHandler(HttpStepHandler):
         self._variables = path_variables(path)
         self._question = StatusQuery(question, connection, client)
 
-    async def reconcile(self, call: Call) -> StepResult:
+    async def reconcile(self, call: StepCall) -> StepResult:
         """The result of an earlier call. A response that proves nothing leaves it unknown."""
         values: dict[str, Any] = {**call.request, KEY_VARIABLE: call.step_id}
         given = {name: values[name] for name in self._variables if name in values}

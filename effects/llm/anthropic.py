@@ -21,7 +21,7 @@ from anthropic.types import OutputConfigParam, TextBlockParam
 from pydantic import BaseModel, FailFast, Field, SecretStr
 
 from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable, read_answer
-from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, Call, Tokens
+from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, ProviderCall, Tokens
 from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
 from nightdesk.effects.llm.protocol import Kind, ModelError
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
@@ -124,7 +124,7 @@ class AnthropicProvider:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Raises `ModelError`."""
-        call = Call(self.name, request, self._now(), self._api_key)
+        call = ProviderCall(self.name, request, self._now(), self._api_key)
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 response = await self._post(request)
@@ -175,7 +175,7 @@ def _accepted_schema(schema: bytes) -> dict[str, Any]:
     return anthropic.transform_schema(orjson.loads(schema))
 
 
-def _read(call: Call, response: httpx2.Response) -> ModelReply:
+def _read(call: ProviderCall, response: httpx2.Response) -> ModelReply:
     message = call.read(_Message, response.content, "message")
     usage = ModelUsage(
         input_tokens=message.usage.input_tokens,
@@ -190,12 +190,12 @@ def _read(call: Call, response: httpx2.Response) -> ModelReply:
     return call.answered(text, message.stop_reason, usage, response.headers.get("request-id"))
 
 
-def _status_error(call: Call, error: anthropic.APIStatusError) -> ModelError:
+def _status_error(call: ProviderCall, error: anthropic.APIStatusError) -> ModelError:
     kind = kind_of_status(error.status_code, error.message)
     return call.failed(kind, error.message, retry_after_seconds=retry_after_seconds(error.response.headers))
 
 
-def _connection_error(call: Call, error: anthropic.APIConnectionError) -> ModelError:
+def _connection_error(call: ProviderCall, error: anthropic.APIConnectionError) -> ModelError:
     # The transport reports a connection that was lost after sending as a failure to connect. Only aiohttp's own error
     # says whether the call may have been charged.
     cause: BaseException = error

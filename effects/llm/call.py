@@ -29,7 +29,7 @@ Tokens = Annotated[int, Field(ge=0, le=TOKENS_AT_MOST, strict=True)]
 M = TypeVar("M", bound=BaseModel)
 
 
-class Call:
+class ProviderCall:
     """Raises `ModelError` of kind `unknown_price` if the model has no price."""
 
     def __init__(self, provider: str, request: ModelRequest, at: datetime, secret: SecretStr | None = None) -> None:

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, FailFast, Field, SecretStr
 
 from nightdesk.effects.bodies import CHUNK_BYTES, BodyTooLarge, BodyUnreadable, read_answer
-from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, Call, Tokens
+from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, ProviderCall, Tokens
 from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
 from nightdesk.effects.llm.protocol import Kind, ModelError
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
@@ -89,7 +89,7 @@ class OpenAIProvider:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Raises `ModelError`."""
-        call = Call(self.name, request, self._now(), self._endpoint.api_key)
+        call = ProviderCall(self.name, request, self._now(), self._endpoint.api_key)
         try:
             answer = await self._post(request)
         except (aiohttp.ClientError, OSError, BodyTooLarge, BodyUnreadable) as error:
@@ -159,7 +159,7 @@ def _may_be_strict(schema: Any) -> bool:
     return all(_may_be_strict(each) for each in schema.values())
 
 
-def _read(call: Call, answer: _Answer) -> ModelReply:
+def _read(call: ProviderCall, answer: _Answer) -> ModelReply:
     completion = call.read(_Completion, answer.body, "chat completion")
     if not completion.choices:
         raise call.failed(Kind.MALFORMED_HTTP, "the answer has no choice in it")
@@ -184,7 +184,7 @@ def _usage(request: ModelRequest, usage: _Usage | None) -> ModelUsage:
     )
 
 
-def _status_error(call: Call, answer: _Answer) -> ModelError:
+def _status_error(call: ProviderCall, answer: _Answer) -> ModelError:
     text = answer.body.decode(errors="replace")
     kind = kind_of_status(answer.status, text)
     return call.failed(kind, f"HTTP {answer.status}: {text}", retry_after_seconds=retry_after_seconds(answer.headers))

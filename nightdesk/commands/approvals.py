@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nightdesk.operations.approvals import (
-    Answer,
+    ApprovalAnswer,
     answer,
     check_seen,
     edited_parameters,
@@ -69,17 +69,17 @@ def approve(
     ] = False,
 ) -> None:
     """Approve a decision. It is checked against the charter once more before it is executed."""
-    given = Answer("edit", reason, edited_parameters(edit)) if edit else Answer("approve", reason)
+    given = ApprovalAnswer("edit", reason, edited_parameters(edit)) if edit else ApprovalAnswer("approve", reason)
     _answer(decision, given, seen=seen)
 
 
 @app.command()
 def reject(decision: Decision, reason: Reason = "") -> None:
     """Reject a decision."""
-    _answer(decision, Answer("reject", reason), seen=True)
+    _answer(decision, ApprovalAnswer("reject", reason), seen=True)
 
 
-def _answer(decision_id: str, given: Answer, *, seen: bool) -> None:
+def _answer(decision_id: str, given: ApprovalAnswer, *, seen: bool) -> None:
     settings = load_settings()
     one = waiting_decision(settings, decision_id)
     if not seen:

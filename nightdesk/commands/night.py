@@ -13,7 +13,7 @@ import typer
 
 from nightdesk.operations.nights import default_time_zone, night_period, report_night, time_zone
 from nightdesk.output import Output, OutputOption, print_json, print_line, print_rows, without_silent
-from nightdesk.processors.endings import Wait
+from nightdesk.processors.endings import WaitPeriod
 from nightdesk.processors.night_report import NightReport, Order, Told
 from nightdesk.settings import load_settings
 
@@ -81,7 +81,7 @@ def _ends(report: NightReport, zone: tzinfo) -> Iterator[dict[str, str]]:
         }
 
 
-def _since_when(wait: Wait, zone: tzinfo) -> str:
+def _since_when(wait: WaitPeriod, zone: tzinfo) -> str:
     begin = f"{wait.began_at.astimezone(zone):%a %H:%M}"
     return f"since {begin}" if wait.ended_at is None else f"{begin} to {wait.ended_at.astimezone(zone):%a %H:%M}"
 

@@ -16,7 +16,7 @@ from nightdesk.output import Output, OutputOption, print_json, print_line
 from nightdesk.settings import Settings, load_settings
 
 Agent = Annotated[str, typer.Argument(help="the agent's name in its charter; * is every agent", metavar="AGENT")]
-Wait = Annotated[
+WaitOption = Annotated[
     bool,
     typer.Option("--wait", help="wait until every worker follows the order, and show from which offsets nothing acted"),
 ]
@@ -24,7 +24,11 @@ Reason = Annotated[str, typer.Option(help="stored with the order, and shown for 
 
 
 def pause(
-    agent: Agent, reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, output: OutputOption = Output.text
+    agent: Agent,
+    reason: Reason = "",
+    wait: WaitOption = False,
+    timeout: Timeout = 30.0,
+    output: OutputOption = Output.text,
 ) -> None:
     """Stop an agent from acting and asking models until it is resumed. Its cases wait, except for escalations."""
     settings = _order("pause", agent, reason, output if not wait else None)
@@ -38,7 +42,7 @@ def resume(agent: Agent, reason: Reason = "") -> None:
 
 
 def stop_all(
-    reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, output: OutputOption = Output.text
+    reason: Reason = "", wait: WaitOption = False, timeout: Timeout = 30.0, output: OutputOption = Output.text
 ) -> None:
     """Stop every agent from acting and from asking models, until `nightdesk resume '*'`.
 

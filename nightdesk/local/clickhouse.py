@@ -21,7 +21,7 @@ from pathlib import Path
 import cramjam
 from aiohttp import BasicAuth, web
 
-from nightdesk.local.clickhouse_engine import BACKUP_DISK, DATABASE, Answer, Engine, EngineError, Statement
+from nightdesk.local.clickhouse_engine import BACKUP_DISK, DATABASE, Engine, EngineError, Statement, StatementResult
 from nightdesk.local.clickhouse_rights import Rights, accounts_from_text, accounts_to_text
 from nightdesk.local.loopback_only import loopback_only
 from nightdesk.local.parts import AUDIT_NICENESS, LOOPBACK, Part, answers_http, python_module
@@ -192,7 +192,7 @@ def _settings(fields: Mapping[str, str], rights: Rights, read_only: bool) -> dic
     return settings | rights.row_filters
 
 
-def _headers(request: web.Request, statement: Statement, answer: Answer) -> dict[str, str]:
+def _headers(request: web.Request, statement: Statement, answer: StatementResult) -> dict[str, str]:
     summary = {
         "read_rows": str(answer.read_rows),
         "read_bytes": str(answer.read_bytes),

@@ -66,7 +66,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StatementResult:
     """The result of a statement: its bytes in the requested format, and what was read and written."""
 
     body: bytes
@@ -108,7 +108,7 @@ class Engine:
             raise EngineError(str(error)) from error
         raise EngineError("the engine did not read its configuration, so it would serve every file: not started")
 
-    async def run(self, statement: Statement) -> Answer:
+    async def run(self, statement: Statement) -> StatementResult:
         """Raises `EngineError`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, statement)
 
@@ -116,7 +116,7 @@ class Engine:
         self._thread.shutdown()
         self._keep_open.close()
 
-    def _run(self, statement: Statement) -> Answer:
+    def _run(self, statement: Statement) -> StatementResult:
         handle = chdb.connect(self._address)
         try:
             handle.query(f"USE {_identifier(statement.database or DATABASE)}")
@@ -127,7 +127,7 @@ class Engine:
                 _check_rights(handle, statement, statement.rights)
             with _whole(statement.text) as text:
                 result = handle.query(text, statement.output_format, params=dict(statement.parameters))
-            return Answer(
+            return StatementResult(
                 body=result.bytes() or b"",
                 read_rows=result.storage_rows_read(),
                 read_bytes=result.storage_bytes_read(),

@@ -25,11 +25,12 @@ MAX_COST_OF_REASONS = 20_000_000
 @dataclass(frozen=True, slots=True)
 class CompiledSchema:
     """A JSON Schema's validator; None accepts everything. For data with too many possible mistakes it reports that they
-    do not match, but not where.
+    do not match, but not where. Data of up to `safe_size` elements can always be validated.
     """
 
     validator: jsonschema_rs.Validator | None
     costs: SchemaCosts
+    safe_size: int
 
     def problems(self, value: Any, name: str) -> tuple[str, ...]:
         """The first few problems of `value`, each with its path; or the one problem that it is too large, and then it
@@ -52,8 +53,7 @@ class CompiledSchema:
         return tuple(found)
 
     def _is_affordable(self, value: Any) -> bool:
-        safe_size = self.costs.safe_size
-        if not self.costs.compares_numbers and size_of(value, safe_size + 1) <= safe_size:
+        if size_of(value, self.safe_size + 1) <= self.safe_size:
             return True
         return self.costs.cost(sizes_by_depth(value)) <= MAX_SCHEMA_COST
 
@@ -61,5 +61,6 @@ class CompiledSchema:
 def compile_schema(schema: Mapping[str, Any] | None) -> CompiledSchema:
     """The validator of a JSON Schema, with what its checks may cost. Raises what `validator_for` raises."""
     if schema is None:
-        return CompiledSchema(None, SchemaCosts())
-    return CompiledSchema(validator_for(schema), costs_of(schema))
+        return CompiledSchema(None, SchemaCosts(), 0)
+    costs = costs_of(schema)
+    return CompiledSchema(validator_for(schema), costs, 0 if costs.compares_numbers else costs.safe_size)

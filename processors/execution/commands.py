@@ -58,7 +58,7 @@ class RequestGrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitForTimer:
     """Store the state, and handle the decision again after this many seconds."""
 
     after_s: float
@@ -88,7 +88,7 @@ Command = (
     | Save
     | MakeCall
     | RequestGrant
-    | Wait
+    | WaitForTimer
     | WaitForOrder
     | Conclude
 )

@@ -7,7 +7,7 @@ decision's id identifies.
 from datetime import datetime
 
 from nightdesk.processors import backoff
-from nightdesk.processors.execution.commands import Command, Conclude, Continue, Wait, WaitForOrder
+from nightdesk.processors.execution.commands import Command, Conclude, Continue, WaitForOrder, WaitForTimer
 from nightdesk.processors.execution.policy import AWAY_BACKOFF_AT_MOST
 from nightdesk.processors.execution.state import ExecutionState
 from nightdesk.processors.execution.types import Execution, Phase, StepRun
@@ -38,7 +38,7 @@ def wait_for_system(execution: Execution, shut_for_s: float, now: datetime, erro
 
 def wait(execution: Execution, after_s: float, reason: str) -> Next:
     """Handle the decision again after this many seconds."""
-    return leave(remembering(execution, to_wait=True), Wait(after_s, reason))
+    return leave(remembering(execution, to_wait=True), WaitForTimer(after_s, reason))
 
 
 def wait_for_order(execution: Execution, reason: str, *, is_waiting: bool) -> Next:

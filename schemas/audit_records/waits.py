@@ -9,7 +9,7 @@ from nightdesk.schemas.audit_records.about import of_case, of_decision
 from nightdesk.schemas.records import AuditRecord, Case, Decision
 
 
-class Wait(Protocol):
+class TimedWait(Protocol):
     """Why something waits, and until when."""
 
     @property
@@ -86,7 +86,7 @@ def undecided(case: Case, reason: str, until: datetime, traceparent: str, now: d
     )
 
 
-def queued(decision: Decision, wait: Wait, cause: str, traceparent: str, now: datetime) -> AuditRecord:
+def queued(decision: Decision, wait: TimedWait, cause: str, traceparent: str, now: datetime) -> AuditRecord:
     """The decision waits: for a rate grant, for a system that is away, or for another attempt. The reason is part of
     the id: the same delivery, read again after a crash, may wait for something else.
     """

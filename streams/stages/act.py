@@ -18,8 +18,8 @@ from nightdesk.processors.execution.commands import (
     Hold,
     RequestGrant,
     RunPlaybook,
-    Wait,
     WaitForOrder,
+    WaitForTimer,
 )
 from nightdesk.processors.execution.events import DecisionRead, Event, GrantRead, Known, PlaybookEnded, Reconsidered
 from nightdesk.processors.four_eyes import ApprovalRule
@@ -190,7 +190,7 @@ class Act(Stage):
                     left = task.execution
                     task.execution = begin(left.decision, left.compiled, left.state, left.paused_s)
                     await self._execute(task, Reconsidered(newer))
-            case Wait(after_s, reason):
+            case WaitForTimer(after_s, reason):
                 is_new = task.is_new_wait()
                 self._progress.remember(task)
                 emit_again_later(task, after_s, reason, self._clock(), is_new=is_new)

@@ -18,7 +18,7 @@ from nightdesk.processors.playbook import RunStep
 from nightdesk.processors.playbook.absence import Moment
 from nightdesk.schemas.trace_context import caused_by
 from nightdesk.streams.api import Clock, Commit, StagedWrites, SteadyClock
-from nightdesk.streams.calls_under_way import Call
+from nightdesk.streams.calls_under_way import CallUnderWay
 from nightdesk.streams.control import Control
 from nightdesk.streams.ports import Actions
 from nightdesk.streams.stages.circuits import Circuits
@@ -111,7 +111,7 @@ class Calls:
 
     # -- commands
 
-    async def _confirm_orders(self, task: ExecutionTask, _call: Call, _command: ConfirmOrders) -> Event:
+    async def _confirm_orders(self, task: ExecutionTask, _call: CallUnderWay, _command: ConfirmOrders) -> Event:
         """Wait until the orders are confirmed, then find the one that holds the decision."""
         await self._control.confirmation.wait()
         order = self._halted.order_against(task.scope)
@@ -122,14 +122,14 @@ class Calls:
             others_wait=self._halted.is_behind(task),
         )
 
-    async def _take_slot(self, _task: ExecutionTask, _call: Call, command: TakeSlot) -> Event:
+    async def _take_slot(self, _task: ExecutionTask, _call: CallUnderWay, command: TakeSlot) -> Event:
         return self._rate_limiter.take(command.use, command.grant, self._clock().timestamp())
 
-    async def _save(self, task: ExecutionTask, _call: Call, _command: Save) -> Event:
+    async def _save(self, task: ExecutionTask, _call: CallUnderWay, _command: Save) -> Event:
         await self._progress.save(task)
         return Saved()
 
-    async def _make_call(self, task: ExecutionTask, call: Call, _command: MakeCall) -> Event:
+    async def _make_call(self, task: ExecutionTask, call: CallUnderWay, _command: MakeCall) -> Event:
         self._commit.alive()
         execution, current = task.execution, current_step(task.execution)
         step, handler = current.step, current.policy.handler

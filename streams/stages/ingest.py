@@ -17,13 +17,12 @@ from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Case, Event
 from nightdesk.schemas.reoffers import EVERY_AGENT
 from nightdesk.schemas.topics import INGEST
-from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites, Table
+from nightdesk.streams.api import AsyncHandler, Clock, Delivery, Route, Stage, StagedWrites, Table
 from nightdesk.streams.control import Control
-from nightdesk.streams.known_charters import Wait
 from nightdesk.streams.stage_spec import StageSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.arrivals import Arrival, Offer, Result
-from nightdesk.streams.stages.ingest_output import Reading, go_on, ignore, tell, tell_others
+from nightdesk.streams.stages.ingest_output import Reading, go_on, ignore, tell_offered, tell_others, tell_rejected
 from nightdesk.streams.stages.subject_queues import SubjectQueues, WaitingCase
 
 SEEN_FOR_S = 7 * 86_400
@@ -81,7 +80,7 @@ class Ingest(Stage):
         for waiting in reading.waiting:
             self._queues.append(delivery.partition, waiting)
 
-    def _waits_for(self, event: Event, partition: int) -> Wait | None:
+    def _waits_for(self, event: Event, partition: int) -> AsyncHandler | None:
         """A record that comes again waits for the charters of its first reading: another may know them first."""
         known = self._seen.get(partition, composite_key(event.source, event.id, event.subject))
         if known is None:
@@ -108,7 +107,7 @@ class Ingest(Stage):
         """
         offers: dict[str, Offer] = {}
         owner = "" if known is None else self._exclusive_owner(known)
-        for compiled in routing.in_order(candidates):
+        for compiled in candidates:
             is_exclusive = compiled.charter.exclusive
             if is_exclusive and owner not in ("", compiled.agent):
                 continue
@@ -132,8 +131,11 @@ class Ingest(Stage):
         offers = known.offers_at(reading.delivery.place)
         for agent, offer in offers.items():
             compiled = self._control.charter(agent, offer.version)
-            match = routing.match(compiled, reading.event, reading.scope)
-            tell(compiled, match, offer, reading)
+            if offer.result == "rejected":
+                tell_rejected(compiled, routing.match(compiled, reading.event, reading.scope).problems, offer, reading)
+            else:
+                case = routing.open_case(compiled, reading.event, offer.at, offer.case_at)
+                tell_offered(compiled, case, offer, reading)
         if not offers:
             ignore(reading, self._control, known.at)
         tell_others(reading, self._control, known.at)
@@ -143,12 +145,16 @@ class Ingest(Stage):
         match = routing.match(compiled, reading.event, reading.scope)
         if match.routed is None and not match.problems:
             return None
-        result: Result = "rejected"
         first_at = None if earlier is None else earlier.case_at
-        if not match.problems:
-            result = self._admit(compiled, routing.open_case(compiled, reading.event, now, first_at), reading, now)
-        offer = Offer(version=compiled.version, place=reading.delivery.place, at=now, result=result, first_at=first_at)
-        tell(compiled, match, offer, reading)
+        place, version = reading.delivery.place, compiled.version
+        if match.problems:
+            offer = Offer(version=version, place=place, at=now, result="rejected", first_at=first_at)
+            tell_rejected(compiled, match.problems, offer, reading)
+            return offer
+        case = routing.open_case(compiled, reading.event, now, first_at)
+        result = self._admit(compiled, case, reading, now)
+        offer = Offer(version=version, place=place, at=now, result=result, first_at=first_at)
+        tell_offered(compiled, case, offer, reading)
         return offer
 
     def _admit(self, compiled: CompiledCharter, case: Case, reading: Reading, now: datetime) -> Result:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from nightdesk.processors import routing
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.event_checks import unusual_time
 from nightdesk.processors.ledger.entries import reservation
 from nightdesk.processors.scopes import Scope
 from nightdesk.schemas import audit_records
-from nightdesk.schemas.records import Event, SubjectEvent
+from nightdesk.schemas.records import Case, Event, SubjectEvent
 from nightdesk.schemas.reoffers import EVERY_AGENT
 from nightdesk.schemas.topics import BUDGET, SUBJECT_EVENTS, TIMERS
 from nightdesk.streams.api import Delivery, StagedWrites
@@ -37,29 +36,33 @@ class Reading:
         return self.delivery.record
 
 
-def tell(compiled: CompiledCharter, match: routing.Match, offer: Offer, reading: Reading) -> None:
-    """Record the result of offering the event to a charter."""
-    event, delivery, writes = reading.event, reading.delivery, reading.writes
-    agent, trace = compiled.agent, delivery.traceparent
-    if offer.result == "rejected":
-        reason = f"{agent}: " + "; ".join(match.problems)
-        writes.audit(audit_records.no_case(event, "rejected", reason, delivery, trace, offer.at, agent))
-        return
-    case = routing.open_case(compiled, event, offer.at, offer.case_at)
-    limits = compiled.charter.limits
-    over = _over_limit(compiled)
-    if offer.result == "refused":
-        writes.audit(audit_records.not_admitted(case, over, delivery, trace, offer.at))
-    elif offer.result == "full":
-        reason = f"{over}, and {CASES_AT_MOST} of its cases wait, or too many bytes of others do"
-        writes.audit(audit_records.not_admitted(case, reason, delivery, trace, offer.at))
-    else:
-        writes.audit(audit_records.received(case, trace, unusual_time(event, offer.at)))
-    if offer.result == "waits":
-        until = offer.at + timedelta(seconds=limits.wait_at_most)
-        writes.audit(audit_records.waits_for_turn(case, f"{over}: waits for its turn", until, trace))
-    elif offer.result == "admitted":
+def tell_rejected(compiled: CompiledCharter, problems: tuple[str, ...], offer: Offer, reading: Reading) -> None:
+    """Record that a charter listens to the event and cannot take its data."""
+    delivery, agent = reading.delivery, compiled.agent
+    reason = f"{agent}: " + "; ".join(problems)
+    rejected = audit_records.no_case(
+        delivery.record, "rejected", reason, delivery, delivery.traceparent, offer.at, agent
+    )
+    reading.writes.audit(rejected)
+
+
+def tell_offered(compiled: CompiledCharter, case: Case, offer: Offer, reading: Reading) -> None:
+    """Record the result of offering the event to a charter that accepts it."""
+    delivery, writes, trace = reading.delivery, reading.writes, reading.delivery.traceparent
+    if offer.result == "admitted":
+        writes.audit(audit_records.received(case, trace, unusual_time(case.event, offer.at)))
         writes.emit(BUDGET, reservation(case, offer.at))
+        return
+    over = _over_limit(compiled)
+    if offer.result == "waits":
+        until = offer.at + timedelta(seconds=compiled.charter.limits.wait_at_most)
+        writes.audit(audit_records.received(case, trace, unusual_time(case.event, offer.at)))
+        writes.audit(audit_records.waits_for_turn(case, f"{over}: waits for its turn", until, trace))
+    elif offer.result == "full":
+        over += f", and {CASES_AT_MOST} of its cases wait, or too many bytes of others do"
+        writes.audit(audit_records.not_admitted(case, over, delivery, trace, offer.at))
+    else:
+        writes.audit(audit_records.not_admitted(case, over, delivery, trace, offer.at))
 
 
 def ignore(reading: Reading, control: Control, at: datetime) -> None:

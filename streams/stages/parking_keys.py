@@ -9,15 +9,15 @@ parks. A record that cannot be decoded might be of any type.
 
 from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Case, Decision, Event, Record
-from nightdesk.streams.api import QueueOf, WaitsFor
+from nightdesk.streams.api import AsyncHandler, QueueOf, WaitsFor
 from nightdesk.streams.control import Control
-from nightdesk.streams.known_charters import CharterMissing, Wait
+from nightdesk.streams.known_charters import CharterMissing
 
 
 def for_charter(control: Control) -> WaitsFor:
     """Wait until the charter of a case, a decision or a reservation is known, or the time is over."""
 
-    def waits_for(record: Record, _partition: int) -> Wait | None:
+    def waits_for(record: Record, _partition: int) -> AsyncHandler | None:
         case = record if isinstance(record, Case) else getattr(record, "case", None)
         return control.wait_for((case.agent, case.charter_version)) if isinstance(case, Case) else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from nightdesk.effects.llm.call import Call
+from nightdesk.effects.llm.call import ProviderCall
 from nightdesk.effects.llm.failures import kind_of_status
 from nightdesk.effects.llm.protocol import Kind, ModelError
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
@@ -52,7 +52,7 @@ class Connected:
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Raises `ModelError`."""
         provider = self.provider
-        call = Call(NAME, request, provider.clock())
+        call = ProviderCall(NAME, request, provider.clock())
         provider.asked_at.append(provider.clock())
         answer = provider.outages.answer([NAME])
         if answer is not None:
@@ -74,7 +74,7 @@ class Connected:
         """Nothing is held."""
 
 
-def _failure(call: Call, answer: object, provider: Provider) -> ModelError:
+def _failure(call: ProviderCall, answer: object, provider: Provider) -> ModelError:
     if answer == "lost":
         provider.billed_microusd += call.worst_microusd
         return call.failed(Kind.TIMEOUT, "no answer in time")

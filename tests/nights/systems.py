@@ -13,7 +13,7 @@ import orjson
 from nightdesk.effects.handlers import answers
 from nightdesk.effects.handlers.answers import Meaning
 from nightdesk.effects.handlers.perform import perform
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
 from nightdesk.processors.charter.quantities import Rate
@@ -52,7 +52,7 @@ class Systems:
         """How often each handler did something."""
         return Counter(effect.handler for effect in self.effects)
 
-    def act(self, policy: HttpHandler, name: str, call: Call) -> str:
+    def act(self, policy: HttpHandler, name: str, call: StepCall) -> str:
         """Do it, unless it was done under this key; the answer's body."""
         is_known = policy.idempotent != "none" and (name, call.step_id) in self.keys
         if not is_known and not policy.read_only:
@@ -85,7 +85,7 @@ class Connections:
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
         policy = compiled.charter.handlers[step.handler]
         assert isinstance(policy, HttpHandler), f"{step.handler} is no system of a night"
-        call = Call(step.step_id, subject, step.request, traceparent)
+        call = StepCall(step.step_id, subject, step.request, traceparent)
         return await perform(_Handler(self, step.handler, policy), call, begun=step.begun)
 
     async def close(self) -> None:
@@ -104,7 +104,7 @@ class _Handler:
     def repeatable(self) -> bool:
         return self.policy.repeatable
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         systems, life = self.connections.systems, self.connections.life()
         systems.called_at.append(systems.clock())
         answer = systems.outages.answer([self.policy.outside], self.name)

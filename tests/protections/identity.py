@@ -105,7 +105,7 @@ async def approved_after_its_expiry(remove: Patch) -> list[str]:
 
 def key_partition(guard: Any) -> None:
     """An event is handled on the partition to which its producer wrote it."""
-    guard._is_elsewhere = lambda *_: False
+    guard._repartitioner.is_elsewhere = lambda *_: False
 
 
 def forwarded_once(guard: Any) -> None:

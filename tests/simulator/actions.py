@@ -16,7 +16,7 @@ import orjson
 from nightdesk.effects.handlers import answers
 from nightdesk.effects.handlers.answers import Meaning
 from nightdesk.effects.handlers.perform import perform
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
 from nightdesk.processors.charter.quantities import Rate
@@ -111,7 +111,7 @@ class Calling:
 
     async def perform(self, compiled: CompiledCharter, step: RunStep, subject: str, traceparent: str) -> StepResult:
         handler = _Handler(self, compiled.agent, step.handler, _policy(compiled, step.handler))
-        return await perform(handler, Call(step.step_id, subject, step.request, traceparent), begun=step.begun)
+        return await perform(handler, StepCall(step.step_id, subject, step.request, traceparent), begun=step.begun)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -130,7 +130,7 @@ class _Handler:
     def repeatable(self) -> bool:
         return self.policy.idempotent != "none" or self.policy.read_only
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         sent = Sent(
             Deed(self.name, str(call.request["event"]), int(call.request["step"])),
             call.step_id,

@@ -16,7 +16,7 @@ from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.api.state_store import StateStore
 from nightdesk.streams.runtime.consuming.offset_tracker import OffsetTracker
 from nightdesk.streams.runtime.handling import guard
-from nightdesk.streams.runtime.handling.guard import Guard
+from nightdesk.streams.runtime.handling.repartitioning import Repartitioner
 from nightdesk.streams.stages import approval_checks
 from nightdesk.streams.stages.halted import Halted
 from nightdesk.streams.stages.questions import Attempt, Questions
@@ -92,7 +92,7 @@ def approval_hash() -> AbstractContextManager[Any]:
 
 def key_partition() -> AbstractContextManager[Any]:
     """An event is handled on the partition to which its producer wrote it."""
-    return patch.object(Guard, "_is_elsewhere", lambda *_: False)
+    return patch.object(Repartitioner, "is_elsewhere", lambda *_: False)
 
 
 def forwarded_once() -> AbstractContextManager[Any]:

@@ -48,6 +48,6 @@ def trace_headers(headers: Headers, topic: str, partition: int, offset: int) -> 
     Others are dropped, because Faust would act on a `Faust-*` header from any producer.
     """
     for name, value in headers:
-        if name == TRACEPARENT and value and trace_context.parse(value.decode("latin-1")):
+        if name == TRACEPARENT and value and trace_context.is_well_formed(value):
             return ((TRACEPARENT, value),)
     return ((TRACEPARENT, str(trace_context.new(f"{topic}/{partition}/{offset}")).encode()),)

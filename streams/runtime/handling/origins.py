@@ -14,8 +14,8 @@ NAMING_HEADERS = ("ce_source", "source", "client.id", "producer")
 CHARACTERS_AT_MOST = 200
 
 
-def origin_of_record(record: Record) -> str:
-    """The source of an event, or the agent of one of our records."""
+def origin_of_record(record: Record | None) -> str:
+    """The source of an event, or the agent of one of our records; empty for none."""
     if isinstance(record, Event):
         return record.source
     case = getattr(record, "case", None)

@@ -19,7 +19,9 @@ from nightdesk.messaging.producer import Message
 from nightdesk.schemas.bounds import RECORD_BYTES_AT_MOST
 from nightdesk.schemas.records import Record
 from nightdesk.schemas.topics import INGEST, Topic
+from nightdesk.streams.api.stage import QueueOf
 from nightdesk.streams.api.staged_writes import RecordTooLarge, StagedWrites
+from nightdesk.streams.metrics import FORWARDED
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 
 ORIGIN_HEADER = "nightdesk-origin"
@@ -31,6 +33,40 @@ _PLACE = re.compile(rb"\d{1,10}:\d{1,19}")
 
 class WrongPartition(ValueError):
     """The record is not in the partition of its key, and may not be moved there."""
+
+
+class Repartitioner:
+    """Finds the events of one stage that are in another partition than their subject's, and forwards them."""
+
+    def __init__(self, stage: str, topic_prefix: str, partitions: int) -> None:
+        self.partitions = partitions
+        self._stage = stage
+        self._topic_prefix = topic_prefix
+
+    def is_elsewhere(self, event: RawEvent, topic: Topic, record: Record | None) -> bool:
+        """Whether an event is in another partition than its subject's. One that cannot be decoded is checked by its
+        key.
+        """
+        if topic is not INGEST:
+            return False
+        key = (event.key or b"") if record is None else record_key(topic, record)
+        return bool(key) and partition_of(key, self.partitions) != event.partition
+
+    def forward(self, event: RawEvent, key: bytes, writes: StagedWrites) -> None:
+        """Send the event to the partition of `key`. Raises `WrongPartition` or `RecordTooLarge`."""
+        forward(writes, event, key, partition_of(key, self.partitions))
+        FORWARDED.labels(stage=self._stage, topic=event.topic.removeprefix(self._topic_prefix)).inc()
+
+    def forward_undecoded(self, event: RawEvent, topic: Topic, queue_of: QueueOf | None, writes: StagedWrites) -> bool:
+        """Forward a record that cannot be decoded if it may block its key, because the key's partition has the queue.
+        Whether it was forwarded.
+        """
+        if not event.key or queue_of is None or not self.is_elsewhere(event, topic, None):
+            return False
+        if queue_of(None, event.key) is None or not may_be_forwarded(event, event.key):
+            return False
+        self.forward(event, event.key, writes)
+        return True
 
 
 def check_partition(topic: Topic, record: Record, event: RawEvent, partitions: int) -> None:

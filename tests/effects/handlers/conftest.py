@@ -8,7 +8,7 @@ import pytest
 from nightdesk.effects.handlers.http import HttpStepHandler
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import Connection
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.handlers import HttpHandler
 from tests.fakes.action_server import ActionServer
 
@@ -44,6 +44,6 @@ def build(connection: Connection, client: HttpClient) -> Build:
     return make
 
 
-def call(key: str = "step-1", **values: Any) -> Call:
+def call(key: str = "step-1", **values: Any) -> StepCall:
     traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    return Call(key, "ticket-1", values, traceparent)
+    return StepCall(key, "ticket-1", values, traceparent)

@@ -17,7 +17,7 @@ from nightdesk.effects.handlers.handler_spec import Ports
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import Connection
 from nightdesk.effects.handlers.perform import perform
-from nightdesk.effects.handlers.protocol import Call, Handler, PublishFailed
+from nightdesk.effects.handlers.protocol import Handler, PublishFailed, StepCall
 from nightdesk.processors import playbook
 from nightdesk.processors.charter.compiled import CompiledCharter, compile_charter
 from nightdesk.processors.charter.model import Charter
@@ -138,7 +138,7 @@ def decision() -> Decision:
 
 
 async def ask(outside: Outside, step: RunStep, *, begun: bool = False) -> StepResult:
-    call = Call(step.step_id, "ticket-1", step.request)
+    call = StepCall(step.step_id, "ticket-1", step.request)
     return await perform(outside.handlers[step.handler], call, begun=begun)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nightdesk.effects.handlers.perform import perform
-from nightdesk.effects.handlers.protocol import Call
+from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.playbook import StepResult
 from tests.effects.handlers.conftest import Build, call
 from tests.fakes.action_server import ActionServer
@@ -18,11 +18,11 @@ class Remembers:
     repeatable = False
     effects: list[str] = field(default_factory=list)
 
-    async def run(self, call: Call) -> StepResult:
+    async def run(self, call: StepCall) -> StepResult:
         self.effects.append(call.step_id)
         return StepResult("done", '"run"')
 
-    async def reconcile(self, call: Call) -> StepResult:
+    async def reconcile(self, call: StepCall) -> StepResult:
         happened = call.step_id in self.effects
         return StepResult("done", '"asked"') if happened else StepResult("unknown", absent=True)
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from nightdesk.effects.llm.anthropic import _Message
-from nightdesk.effects.llm.call import TOKENS_AT_MOST, Call
+from nightdesk.effects.llm.call import TOKENS_AT_MOST, ProviderCall
 from nightdesk.effects.llm.openai import _Completion
 from nightdesk.effects.llm.protocol import Kind, ModelError
 from tests.effects.llm.test_contract import Asked, asked, build, worst_price
@@ -87,7 +87,7 @@ async def test_an_error_of_megabytes_is_an_error_like_any_other(asked: Asked, co
 
 @pytest.mark.parametrize("count", [2, 100_000])
 async def test_however_many_parts_are_wrong_one_is_named(asked: Asked, count: int) -> None:
-    call = Call(asked.provider.name, asked.request, datetime.now(UTC))
+    call = ProviderCall(asked.provider.name, asked.request, datetime.now(UTC))
     kind, name = (_Message, "content") if asked.provider.name == "anthropic" else (_Completion, "choices")
     with pytest.raises(ModelError) as caught:
         call.read(kind, orjson.dumps({name: [{}] * count}), "reply")

@@ -37,8 +37,8 @@ from nightdesk.processors.execution.commands import (
     RunPlaybook,
     Save,
     TakeSlot,
-    Wait,
     WaitForOrder,
+    WaitForTimer,
 )
 from nightdesk.processors.execution.events import (
     ApprovalRead,
@@ -153,7 +153,7 @@ class Outside(RuleBasedStateMachine):
             assert self.now - grant.slot_at <= timedelta(seconds=max(60, rate.per_seconds)), "an old grant is no grant"
         if isinstance(self.command, Hold):
             self._hold()
-        if isinstance(self.command, Wait | WaitForOrder | RequestGrant | Conclude):
+        if isinstance(self.command, WaitForTimer | WaitForOrder | RequestGrant | Conclude):
             self._left(self.command)
 
     def _play(self, command: RunPlaybook | Continue) -> Event:
@@ -177,14 +177,14 @@ class Outside(RuleBasedStateMachine):
         assert self.durable.approved_by is None, "nobody is asked twice"
         self.is_held, self.execution, self.command = True, None, None
 
-    def _left(self, command: Wait | WaitForOrder | RequestGrant | Conclude) -> None:
+    def _left(self, command: WaitForTimer | WaitForOrder | RequestGrant | Conclude) -> None:
         assert self.execution is not None
         assert self.execution.phase is Phase.LEFT
         assert self.execution.state.payload_sha256 == self.execution.payload_sha256
         self._remember()
         if isinstance(command, RequestGrant):
             self.asked = command.request
-        if isinstance(command, Wait):
+        if isinstance(command, WaitForTimer):
             assert command.after_s > 0
         if isinstance(command, Conclude):
             assert self.ending in (None, command.ending), "another ending than before"
@@ -303,7 +303,7 @@ class Outside(RuleBasedStateMachine):
     def _waits_of(self, event: Event) -> float:
         assert self.execution is not None
         _, command = advance(self.execution, event, self.now)
-        assert isinstance(command, Wait)
+        assert isinstance(command, WaitForTimer)
         self._feed(event)
         return command.after_s
 

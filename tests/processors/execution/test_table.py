@@ -27,8 +27,8 @@ from nightdesk.processors.execution.commands import (
     MakeCall,
     RunPlaybook,
     Save,
-    Wait,
     WaitForOrder,
+    WaitForTimer,
 )
 from nightdesk.processors.execution.events import (
     ApprovalRead,
@@ -219,24 +219,24 @@ def test_what_was_recorded_too_long_ago_is_not_sent() -> None:
     execution, _ = advance(pay(NEW), OrdersConfirmed(), NOW)
     execution, _ = advance(execution, Saved(), NOW)
     execution, command = advance(execution, OrdersConfirmed(), NOW + timedelta(seconds=111))
-    assert isinstance(command, Wait)
+    assert isinstance(command, WaitForTimer)
     assert (command.reason, intents(execution)) == ("recording the start of the call took too long", [])
 
 
 def test_a_lost_answer_is_an_open_question_until_its_time_is_over() -> None:
     execution, command = advance(paying(NEW), CallEnded(LOST, at(NOW)), NOW)
-    assert isinstance(command, Wait)
+    assert isinstance(command, WaitForTimer)
     assert intents(execution) == [NOW]
     asked_at = NOW + timedelta(seconds=300)
     execution, command = advance(paying(execution.state, asked_at), CallEnded(ABSENT, at(asked_at)), asked_at)
-    assert command == Wait(120.0, "404; it may still come, for 120 s more")
+    assert command == WaitForTimer(120.0, "404; it may still come, for 120 s more")
     begun, asked_at = execution.state, asked_at + timedelta(seconds=119)
     execution, command = advance(paying(begun, asked_at), CallEnded(ABSENT, at(asked_at)), asked_at)
-    assert command == Wait(1.0, "404; it may still come, for 1 s more")
+    assert command == WaitForTimer(1.0, "404; it may still come, for 1 s more")
     assert intents(execution) == [NOW]
     asked_at += timedelta(seconds=1)
     _, command = advance(paying(begun, asked_at), CallEnded(ABSENT, at(asked_at, "another")), asked_at)
-    assert isinstance(command, Wait), "another process has not waited"
+    assert isinstance(command, WaitForTimer), "another process has not waited"
     execution, command = advance(paying(begun, asked_at), CallEnded(ABSENT, at(asked_at)), asked_at)
     assert isinstance(command, Continue)
     assert (command.outcome.status, intents(execution)) == ("failed", []), "its one retry is used up"
@@ -253,7 +253,7 @@ def test_what_may_have_happened_has_not_failed() -> None:
 
 def test_a_call_is_made_again_as_often_as_its_charter_says() -> None:
     execution, command = advance(paying(NEW), CallEnded(BUSY, at(NOW)), NOW)
-    assert isinstance(command, Wait)
+    assert isinstance(command, WaitForTimer)
     assert intents(execution) == []
     execution, command = advance(paying(execution.state), CallEnded(BUSY, at(NOW)), NOW)
     assert isinstance(command, Continue)
@@ -262,7 +262,7 @@ def test_a_call_is_made_again_as_often_as_its_charter_says() -> None:
 
 def test_a_system_that_is_away_costs_no_attempt_and_is_waited_for_as_long_as_the_charter_says() -> None:
     execution, command = advance(pay(NEW), OrdersConfirmed(shut_for_s=15.0), NOW)
-    assert isinstance(command, Wait)
+    assert isinstance(command, WaitForTimer)
     assert command.after_s > 15.0
     assert (execution.state.outage, execution.state.attempts) == (Outage(since=NOW, waits=1), {})
     day_s = ASKED.charter.handlers["pay"].call_rules.give_up_after_s or 0
