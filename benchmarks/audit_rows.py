@@ -1,8 +1,8 @@
 """Generates an audit in ClickHouse: cases of one decision each, spread evenly over a span of time.
 
 Of a thousand cases fifty need an approval, which a person has given to all but those of the last three days, one has a
-dead letter, one asks for a follow-up after a week, and ten events make no case. One step of a playbook runs for each
-decision that needs nobody.
+dead letter, one asks for a follow-up after a week, and ten events make no case. A model is asked once for each
+decision (or, to save time, only for each so many), and one step of a playbook runs for each that needs nobody.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ WITH
     n % 20 = 0 AS asks,
     n % 1000 = 11 AS reminds,
     arrayFilter(one -> one.2, [
-        ('received', true), ('decided', n % 100 != 3), ('approval', asks),
+        ('received', true), ('asked', n % 100 != 3 AND n % {asked_every:UInt64} = 1 % {asked_every:UInt64}),
+        ('decided', n % 100 != 3), ('approval', asks),
         ('answer', asks AND opened < {end:DateTime('UTC')} - INTERVAL 3 DAY), ('acted', NOT asks AND n % 100 != 3),
         ('dead_letter', n % 1000 = 7), ('ignored', n % 100 = 3),
         ('control', n % 100000 = 5)]) AS kinds,
@@ -54,7 +55,7 @@ SELECT
     if(line = 'decided', (n % 100) / 100, NULL), if(of_decision, if(asks, 'needs_approval', 'execute'), NULL),
     multiIf(line = 'answer', 'running', line = 'acted', 'completed', line = 'dead_letter', 'failed',
         NOT of_case, 'ignored', asks AND of_decision, 'needs_approval', 'running'),
-    if(line = 'decided', 'anthropic', NULL), if(line = 'decided', 'claude-sonnet-5-5', NULL),
+    if(line IN ('asked', 'decided'), 'anthropic', NULL), if(line IN ('asked', 'decided'), 'claude-sonnet-5-5', NULL),
     if(line = 'decided', 900 + n % 400, 0), if(line = 'decided', 80 + n % 60, 0),
     if(line = 'decided', 3000 + n % 4000, 0), if(line = 'decided', 700 + n % 900, 0),
     concat('00-', replaceAll(word, '-', ''), '-00f067aa0ba902b7-01'), if(asks, 'refund always needs approval', ''),
@@ -62,6 +63,15 @@ SELECT
         line IN ('received', 'ignored'), concat('{"data":"{\\\\"text\\\\":\\\\"Where is ', word,
             '? It should have come on Tuesday, and nobody answers.\\\\"}","time":"2026-11-20T08:00:00Z",',
             '"partition":null,"offset":null}'),
+        line = 'asked', concat('{"attempt":0,"answered":true,"stop_reason":"end_turn","request_id":"', id('request', n),
+            '","prompt_sha256":"', repeat('a1', 32), '","input_tokens":', toString(900 + n % 400), ',"output_tokens":',
+            toString(80 + n % 60), ',"cost_microusd":',
+            toString(3000 + n % 4000), ',"unanswered_microusd":0,"latency_ms":', toString(700 + n % 900),
+            ',"fallbacks":[],"prompt":"Event ticket.created of ticket-', toString(n),
+            '\\n{\\"text\\":\\"Where is ', word, '? It should have come on Tuesday, and nobody answers.\\"}",',
+            '"reply":"{\\"action\\":\\"respond\\",\\"parameters\\":{\\"text\\":\\"Your parcel ', word,
+            ' leaves tomorrow.\\"},\\"reasoning\\":\\"The customer asks where ', id('why', n),
+            ' is, and the order says that it was sent.\\"}"}'),
         line = 'decided', concat('{"kind":"respond","parameters":"{\\\\"text\\\\":\\\\"Your parcel ', word,
             ' leaves tomorrow.\\\\"}","reasoning":"The customer asks where ', id('why', n),
             ' is, and the order says that it was sent.","verdicts":[{"rule":"refund-cap","passed":',
@@ -92,12 +102,18 @@ SETTINGS max_insert_block_size = 1000000, max_partitions_per_insert_block = 0
 
 
 def generate(
-    client: Client, cases: int, end: datetime, span_s: int, tell: Callable[[str], None] = lambda line: None
+    client: Client,
+    cases: int,
+    end: datetime,
+    span_s: int,
+    tell: Callable[[str], None] = lambda line: None,
+    asked_every: int = 1,
 ) -> None:
     """Insert the records of so many cases, the last of them opened at `end`."""
     for first in range(0, cases, CASES_PER_INSERT):
         tell(f"  {first:,} of {cases:,} cases")
         given = {"first": first, "count": min(CASES_PER_INSERT, cases - first), "cases": cases}
+        given |= {"asked_every": asked_every}
         client.command(_INSERT, parameters={**given, "end": end, "span_s": span_s, "agent": AGENT})
 
 
@@ -110,7 +126,7 @@ def age_hours(client: Client) -> None:
 def asked_of(client: Client, cases: int, end: datetime) -> Asked:
     """The parameters for a decision from the middle of the span."""
     (row,) = client.query(
-        "SELECT subject, event_id, case_id, decision_id FROM decisions WHERE event_id = {event:String}",
+        "SELECT subject, event_id, case_id, decision_id, hour FROM decisions WHERE event_id = {event:String}",
         parameters={"event": f"evt-{cases // 4 * 2 + 1}"},
     ).result_rows
     return Asked(end, AGENT, *row)

@@ -21,12 +21,15 @@ from nightdesk.schemas.audit_kinds import read
 from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.story import parsed
 
-# Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. This
-# reads the small columns of all approvals, and nothing else of them.
+# Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. Which
+# hours have such a decision is in the roll-up, or the hour is open. Which are open is asked first: an hour that is
+# counted meanwhile is in this list or has its count. A count that was replaced names an hour too many and none too few.
 _WAITS = """
-WITH waits AS (
-    SELECT decision_id, any(hour) AS hour FROM records_by_kind
-    WHERE kind = 'approval' AND case_id IS NOT NULL
+WITH (SELECT groupArray(hour) FROM open_hours) AS still_open, waits AS (
+    SELECT decision_id, any(a.hour) AS hour FROM records_by_kind AS a
+    WHERE kind = 'approval' AND case_id IS NOT NULL AND a.hour IN (
+        SELECT arrayJoin(still_open) UNION DISTINCT SELECT hour FROM hourly_counts WHERE open_approvals > 0
+    )
     GROUP BY decision_id
     HAVING maxIf(time, status = 'needs_approval') > maxIf(time, status != 'needs_approval')
 )

@@ -22,6 +22,7 @@ from nightdesk.sinks import (
     follow_ups,
     halts,
     late_calls,
+    model_calls,
     queries,
     similar_approvals,
     untaken,
@@ -30,7 +31,7 @@ from nightdesk.sinks import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The values for the parameters: the time of the last record, and the ids of one decision."""
+    """The values for the parameters: the time of the last record, the ids of one decision, and its hour."""
 
     now: datetime
     agent: str
@@ -38,6 +39,7 @@ class Asked:
     event_id: str
     case_id: str
     decision_id: str
+    hour: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,10 @@ def _similar(asked: Asked) -> Mapping[str, Any]:
     return {"since": asked.now - similar_approvals.LOOKED_BACK, **of}
 
 
+def _ended(asked: Asked) -> Mapping[str, Any]:
+    return {"hours": [asked.hour], "cases": [asked.case_id]}
+
+
 def _to_come(asked: Asked) -> Mapping[str, Any]:
     return {"now": asked.now, "timer": ""}
 
@@ -159,6 +165,7 @@ QUESTIONS = (
     Question("subject of a decision", "why", queries.RESOLVE, lambda asked: {"id": asked.decision_id}),
     Question("records of a subject", "why", queries.RECORDS, lambda asked: {"subject": asked.subject}),
     Question("cases of a subject", "why", queries.CASES, lambda asked: {"subject": asked.subject}),
+    Question("questions to models about a subject", "why", model_calls.CALLS, lambda asked: {"subject": asked.subject}),
     Question("events of a subject", "why", queries.ends_query(), _beside),
     Question("orders in force", "status, why", halts.HALTS, lambda asked: {"agents": [asked.agent, "*"]}),
     Question("failed in the last day", "status", cases.COUNTED, _statuses(days=1)),
@@ -171,6 +178,7 @@ QUESTIONS = (
         "answers to a decision", "console", approval_answers.ANSWERS, lambda asked: {"decision": asked.decision_id}
     ),
     Question("similar approvals", "console", similar_approvals.SIMILAR, _similar),
+    Question("how similar cases ended", "console", similar_approvals.ENDED, _ended),
     Question("cases of a subject's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.subject)),
     Question("case of a decision's id", "console", case_search.BY_ID, _by_id(lambda asked: asked.decision_id)),
     Question("cases of a day", "console", case_search.BY_FILTER, _found(days=1)),

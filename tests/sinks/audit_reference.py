@@ -50,7 +50,8 @@ NAMES = {str: "text", int: "whole number", bool: "boolean", datetime: "time"}
 READERS = {str: "JSONExtractString", int: "JSONExtractInt", bool: "JSONExtractBool"}
 NULLABLE = {str: "String", int: "Int64"}
 
-_COLUMN = re.compile(r"^    `(?P<name>\w+)`\s+(?P<type>.+?)\s+COMMENT '(?P<meaning>[^']+)',?$", re.MULTILINE)
+_COLUMN = re.compile(r"^    `(?P<name>\w+)`\s+(?P<type>.+?)\s+COMMENT '(?P<meaning>(?:[^'\\]|\\.)+)',?$", re.MULTILINE)
+_ESCAPED, _WHOLE = re.compile(r"\\(.)"), r"\1"
 _SELECTED = re.compile(r"JSONExtract\w*\((?:r\.detail|outcome), '(\w+)'.* AS `?(\w+)`?,?$", re.MULTILINE)
 _FACTS = re.compile(r"^FROM (\w+_facts) ", re.MULTILINE)
 _KINDS_OF_VIEW = re.compile(r"^WHERE r\.kind (?:= |IN )(.+)$", re.MULTILINE)
@@ -126,7 +127,10 @@ def reference() -> str:
 
 
 def _view(view: View) -> str:
-    rows = [f"| `{found['name']}` | {found['type']} | {found['meaning']} |" for found in _COLUMN.finditer(view.text)]
+    rows = [
+        f"| `{found['name']}` | {found['type']} | {_ESCAPED.sub(_WHOLE, found['meaning'])} |"
+        for found in _COLUMN.finditer(view.text)
+    ]
     return "\n".join(
         [f"\n## `{view.name}`\n", view.description, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]
     )
@@ -171,7 +175,7 @@ def _columns(kinds: Sequence[str]) -> dict[str, str]:
 def _with_facts(view: View) -> str:
     """The view's text, and that of the materialized view that fills the facts which it reads."""
     facts = _FACTS.search(view.text)
-    statements = [text for migration in migrations() for text in migration.statements("single")]
+    statements = [text for migration in migrations() for text in migration.statements()]
     fillers = [text for text in statements if facts is not None and f"_of_records TO {facts[1]} AS" in text]
     return "\n".join([view.text, *fillers])
 

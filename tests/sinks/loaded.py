@@ -37,7 +37,7 @@ def load(clickhouse: ClickHouseSettings) -> Loaded:
         create_database(client, "loaded")
     client = connect({**arguments, "database": "loaded", "send_receive_timeout": 600})
     migrate(client)
-    generate(client, CASES, END, SPAN_S)
+    generate(client, CASES, END, SPAN_S, asked_every=20)
     age_hours(client)
     while count_hours(client, at_most=100):
         pass

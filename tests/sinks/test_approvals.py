@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from benchmarks.audit_rows import age_hours
 from nightdesk.messaging.failures import Failure
 from nightdesk.operations.approvals import check_seen
 from nightdesk.schemas import ids
@@ -19,7 +20,8 @@ from nightdesk.schemas.approval_details import (
 )
 from nightdesk.schemas.audit import EventDetail
 from nightdesk.schemas.records import AuditRecord
-from nightdesk.sinks.approvals import Waiting, waiting
+from nightdesk.sinks.approvals import ANSWERED, Waiting, waiting
+from nightdesk.sinks.audit.hours import count_hours
 from nightdesk.sinks.similar_approvals import similar_approvals
 from tests.sinks.records import acted, at, decided, land, of_case, record
 
@@ -49,6 +51,10 @@ def _approval(seconds: float, detail: Any, event_id: str = "evt-1", status: str 
     case = of_case(event_id)
     about = {"decision_id": ids.decision_id(case["case_id"], 0), "action": "refund", "status": status}
     return record("approval", seconds, detail, **about, **case)
+
+
+def _count(client: Client, table: str) -> int:
+    return int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])
 
 
 def _one(client: Client) -> Waiting:
@@ -131,6 +137,34 @@ def test_what_was_answered_does_not_wait(client: Client) -> None:
     answer = ApprovalReplyDetail(verdict="expire", person="nightdesk: nobody", counts=True)
     land(client, _received(0), _decided(1), _asked(2), _approval(3, answer, status="running"))
     assert waiting(client) == []
+
+
+def test_what_waits_is_looked_for_in_hours_that_have_such_a_decision(client: Client) -> None:
+    answer = ApprovalReplyDetail(verdict="approve", person="ada", counts=True)
+    for number in range(40):
+        name, opened = f"evt-{number}", {"case_at": at(7200 * number)}
+        made = [_received(0, name), _decided(1, name), _asked(2, name), _approval(3, answer, name, status="running")]
+        land(client, *(one.model_copy(update=opened) for one in made), first=10 * number)
+
+    def hours_counted() -> int:
+        """Count every hour; how many rows a look for what waits reads then."""
+        age_hours(client)
+        while count_hours(client, at_most=100):
+            pass
+        return int(client.query(ANSWERED).summary["read_rows"])
+
+    assert _count(client, "records_by_kind") == 80
+    assert hours_counted() <= 2 * _count(client, "hourly_counts") + _count(client, "hour_states")
+    opened = {"case_at": at(7200 * 50)}
+    land(client, *(one.model_copy(update=opened) for one in (_received(0), _decided(1), _asked(2))), first=900)
+    assert len(waiting(client)) == 1  # its hour is open
+    hours_counted()
+    assert len(waiting(client)) == 1
+    late = _approval(4, answer, status="running").model_copy(update=opened)
+    land(client, late, first=910)
+    assert waiting(client) == []
+    hours_counted()
+    assert client.query("SELECT sum(open_approvals) FROM hourly").result_rows == [(0,)]
 
 
 def test_earlier_answers_for_the_same_action_are_shown_with_how_their_cases_ended(client: Client) -> None:

@@ -26,11 +26,20 @@ def test_the_page_is_what_the_models_and_the_views_say() -> None:
 
 def test_a_view_that_is_added_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = View(
-        "toy", "-- One row.\nCREATE OR REPLACE VIEW toy\n(\n    `a` UInt8 COMMENT 'what it is'\n)\nAS SELECT 1 AS a\n"
+        "toy", "-- One row.\nCREATE OR REPLACE VIEW toy\n(\n    `a` UInt8 COMMENT 'what it\\'s'\n)\nAS SELECT 1 AS a\n"
     )
     monkeypatch.setattr(audit_reference, "views", lambda: [*views(), toy])
     assert "## `toy`\n\nOne row.\n" in reference()
-    assert "| `a` | UInt8 | what it is |" in reference()
+    assert "| `a` | UInt8 | what it's |" in reference()
+
+
+def test_every_column_of_every_view_is_on_the_page() -> None:
+    page = reference().split("\n## `")
+    shown = {part.partition("`")[0]: part for part in page[1:]}
+    missing = [
+        f"{view.name}.{name}" for view in views() for name in view.columns if f"\n| `{name}` |" not in shown[view.name]
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("absent", [False, True], ids=["full", "empty"])

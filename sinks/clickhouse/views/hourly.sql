@@ -32,21 +32,22 @@ CREATE OR REPLACE VIEW hourly
     `reconsidered`            UInt64                 COMMENT 'decisions that a newer event took back',
     `unanswered_microusd`     Int64                  COMMENT 'part of the cost that is for calls without an answer: the most that they may have cost if nobody knows',
     `saved_s`                 Int64                  COMMENT 'time of people that completed cases saved, in seconds, by the baselines of their charters',
-    `saved_microusd`          Int64                  COMMENT 'money that completed cases saved before the cost of models, in millionths of a US dollar'
+    `saved_microusd`          Int64                  COMMENT 'money that completed cases saved before the cost of models, in millionths of a US dollar',
+    `open_approvals`          UInt64                 COMMENT 'decisions that wait for a person\'s answer'
 )
 AS WITH (SELECT groupArray(hour) FROM open_hours) AS still_open
 SELECT
     hour, agent, event_type, cases, running, needs_approval, deferred, waiting, failed, refused, escalated,
     completed, dry_run, decisions, input_tokens, output_tokens, cost_microusd, completed_cost_microusd, case_ms,
     asked, approved, edited, rejected, expired, reconsidered,
-    unanswered_microusd, saved_s, saved_microusd
+    unanswered_microusd, saved_s, saved_microusd, open_approvals
 FROM
 (
     SELECT
         hour, agent, event_type, cases, running, needs_approval, deferred, waiting, failed, refused, escalated,
         completed, dry_run, decisions, input_tokens, output_tokens, cost_microusd, completed_cost_microusd, case_ms,
         asked, approved, edited, rejected, expired, reconsidered,
-        unanswered_microusd, saved_s, saved_microusd
+        unanswered_microusd, saved_s, saved_microusd, open_approvals
     FROM hourly_counts FINAL
     WHERE hour NOT IN (SELECT arrayJoin(still_open))
     UNION ALL
@@ -54,7 +55,7 @@ FROM
         hour, agent, event_type, cases, running, needs_approval, deferred, waiting, failed, refused, escalated,
         completed, dry_run, decisions, input_tokens, output_tokens, cost_microusd, completed_cost_microusd, case_ms,
         asked, approved, edited, rejected, expired, reconsidered,
-        unanswered_microusd, saved_s, saved_microusd
+        unanswered_microusd, saved_s, saved_microusd, open_approvals
     FROM hourly_recount
     WHERE hour IN (SELECT arrayJoin(still_open))
 )

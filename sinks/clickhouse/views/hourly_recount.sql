@@ -30,7 +30,8 @@ CREATE OR REPLACE VIEW hourly_recount
     `reconsidered`            UInt64                 COMMENT 'decisions that a newer event took back',
     `unanswered_microusd`     Int64                  COMMENT 'part of the cost that is for calls without an answer: the most that they may have cost if nobody knows',
     `saved_s`                 Int64                  COMMENT 'time of people that completed cases saved, in seconds, by the baselines of their charters',
-    `saved_microusd`          Int64                  COMMENT 'money that completed cases saved before the cost of models, in millionths of a US dollar'
+    `saved_microusd`          Int64                  COMMENT 'money that completed cases saved before the cost of models, in millionths of a US dollar',
+    `open_approvals`          UInt64                 COMMENT 'decisions that wait for a person\'s answer'
 )
 AS SELECT
     hour,
@@ -60,7 +61,8 @@ AS SELECT
     countIf(verdict = 'reconsider') AS reconsidered,
     sum(one.unanswered_microusd) AS unanswered_microusd,
     sumIf(one.baseline_s, status = 'completed') AS saved_s,
-    sumIf(one.baseline_microusd, status = 'completed') AS saved_microusd
+    sumIf(one.baseline_microusd, status = 'completed') AS saved_microusd,
+    countIf(verdict = 'open') AS open_approvals
 FROM
 (
     SELECT
@@ -76,5 +78,14 @@ FROM
     FROM records_by_kind
     WHERE kind = 'approval' AND case_id IS NOT NULL AND (verdict = 'asked' OR JSONExtractBool(detail, 'counts'))
     GROUP BY hour, agent, event_type, decision_id, verdict
+    UNION ALL
+    -- As `nightdesk approvals list` looks for them: nobody answered after the last request or reminder.
+    SELECT
+        hour, ifNull(toString(agent), '') AS agent, toString(event_type) AS event_type, false, '', 0, 0, 0, 0, 0, 0, 0, 0,
+        'open' AS verdict
+    FROM records_by_kind
+    WHERE kind = 'approval' AND case_id IS NOT NULL
+    GROUP BY hour, agent, event_type, decision_id
+    HAVING maxIf(time, status = 'needs_approval') > maxIf(time, status != 'needs_approval')
 ) AS one
 GROUP BY hour, agent, event_type
