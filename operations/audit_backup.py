@@ -51,7 +51,7 @@ def backup_of(settings: ClickHouseSettings, name: str, database: str = "", base:
     """The backup of that name, where the settings say that backups lie. Raises `NotConfigured`."""
     if not settings.backup_to:
         raise NotConfigured("place for backups", "NIGHTDESK_CLICKHOUSE__BACKUP_TO")
-    return Backup(database or settings.database, settings.backup_destination, name, base)
+    return Backup(database or settings.database, settings.backup_destination, name, base, settings.topology)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def restore(installation: Installation, name: str, begin: Begin, database: str =
 
 def _restored(settings: ClickHouseSettings, backup: Backup, topic: str, begin: Begin) -> tuple[Noted, int]:
     with clickhouse(settings, "migrate", bound=False) as client, told():
-        create_database(client, settings.database)
+        create_database(client, settings.database, settings.topology)
         if there := [one for one in tables_of(client, settings.database) if one != MIGRATIONS_OF_BACKUP]:
             raise Failure(
                 f"the database {settings.database} has tables: {', '.join(there[:3])}",
@@ -110,7 +110,7 @@ def _check_migrations(client: Client, backup: Backup, target: str) -> None:
     except MigrationChanged as error:
         raise Failure(str(error)) from error
     finally:
-        client.command(f"DROP TABLE IF EXISTS {copy} SYNC")
+        backup.drop_migrations(client, target)
     if newer:
         raise Failure(
             f"the backup was made by a newer version: this one does not know {', '.join(newer)}",

@@ -9,7 +9,7 @@ from nightdesk.sinks.settings import ClickHouseSettings
 
 def user_statements(settings: ClickHouseSettings) -> list[str]:
     """What creates the users of these settings. One without a password is not created, only granted its rights."""
-    return statements_for(settings.database, settings.accounts(), backups=settings.backup_destination.kind)
+    return statements_for(settings.database, settings.accounts(), settings.topology, settings.backup_destination.kind)
 
 
 def apply_users(settings: ClickHouseSettings) -> list[Account]:
@@ -20,6 +20,6 @@ def apply_users(settings: ClickHouseSettings) -> list[Account]:
     accounts = [account for account in settings.accounts() if account.password]
     kind = settings.backup_destination.kind
     with clickhouse(settings, "admin", bound=False) as client:
-        for statement in statements_for(settings.database, accounts, backups=kind):
+        for statement in statements_for(settings.database, accounts, settings.topology, kind):
             client.command(statement)
     return accounts

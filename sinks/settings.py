@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from nightdesk.messaging.failures import NotConfigured
@@ -13,6 +13,7 @@ from nightdesk.messaging.settings import Section, ServerUrl, login_of, plain, se
 from nightdesk.sinks.clickhouse.access import STORE_USERS, Account, StoreUser
 from nightdesk.sinks.clickhouse.backups import DISK, Destination
 from nightdesk.sinks.clickhouse.retention import DEFAULT_MONTHS, MONTHS_AT_MOST, NAMES, Retention
+from nightdesk.sinks.clickhouse.topology import Topology
 
 
 class ViewerSettings(Section):
@@ -62,6 +63,12 @@ class ClickHouseSettings(Section):
     admin_username: str | None = None
     admin_password: SecretStr | None = None
     viewers: dict[str, ViewerSettings] = Field(default_factory=dict)
+    # A cluster of ClickHouse: its name in `remote_servers`, whether tables are replicated, and where in Keeper, with
+    # ClickHouse's macros; without a path, where the servers put it by default.
+    cluster: str = ""
+    replicated: bool = False
+    replication_path: str = ""
+    replica: str = "{replica}"
     # How long rows are kept, by table where a table differs, and texts, if they are to go before their rows. Two months
     # at least, so that a topic that is read again brings no record of an hour whose facts are gone.
     retention_months: int = Field(default=DEFAULT_MONTHS, ge=2, le=MONTHS_AT_MOST)
@@ -88,6 +95,17 @@ class ClickHouseSettings(Section):
         if place and (place == DISK or not place.startswith((DISK, "https://", "http://"))):
             raise ValueError("write it as disk:NAME, or as the URL of a folder in a bucket")
         return place.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_replicated_on_a_cluster(self) -> ClickHouseSettings:
+        if self.cluster and not self.replicated:
+            raise ValueError("a cluster's tables must be replicated: set NIGHTDESK_CLICKHOUSE__REPLICATED=true")
+        return self
+
+    @property
+    def topology(self) -> Topology:
+        """Where the tables lie."""
+        return Topology(self.cluster, self.replicated, self.replication_path, self.replica)
 
     @property
     def backup_destination(self) -> Destination:

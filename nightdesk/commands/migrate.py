@@ -13,10 +13,13 @@ from nightdesk.settings import load_settings
 
 def migrate(
     output: OutputOption = Output.text,
-    replicated: Annotated[bool, typer.Option(help="Create tables with the Replicated engines (for a cluster)")] = False,
+    replicated: Annotated[
+        bool, typer.Option(help="Create replicated tables, as NIGHTDESK_CLICKHOUSE__REPLICATED does")
+    ] = False,
 ) -> None:
     """Create or change ClickHouse's tables and views for this version. Can be repeated."""
-    applied = migrate_database(load_settings().clickhouse, "replicated" if replicated else "single")
+    settings = load_settings().clickhouse
+    applied = migrate_database(settings.model_copy(update={"replicated": settings.replicated or replicated}))
     print_rows([{"applied": name} for name in applied], output)
     if not applied and output is Output.text:
         print_line("ClickHouse is up to date")

@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 import chdb
 
 from nightdesk.local.clickhouse_rights import Rights
-from nightdesk.sinks.clickhouse.statements import literal
+from nightdesk.sinks.clickhouse.quoting import literal
 
 # Not `default`: in this engine that database shows the files of the working directory as tables.
 DATABASE = "nightdesk"

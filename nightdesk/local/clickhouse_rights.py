@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nightdesk.sinks.clickhouse.access import Account, Grant, StoreUser, grants_of, row_filter, views_by_agent
-from nightdesk.sinks.clickhouse.statements import Ask, literal, why_not_a_read
+from nightdesk.sinks.clickhouse.quoting import literal
+from nightdesk.sinks.clickhouse.statements import Ask, why_not_a_read
 
 # What ClickHouse lets every user read, and what clients ask.
 SYSTEM_TABLES = frozenset(

@@ -21,6 +21,15 @@ OFFSETS_PER_LINK = 1024
 BEGINNING = "0" * 64
 
 
+class NotShown(OSError):
+    """ClickHouse does not show records that it has stored: another replica answers, and does not have them yet. A chain
+    without them would be broken for good, so this counts as an outage, and the batch comes again.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ClickHouse does not show {number} of the records that it has stored: a replica is behind")
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The value of a chain after the last record before `offset`."""
@@ -60,8 +69,8 @@ class Chains:
         self._heads = {number: head for number, head in heads.items() if head.value}
 
     def extend(self, slices: Sequence[InsertSlice]) -> None:
-        """Add the records that were stored. Raises `connection.ANY_FAILURE`; then it has added some or none, and may be
-        called again with the same.
+        """Add the records that were stored. Raises `connection.ANY_FAILURE`, of which `NotShown` is one; then it has
+        added some or none, and may be called again with the same.
         """
         for one in slices:
             new: list[Link] = []
@@ -84,9 +93,9 @@ class Chains:
 
     def _placed(self, one: InsertSlice, first: int) -> list[PlacedRecord]:
         """What ClickHouse has of the records from `first` on: other rows at their offsets are not ours."""
-        own = {offset: record.record_id for offset, record in zip(one.offsets, one.records, strict=True)}
-        return [
-            record
-            for record in self._table.placed(one)
-            if record.offset >= first and own.get(record.offset) == record.record_id
-        ]
+        pairs = zip(one.offsets, one.records, strict=True)
+        own = {offset: record.record_id for offset, record in pairs if offset >= first}
+        found = [record for record in self._table.placed(one) if own.get(record.offset) == record.record_id]
+        if len(found) < len(own):
+            raise NotShown(len(own) - len(found))
+        return found

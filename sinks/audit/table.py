@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -65,6 +65,9 @@ INSERT_SETTINGS = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": 0,  # records of many months in one batch are allowed
 }
+# A replicated table drops an insert that is equal to an earlier one, also if the rows have been deleted since. These
+# rows are facts by id: a repetition changes nothing, and what is missing has to come back.
+AS_OFTEN_AS_IT_COMES = {"insert_deduplicate": 0, "deduplicate_blocks_in_dependent_materialized_views": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +154,9 @@ class AuditTable:
         """Compute the facts of rows that are stored already, because the insert that stored them may have failed before
         it stored the facts. Existing facts do not change.
         """
-        self._insert(FEED, slices, {})
+        self._insert(FEED, slices, AS_OFTEN_AS_IT_COMES)
 
-    def _insert(self, table: str, slices: Sequence[InsertSlice], settings: Mapping[str, str]) -> None:
+    def _insert(self, table: str, slices: Sequence[InsertSlice], settings: Mapping[str, Any]) -> None:
         rows = [row for insert_slice in slices for row in insert_slice.rows()]
         self._connected().raw_insert(
             table,
@@ -176,7 +179,7 @@ class AuditTable:
             return known.get(topic_id, max(latest, 0))
         if latest >= 0:
             log.error("%s was deleted and created again: records of the old one that had not landed are lost", topic)
-        self._connected().insert("incarnations", [[topic, topic_id, latest + 1]], ["topic", "topic_id", "number"])
+        self._keep("incarnations", [[topic, topic_id, latest + 1]], ["topic", "topic_id", "number"])
         return latest + 1
 
     def highest_offset(self, insert_slice: InsertSlice) -> int:
@@ -196,7 +199,10 @@ class AuditTable:
 
     def insert_links(self, links: Sequence[Link]) -> None:
         """Store links of chains; one that is there already changes nothing."""
-        self._connected().insert("audit_links", links, Link._fields)
+        self._keep("audit_links", links, Link._fields)
+
+    def _keep(self, table: str, rows: Sequence[Sequence[object]], columns: Sequence[str]) -> None:
+        self._connected().insert(table, rows, columns, settings=AS_OFTEN_AS_IT_COMES)
 
     def case_times(self, cases: Sequence[tuple[str, str]]) -> dict[str, datetime]:
         """Case id -> when it was opened, for those cases (subject, case id) that are stored."""

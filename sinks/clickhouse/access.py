@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nightdesk.sinks.clickhouse.statements import READER_LIMITS, literal
+from nightdesk.sinks.clickhouse.quoting import literal, quoted
+from nightdesk.sinks.clickhouse.statements import READER_LIMITS
+from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 from nightdesk.sinks.clickhouse.views import views
 
 StoreUser = Literal["migrate", "sink", "reader", "viewer"]
@@ -128,14 +130,16 @@ def grants_of(account: Account) -> tuple[Grant, ...]:
             return tuple(Grant("SELECT", name, columns) for name, columns in _shown(bool(account.agents)).items())
 
 
-def statements_for(database: str, accounts: Sequence[Account], cluster: str = "", backups: str = "") -> list[str]:
+def statements_for(
+    database: str, accounts: Sequence[Account], topology: Topology = ONE_SERVER, backups: str = ""
+) -> list[str]:
     """The statements that create the users and make their rights equal to the above, whatever they had before.
 
     `backups` is the kind of place where they lie, `DISK` or `S3`; empty if there are none.
     """
-    further = _rights_of_migrate(cluster, backups)
-    made = [statement for account in accounts for statement in _user_statements(database, account, cluster, further)]
-    return made + _policies(database, [account for account in accounts if account.agents], cluster)
+    further = _rights_of_migrate(topology, backups)
+    made = [statement for account in accounts for statement in _user_statements(database, account, topology, further)]
+    return made + _policies(database, [account for account in accounts if account.agents], topology)
 
 
 def row_filter(account: Account) -> str:
@@ -148,16 +152,6 @@ def views_by_agent() -> list[str]:
     return [name for name in HIDDEN_FROM_VIEWERS if name not in OF_ALL_AGENTS]
 
 
-def quoted(name: str) -> str:
-    """`name` as an identifier in SQL."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def on_cluster(cluster: str) -> str:
-    """The clause of a statement that every server of the cluster executes; empty without a cluster."""
-    return f" ON CLUSTER {quoted(cluster)}" if cluster else ""
-
-
 def _shown(only_by_agent: bool) -> dict[str, tuple[str, ...]]:
     """View -> the columns that a viewer sees."""
     names = views_by_agent() if only_by_agent else list(HIDDEN_FROM_VIEWERS)
@@ -165,16 +159,16 @@ def _shown(only_by_agent: bool) -> dict[str, tuple[str, ...]]:
     return {name: tuple(one for one in columns[name] if one not in HIDDEN_FROM_VIEWERS[name]) for name in names}
 
 
-def _rights_of_migrate(cluster: str, backups: str) -> list[str]:
+def _rights_of_migrate(topology: Topology, backups: str) -> list[str]:
     """Servers may demand a right for each engine of a table, for statements to a whole cluster, and for the place of
     backups.
     """
-    rights = ["TABLE ENGINE ON *", "SELECT ON system.mutations", *(["CLUSTER ON *.*"] if cluster else [])]
+    rights = ["TABLE ENGINE ON *", "SELECT ON system.mutations", *(["CLUSTER ON *.*"] if topology.cluster else [])]
     return rights + (["SELECT ON system.backups", f"{backups} ON *.*"] if backups else [])
 
 
-def _user_statements(database: str, account: Account, cluster: str, of_migrate: Sequence[str]) -> list[str]:
-    name, where = quoted(account.name), on_cluster(cluster)
+def _user_statements(database: str, account: Account, topology: Topology, of_migrate: Sequence[str]) -> list[str]:
+    name, where = quoted(account.name), topology.on_cluster
     login = f" IDENTIFIED WITH sha256_hash BY {_hashed(account.password)}" if account.password else ""
     limits = ", ".join(["readonly = 2", *(limit.sql() for limit in READER_CONSTRAINTS)])
     settings = f" SETTINGS {limits}" if account.user in ("reader", "viewer") else ""
@@ -186,13 +180,13 @@ def _user_statements(database: str, account: Account, cluster: str, of_migrate: 
     return [*made, *changed, f"GRANT{where} {', '.join(rights)} TO {name} WITH REPLACE OPTION"]
 
 
-def _policies(database: str, restricted: Sequence[Account], cluster: str) -> list[str]:
+def _policies(database: str, restricted: Sequence[Account], topology: Topology) -> list[str]:
     """As soon as a view has one policy, only users with a policy see rows: so everybody else gets one for all rows."""
     if not restricted:
         return []
     made = []
     for view in views_by_agent():
-        place = f"ON {quoted(database)}.{quoted(view)}{on_cluster(cluster)} FOR SELECT USING"
+        place = f"ON {quoted(database)}.{quoted(view)}{topology.on_cluster} FOR SELECT USING"
         everybody_else = ", ".join(quoted(account.name) for account in restricted)
         made.append(f"CREATE ROW POLICY OR REPLACE nightdesk_others {place} 1 TO ALL EXCEPT {everybody_else}")
         for account in restricted:

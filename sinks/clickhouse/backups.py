@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nightdesk.sinks.clickhouse.access import on_cluster, quoted
-from nightdesk.sinks.clickhouse.statements import literal
+from nightdesk.sinks.clickhouse.quoting import literal, quoted
+from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 
 if TYPE_CHECKING:  # every worker reads the settings, which say where backups lie
     from clickhouse_connect.driver.client import Client
@@ -73,7 +73,7 @@ class Backup:
     destination: Destination
     name: str
     base: str = ""
-    cluster: str = ""
+    topology: Topology = ONE_SERVER
 
     def begin(self, client: Client) -> str:
         """Let ClickHouse begin with it; returns its id."""
@@ -82,7 +82,7 @@ class Backup:
         base = f" SETTINGS base_backup = {self.destination.of(self.base)}" if self.base else ""
         return _begun(
             client,
-            f"BACKUP DATABASE {quoted(self.database)}{without}{on_cluster(self.cluster)} "
+            f"BACKUP DATABASE {quoted(self.database)}{without}{self.topology.on_cluster} "
             f"TO {self.destination.of(self.name)} ASYNC{base}",
         )
 
@@ -90,7 +90,7 @@ class Backup:
         """Let ClickHouse begin to restore it as the database `target`; returns the id of the restore."""
         return _begun(
             client,
-            f"RESTORE DATABASE {quoted(self.database)} AS {quoted(target)}{on_cluster(self.cluster)} "
+            f"RESTORE DATABASE {quoted(self.database)} AS {quoted(target)}{self.topology.on_cluster} "
             f"FROM {self.destination.of(self.name)} ASYNC",
         )
 
@@ -100,11 +100,16 @@ class Backup:
         Raises ClickHouse's error if there is no such backup.
         """
         copy = f"{quoted(target)}.{MIGRATIONS_OF_BACKUP}"
-        client.command(f"DROP TABLE IF EXISTS {copy}{on_cluster(self.cluster)} SYNC")
+        self.drop_migrations(client, target)
         source = self._table("migrations")
-        where = f"{on_cluster(self.cluster)} FROM {self.destination.of(self.name)}"
+        where = f"{self.topology.on_cluster} FROM {self.destination.of(self.name)}"
         client.command(f"RESTORE TABLE {source} AS {copy}{where}")
         return copy
+
+    def drop_migrations(self, client: Client, target: str) -> None:
+        """Drop that table again."""
+        table = f"{quoted(target)}.{MIGRATIONS_OF_BACKUP}"
+        client.command(f"DROP TABLE IF EXISTS {table}{self.topology.on_cluster} SYNC")
 
     def _table(self, name: str) -> str:
         return f"{quoted(self.database)}.{quoted(name)}"

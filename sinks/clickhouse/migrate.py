@@ -13,16 +13,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
 from nightdesk.sinks.clickhouse import views
+from nightdesk.sinks.clickhouse.quoting import quoted
 from nightdesk.sinks.clickhouse.script import statements_of
-
-Engines = Literal["single", "replicated"]
-
-ENGINE_PREFIX: dict[Engines, str] = {"single": "", "replicated": "Replicated"}
+from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 
 # Each slice reads the whole table and sorts its part, so more of them need less memory and more time.
 ROWS_OF_A_SLICE = 200_000
@@ -34,6 +31,13 @@ LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC'))
 ENGINE = ${replicated}ReplacingMergeTree ORDER BY version
 """
+
+
+LEDGER_ENGINE = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'migrations'"
+
+
+class OtherTopology(RuntimeError):
+    """The tables of this database are replicated and the settings say that they are not, or the reverse."""
 
 
 class MigrationChanged(RuntimeError):
@@ -52,9 +56,9 @@ class Migration:
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, engines: Engines, slices: int = 1) -> list[str]:
-        """The SQL statements in order, for this family of engines."""
-        texts = [_for(engines, statement) for statement in statements_of(self.text)]
+    def statements(self, topology: Topology = ONE_SERVER, slices: int = 1) -> list[str]:
+        """The SQL statements in order, for this topology."""
+        texts = [topology.statement(statement) for statement in statements_of(self.text)]
         return [one for text in texts for one in _sliced(text, slices)]
 
 
@@ -67,29 +71,30 @@ def migrations() -> list[Migration]:
     return [Migration(int(name.partition("_")[0]), name, text) for name, text in sorted(texts.items())]
 
 
-def create_database(client: Client, name: str) -> None:
+def create_database(client: Client, name: str, topology: Topology = ONE_SERVER) -> None:
     """Create the database if it is missing; `client` must not be bound to it yet."""
-    client.command(f"CREATE DATABASE IF NOT EXISTS `{name.replace('`', '')}`")
+    client.command(topology.statement(f"CREATE DATABASE IF NOT EXISTS {quoted(name)}"))
 
 
-def migrate(client: Client, engines: Engines = "single", wanted: Sequence[Migration] | None = None) -> list[str]:
+def migrate(client: Client, topology: Topology = ONE_SERVER, wanted: Sequence[Migration] | None = None) -> list[str]:
     """Bring the client's database up to date: missing migrations (of `wanted`, if given), then views.
 
     Returns the names of the migrations that were applied and of the views that were replaced or dropped. Raises
-    `MigrationChanged`.
+    `MigrationChanged` and `OtherTopology`.
     """
-    client.command(_for(engines, LEDGER))
+    client.command(topology.statement(LEDGER))
+    _check_topology(client, topology)
     files_of_tables = migrations() if wanted is None else wanted
     lacking = _lacking(client, files_of_tables)
     for migration in lacking:
-        for statement in migration.statements(engines, _slices(client, migration)):
+        for statement in migration.statements(topology, _slices(client, migration)):
             client.command(statement)
         client.command(
             "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, {sha256:String}, now64(3)",
             parameters={"version": migration.version, "name": migration.name, "sha256": migration.sha256},
         )
     changed = views.changes(client, _digest(files_of_tables))
-    views.update(client, changed)
+    views.update(client, changed, topology)
     return [*(migration.name for migration in lacking), *changed.names]
 
 
@@ -120,11 +125,10 @@ def _lacking(client: Client, wanted: Sequence[Migration]) -> list[Migration]:
     return [migration for migration in wanted if migration.version not in done]
 
 
-def _for(engines: Engines, statement: str) -> str:
-    """Only this placeholder and those of slices have a meaning: any other `$` is SQL, such as a heredoc or a regular
-    expression's end.
-    """
-    return statement.replace("${replicated}", ENGINE_PREFIX[engines])
+def _check_topology(client: Client, topology: Topology) -> None:
+    ((engine,),) = client.query(LEDGER_ENGINE).result_rows
+    if str(engine).startswith("Replicated") != topology.replicated:
+        raise OtherTopology(str(engine))
 
 
 def _sliced(statement: str, slices: int) -> list[str]:

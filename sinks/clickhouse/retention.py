@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nightdesk.sinks.clickhouse.access import on_cluster
+from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 
 if TYPE_CHECKING:  # every worker reads the settings, which have a retention
     from clickhouse_connect.driver.client import Client
@@ -71,14 +71,14 @@ class Retention:
         return ", ".join([*parts, f"prompts for {self.prompts}"] if self.prompts else parts)
 
 
-def changes(client: Client, retention: Retention, cluster: str = "") -> dict[str, list[str]]:
+def changes(client: Client, retention: Retention, topology: Topology = ONE_SERVER) -> dict[str, list[str]]:
     """Table -> the statements that make it equal to the settings, for the tables that differ from them."""
     definitions = {str(name): str(query) for name, query in client.query(DEFINITIONS).result_rows}
     found = {
         one.table: _alterations(one, definitions[one.table], retention) for one in TABLES if one.table in definitions
     }
     return {
-        table: [f"ALTER TABLE {table}{on_cluster(cluster)} {alteration}" for alteration in alterations]
+        table: [topology.statement(f"ALTER TABLE {table} {alteration}") for alteration in alterations]
         for table, alterations in found.items()
         if alterations
     }

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from nightdesk.sinks.clickhouse.quoting import literal
+
 # Runs one of our own queries: a statement in, the rows of its only column out.
 Ask = Callable[[str], list[str]]
 
@@ -86,11 +88,6 @@ def _is_within(value: str, most: float) -> bool:
         return 0 < float(value) <= most
     except ValueError:
         return False
-
-
-def literal(text: str) -> str:
-    """`text` as a string literal in ClickHouse's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _wrong_in(tree: list[str]) -> str | None:

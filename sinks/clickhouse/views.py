@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from nightdesk.sinks.clickhouse.statements import literal
+from nightdesk.sinks.clickhouse.quoting import literal, quoted
+from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 
 if TYPE_CHECKING:  # the settings know the views by name, and every worker reads the settings
     from clickhouse_connect.driver.client import Client
@@ -48,6 +49,8 @@ NARROWER = "/* narrower */"
 _QUERY = re.compile(r"^AS ", re.MULTILINE)
 # Whoever may read a view needs no right on its tables, whatever the server's defaults are (`access.py`).
 _SECURITY = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
+# On the servers of a cluster a statement has no user.
+CURRENT_USER = "SELECT currentUser()"
 OURS = "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND engine = 'View'"
 
 
@@ -125,12 +128,14 @@ def changes(client: Client, tables: str, wanted: Sequence[View] | None = None) -
     return Changes(apply=different, drop=sorted(applied))
 
 
-def update(client: Client, found: Changes) -> None:
+def update(client: Client, found: Changes, topology: Topology = ONE_SERVER) -> None:
     """Apply what differs and drop views without a file. Can be interrupted anywhere and run again."""
-    for view, digest in found.apply:
-        client.command(view.statement(digest))
-    for name in found.drop:
-        client.command(f"DROP VIEW IF EXISTS `{name}`")
+    statements = [view.statement(digest) for view, digest in found.apply]
+    if topology.cluster:
+        definer = quoted(str(client.query(CURRENT_USER).result_rows[0][0]))
+        statements = [one.replace(_SECURITY, _SECURITY.replace("CURRENT_USER", definer), 1) for one in statements]
+    for statement in [*statements, *(f"DROP VIEW IF EXISTS `{name}`" for name in found.drop)]:
+        client.command(topology.statement(statement))
 
 
 def _applied(client: Client) -> dict[str, str]:

@@ -17,7 +17,8 @@ from nightdesk.sinks.audit.hours import COUNT, COUNTED, DELETE, ROLL_UPS, count_
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 from nightdesk.sinks.clickhouse.access import HIDDEN_FROM_VIEWERS, OF_ALL_AGENTS, Account, statements_for
 from nightdesk.sinks.clickhouse.migrate import migrate, outdated
-from nightdesk.sinks.clickhouse.statements import literal
+from nightdesk.sinks.clickhouse.quoting import literal
+from nightdesk.sinks.clickhouse.topology import Topology
 from nightdesk.sinks.clickhouse.views import View, views
 from nightdesk.sinks.queries import story
 from tests.sinks.one_user import as_user, hand_views_over
@@ -204,7 +205,7 @@ def test_every_view_is_for_viewers_or_for_readers_only() -> None:
 
 def test_the_statements_are_such_that_clickhouse_parses_them(folder: Path) -> None:
     accounts = [Account("migrate", "m", "p'w"), SINK, Account("viewer", "a`b", "x", ("o'hara", "b"))]
-    made = statements_for("night`desk", accounts, "our cluster", "S3")
+    made = statements_for("night`desk", accounts, Topology("our cluster"), "S3")
     queries = [f"SELECT formatQuery({literal(one)})" for one in made]
     for ((formatted,),) in as_user(folder, READER, partial(answers, queries=queries)):
         assert "p'w" not in str(formatted)

@@ -74,7 +74,7 @@ def test_follow_ups_and_ends_of_steps_that_were_stored_before_are_found(client: 
 
 
 def test_the_slices_have_every_record_once() -> None:
-    slices = [one for one in FACTS.statements("single", SLICES) if BACKFILL.match(one)]
+    slices = [one for one in FACTS.statements(slices=SLICES) if BACKFILL.match(one)]
     found = [re.search(r"sipHash64\(r\.subject\) % (\d+) = (\d+)$", one) for one in slices]
     assert [one and (int(one[1]), int(one[2])) for one in found] == [(SLICES, number) for number in range(SLICES)]
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from nightdesk.sinks.clickhouse import backups
 from nightdesk.sinks.clickhouse.backups import Backup, BackupFailed, Destination, follow
+from nightdesk.sinks.clickhouse.topology import Topology
 from nightdesk.sinks.settings import ClickHouseSettings
 
 BUCKET = "https://audit.s3.amazonaws.com/nightdesk"
@@ -49,7 +50,7 @@ def test_settings_name_a_disk_or_a_bucket() -> None:
 
 def test_a_backup_leaves_out_the_views_and_what_its_base_has() -> None:
     server = Server([("cases",), ("o`dd",)], [("id-1", "CREATING_BACKUP")])
-    backup = Backup("audit", Destination("disk:b"), "second", base="first", cluster="c")
+    backup = Backup("audit", Destination("disk:b"), "second", base="first", topology=Topology("c"))
     assert backup.begin(server.client) == "id-1"
     assert server.asked[1] == (
         r"BACKUP DATABASE `audit` EXCEPT TABLES `audit`.`cases`, `audit`.`o\`dd` ON CLUSTER `c` "

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from nightdesk.sinks.clickhouse import views
 from nightdesk.sinks.clickhouse.migrate import Migration, MigrationChanged, migrate, migrations, outdated
+from nightdesk.sinks.clickhouse.topology import Topology
 from nightdesk.sinks.clickhouse.views import VIEWS, View
 
 FIRST = Migration(
@@ -58,9 +59,9 @@ def test_a_file_that_changed_after_it_was_applied_is_refused(client: Client) -> 
 
 
 def test_statements_are_for_the_family_of_engines() -> None:
-    assert "ENGINE = MergeTree" in FIRST.statements("single")[0]
-    assert "ENGINE = ReplicatedMergeTree" in FIRST.statements("replicated")[0]
-    texts = [text for one in migrations() for text in one.statements("replicated")]
+    assert "ENGINE = MergeTree" in FIRST.statements()[0]
+    assert "ENGINE = ReplicatedMergeTree" in FIRST.statements(Topology(replicated=True))[0]
+    texts = [text for one in migrations() for text in one.statements(Topology(replicated=True))]
     # A table of the engine Null stores nothing that could be replicated.
     tables = [text for text in texts if "CREATE TABLE" in text and not text.endswith("ENGINE = Null")]
     assert tables

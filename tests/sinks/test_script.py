@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nightdesk.sinks.clickhouse.migrate import Migration
 from nightdesk.sinks.clickhouse.script import statements_of
+from nightdesk.sinks.clickhouse.topology import Topology
 
 # Each is one piece of SQL in which a semicolon ends nothing.
 WHOLE = (
@@ -66,5 +67,8 @@ def test_clickhouse_ends_the_literals_where_we_do(client: Client, literal: str) 
 
 
 def test_a_dollar_in_a_migration_is_sql() -> None:
-    migration = Migration(1, "0001_a", "SELECT match('a', '^a$') /* ${x} */; SELECT '$y', '${replicated}'")
-    assert migration.statements("replicated") == ["SELECT match('a', '^a$')", "SELECT '$y', 'Replicated'"]
+    migration = Migration(1, "0001_a", "SELECT match('a', '^a$') /* ${x} */; SELECT '$y', '${replicated}MergeTree'")
+    assert migration.statements(Topology(replicated=True)) == [
+        "SELECT match('a', '^a$')",
+        "SELECT '$y', 'ReplicatedMergeTree'",
+    ]

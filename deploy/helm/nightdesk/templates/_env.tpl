@@ -32,6 +32,14 @@
 {{- range .process.logins }}
 {{- include "nightdesk.env.login" (list . (index $values.clickhouse .)) }}
 {{- end }}
+{{- if eq .component "backup" }}
+{{- with $values.clickhouse.backup }}
+{{- if .existingSecret }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CLICKHOUSE__BACKUP_ACCESS_KEY_ID" .existingSecret .keyIdKey) }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CLICKHOUSE__BACKUP_SECRET_ACCESS_KEY" .existingSecret .keyKey) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if has "admin" .process.logins }}
 {{- range $name, $viewer := $values.clickhouse.viewers }}
 {{- include "nightdesk.secretEnv" (list (printf "NIGHTDESK_CLICKHOUSE__VIEWERS__%s__PASSWORD" (upper $name)) $viewer.existingSecret $viewer.passwordKey) }}
@@ -84,6 +92,28 @@
 {{- else }}
 - name: NIGHTDESK_CLICKHOUSE__URL
   value: {{ .clickhouse.url | quote }}
+{{- end }}
+{{- with .clickhouse.cluster }}
+{{- if .name }}
+- name: NIGHTDESK_CLICKHOUSE__CLUSTER
+  value: {{ .name | quote }}
+{{- end }}
+{{- if .replicated }}
+- name: NIGHTDESK_CLICKHOUSE__REPLICATED
+  value: "true"
+- name: NIGHTDESK_CLICKHOUSE__REPLICA
+  value: {{ .replica | quote }}
+{{- end }}
+{{- if .path }}
+- name: NIGHTDESK_CLICKHOUSE__REPLICATION_PATH
+  value: {{ .path | quote }}
+{{- end }}
+{{- end }}
+{{- with .clickhouse.backup }}
+{{- if .to }}
+- name: NIGHTDESK_CLICKHOUSE__BACKUP_TO
+  value: {{ .to | quote }}
+{{- end }}
 {{- end }}
 - name: NIGHTDESK_CLICKHOUSE__RETENTION_MONTHS
   value: {{ .clickhouse.retentionMonths | quote }}

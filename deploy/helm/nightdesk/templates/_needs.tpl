@@ -21,6 +21,13 @@ console: {args: [console], needs: [kafka, registry, clickhouse, identity], login
 {{- end }}
 {{- end }}
 
+{{/* Backs the audit up by a schedule. */}}
+{{- define "nightdesk.backup" -}}
+{{- if .Values.clickhouse.backup.schedule }}
+backup: {args: [audit, backup], needs: [kafka, clickhouse], logins: [migrate]}
+{{- end }}
+{{- end }}
+
 {{/* What is done before any stage starts, in this order of `weight`. Each can be done again without harm. At an upgrade the
 charters come after the new stages: an older worker might not be able to read them, and then `--promote` fails. */}}
 {{- define "nightdesk.setup" -}}
