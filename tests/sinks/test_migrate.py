@@ -58,6 +58,10 @@ def test_a_file_that_changed_after_it_was_applied_is_refused(client: Client) -> 
         migrate(client, wanted=[replace(FIRST, text=FIRST.text + " ")])
 
 
+def test_each_number_is_that_of_one_migration() -> None:
+    assert [one.version for one in migrations()] == list(range(1, len(migrations()) + 1))
+
+
 def test_statements_are_for_the_family_of_engines() -> None:
     assert "ENGINE = MergeTree" in FIRST.statements()[0]
     assert "ENGINE = ReplicatedMergeTree" in FIRST.statements(Topology(replicated=True))[0]
