@@ -194,8 +194,9 @@ def _address(name: str, route: RouteSettings) -> RouteAddress:
 def follow_control(settings: Settings, codec: Codec) -> Control:
     """Subscribe to all past and future orders and charters. Raises `Failure`."""
     control = Control(Confirmation(settings.worker.orders_confirmed_within_s))
+    kafka, name = settings.kafka, settings.installation
     try:
-        ControlSubscriber(settings.kafka.client_config(), settings.kafka.topic_prefix, codec, control).start()
+        ControlSubscriber(kafka.client_config(), kafka.topic_prefix, codec, control, name).start()
     except TimeoutError as error:
         raise Failure(str(error), kind=FailureKind.UNREACHABLE) from error
     return control

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = DEFAULT_HOME
+    installation: str = Field(
+        default="nightdesk",
+        min_length=1,
+        max_length=200,
+        description="the name of this installation: another one on the same topics refuses to start",
+    )
     charters: Path = Path("charters")
     kafka: KafkaSettings = KafkaSettings()
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()

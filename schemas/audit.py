@@ -116,9 +116,12 @@ class StepCostDetail(Detail):
 class ControlDetail(Detail):
     """An order to the stages."""
 
-    order: Literal["charter", "promote", "retire", "pause", "resume", "stop_all", "observed", "unreadable"] = Field(
+    order: Literal[
+        "charter", "promote", "retire", "installation", "pause", "resume", "stop_all", "observed", "unreadable"
+    ] = Field(
         description="the order; observed if a charter only observes the bound that would have caused it; unreadable if"
-        " a worker cannot read the promoted charter and goes on with another"
+        " a worker cannot read the promoted charter and goes on with another; installation if the topics were given to"
+        " one"
     )
     issued_by: str = Field(description="who gave the order")
     would: str | None = Field(default=None, description="with observed: the order that was not given")

@@ -44,6 +44,8 @@ class Control(KnownCharters):
         self.calls = CallsUnderWay()
         # The next offset of `control` to read.
         self.read_up_to = 0
+        # The installation to which the topics belong; empty before the first one has claimed them.
+        self.installation = ""
         # The number of applied orders that stop or resume agents.
         self.orders_applied = 0
         # Called by the reading thread after each order to stop.
@@ -70,6 +72,8 @@ class Control(KnownCharters):
             self._promote(command)
         elif command.kind == "retire":
             self._retire(command)
+        elif command.kind == "installation":
+            self.installation = command.installation
         else:
             self._orders[command.key] = command
             self.orders_applied += 1

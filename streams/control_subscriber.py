@@ -50,9 +50,13 @@ class OrdersLost(Exception):
 class ControlSubscriber:
     """Reads `control` continuously; a process that can no longer read it exits."""
 
-    def __init__(self, client_config: ClientConfig, topic_prefix: str, codec: Codec, control: Control) -> None:
+    def __init__(
+        self, client_config: ClientConfig, topic_prefix: str, codec: Codec, control: Control, installation: str = ""
+    ) -> None:
+        """`installation` is ours, if a process that runs in it may only go on while the topics belong to it."""
         self._topic = topic_prefix + CONTROL.name
         self._codec = codec
+        self._installation = installation
         self._control = control
         self._assigned = threading.Event()
         self._caught_up = threading.Event()
@@ -109,6 +113,7 @@ class ControlSubscriber:
             error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
             if error is None:
                 apply_record(self._control, self._codec, message.value(), offset)
+                self._end_if_claimed()
                 self._read_up_to[partition] = offset + 1
                 if partition == CONTROL.partition:
                     self._control.read_up_to = offset + 1
@@ -124,6 +129,15 @@ class ControlSubscriber:
             else:
                 self._failed = error.str()
                 log.warning("control topic: %s", error.str())
+
+    def _end_if_claimed(self) -> None:
+        owner = self._control.installation
+        if self._installation and owner and owner != self._installation:
+            fail_stop(
+                ExitCode.NOT_OUR_TOPICS,
+                f"{self._topic} says that the topics belong to the installation {owner}, and this is"
+                f" {self._installation}: give one of them another NIGHTDESK_KAFKA__TOPIC_PREFIX",
+            )
 
     def _partitions(self) -> list[int]:
         while True:

@@ -30,6 +30,7 @@ from nightdesk.operations.charters import (
     missing_connections,
     usable_charters,
 )
+from nightdesk.operations.installation_claim import claim_if_free
 from nightdesk.operations.orders import By
 from nightdesk.operations.persons import claimed_name
 from nightdesk.operations.promotions import apply_charters
@@ -110,6 +111,7 @@ def apply(
             print_error(f"warning: {agent}: {missing_connection(connection, handlers)}")
     if strict and any(missing.values()):
         raise Failure("connections are missing, and nothing was applied", "Configure them as for the workers")
+    claim_if_free(settings, settings.installation)
     apply_charters(settings, charters)
     if promote:
         by = By("", claimed_name())

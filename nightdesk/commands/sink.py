@@ -13,6 +13,7 @@ from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.settings import plain
+from nightdesk.operations.installation_claim import check_installation
 from nightdesk.schemas.topics import AUDIT, FORGOTTEN
 from nightdesk.settings import Settings, load_settings
 from nightdesk.sinks.audit.consumer import Fenced
@@ -39,6 +40,7 @@ def sink() -> None:
         signal.signal(number, on_signal)
     ClockWatch().start()
     try:
+        check_installation(settings, settings.installation)
         with registered_codec(settings) as codec:
             freeze_gc()
             settings_of_sink = sink_settings(settings)

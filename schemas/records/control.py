@@ -12,17 +12,18 @@ class ControlCommand(Record):
     stop_all, `<agent>/promoted` for promote and retire, `<agent>/<version>` for a charter. A promotion that
     `applies_to` what waits restricts cases of older versions too. `before` are the versions that were in force before
     a promote or retire, the latest first. `oldest_program` is the oldest version of Nightdesk that is known to read the
-    promoted charter.
+    promoted charter. The kind and key `installation` says to which `installation` all topics belong.
     """
 
     key: Name
-    kind: Literal["charter", "promote", "retire", "pause", "resume", "stop_all"]
+    kind: Literal["charter", "promote", "retire", "installation", "pause", "resume", "stop_all"]
     agent: Name
     charter_version: Name | None = None
     charter: LongText | None = None
     applies_to: Literal["new", "waiting"] = "new"
     before: tuple[Name, ...] = ()
     oldest_program: Name = ""
+    installation: Name = ""
     reason: Text = ""
     issued_by: Name
     time: datetime

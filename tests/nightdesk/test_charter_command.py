@@ -130,6 +130,7 @@ def test_apply_says_which_connections_are_missing_and_strict_refuses(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[object] = []
+    monkeypatch.setattr("nightdesk.commands.charter.claim_if_free", lambda *_: None)
     monkeypatch.setattr("nightdesk.operations.promotions.give_orders", lambda _settings, orders: given.append(orders))
     strict = RUN.invoke(app, ["apply", "--strict", str(folder / "right")])
     assert isinstance(strict.exception, Failure)
@@ -142,6 +143,7 @@ def test_apply_says_which_connections_are_missing_and_strict_refuses(
 
 def test_what_is_only_applied_is_not_in_force_and_this_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[ControlCommand] = []
+    monkeypatch.setattr("nightdesk.commands.charter.claim_if_free", lambda *_: None)
     monkeypatch.setattr("nightdesk.operations.promotions.give_orders", lambda _settings, orders: given.extend(orders))
     result = RUN.invoke(app, ["apply", str(folder / "right"), "--output", "json"])
     assert [order.kind for order in given] == ["charter"]

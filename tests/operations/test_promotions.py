@@ -64,7 +64,8 @@ def test_a_version_is_applied_promoted_taken_back_and_retired(
     assert nightdesk("charter", "rollback", "desk").code == 0
     assert _in_force(nightdesk) == {FIRST.version: True, SECOND.version: False}
     orders = [detail.order for detail in _control_details(topics)]
-    assert orders == ["promote", "promote", "promote", "retire", "promote"]
+    assert orders.count("installation") == 1
+    assert [one for one in orders if one != "installation"] == ["promote", "promote", "promote", "retire", "promote"]
 
 
 def _control_details(settings: Settings) -> list[ControlDetail]:

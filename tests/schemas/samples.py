@@ -133,6 +133,7 @@ SAMPLES: tuple[Record, ...] = (
         charter_version="v",
         before=("u", "t"),
         oldest_program="0.1.0",
+        installation="desk/night",
         issued_by="me",
         time=NOW,
     ),

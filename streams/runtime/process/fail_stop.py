@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     TWIN = 78
     TOPIC_CHANGED = 79
     CLOCK_SET_BACK = 80
+    NOT_OUR_TOPICS = 81
 
 
 def fail_stop(code: ExitCode, reason: str) -> NoReturn:

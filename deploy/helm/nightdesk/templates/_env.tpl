@@ -14,6 +14,8 @@
 {{- end }}
 {{- end }}
 {{- end }}
+- name: NIGHTDESK_INSTALLATION
+  value: {{ printf "%s/%s" .root.Release.Namespace (include "nightdesk.fullname" .root) | quote }}
 - name: NIGHTDESK_KAFKA__TOPIC_PREFIX
   value: {{ $values.kafka.topicPrefix | quote }}
 - name: NIGHTDESK_KAFKA__PARTITIONS
