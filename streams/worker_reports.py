@@ -52,6 +52,9 @@ class Reported(Protocol):
     @property
     def is_paused(self) -> bool: ...
 
+    @property
+    def records_left(self) -> int: ...
+
     def positions(self) -> Mapping[tuple[str, int], int]:
         """(topic with its prefix, partition) -> next offset to read."""
 
@@ -94,7 +97,7 @@ class WorkerReports:
         self._control.on_stop = lambda: loop.call_soon_threadsafe(look)  # type: ignore[assignment]  # its handle is nobody's
         while True:
             self._look(stage)
-            self._say(self._report(_state(stage)))
+            self._say(self._report(_state(stage), stage.records_left))
             self._charter_audit.record(self._producer)
             loop.call_later(LISTEN_AFTER_S, self._producer.poll, 0)
             try:
@@ -121,7 +124,7 @@ class WorkerReports:
             for place, position in stage.positions().items():
                 known.setdefault(place, position)
 
-    def _report(self, state: WorkerState) -> WorkerReport:
+    def _report(self, state: WorkerState, recovery_remaining: int = 0) -> WorkerReport:
         confirmation, now = self._control.confirmation, self._clock()
         ever = confirmation.age_s != float("inf")
         return self._me.report(state, now).model_copy(
@@ -129,6 +132,7 @@ class WorkerReports:
                 "clock_offset_ms": self._clock_offset_ms,
                 "orders_confirmed_within_ms": int(confirmation.within_s * 1000) if ever else 0,
                 "orders_confirmed_at": now - timedelta(seconds=confirmation.age_s) if ever else None,
+                "recovery_remaining": recovery_remaining,
                 "control_offset": self._control.read_up_to,
                 "orders": tuple(
                     self._told(self._obeyed[offset], now) for offset in sorted(self._obeyed)[-ORDERS_TOLD:]

@@ -37,7 +37,7 @@ def _expected(families: tuple[tuple[str, str, tuple[str, ...], str], ...]) -> se
 
 async def test_a_worker_serves_what_the_catalogue_says() -> None:
     port = claim_port(0, "")
-    runner = await health.serve(port, lambda: True, LOOPBACK)
+    runner = await health.serve(port, str, LOOPBACK)
     text = await asyncio.to_thread(_get, port)
     await runner.cleanup()
     assert _served(text) == _expected(of_workers())

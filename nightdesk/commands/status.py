@@ -83,6 +83,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "since": report.started_at,
         "last_report": worker.last_at,
         "clock_offset_ms": report.clock_offset_ms,
+        "recovery_remaining": report.recovery_remaining,
         "program_version": report.program_version,
         "unreadable_charters": [charter.model_dump() for charter in report.unreadable_charters],
     }
@@ -113,12 +114,7 @@ def _troubles(found: Status) -> Iterator[str]:
         yield why_text.halted(halt)
     if found.held_back:
         yield held_back_text(found.held_back)
-    for worker, charter in found.unreadable_charters():
-        instead = f"goes on with {charter.instead}" if charter.instead else "takes no event of that agent"
-        yield why_text.clean(
-            f"{worker.name} cannot read charter {charter.version} of {charter.agent} and {instead}: upgrade it, or"
-            f" `nightdesk charter rollback {charter.agent}` ({charter.reason})"
-        )
+    yield from _worker_troubles(found)
     for away in found.away or ():
         yield why_text.clean(str(away))
     for waiting in found.waiting or ():
@@ -134,8 +130,21 @@ def _troubles(found: Status) -> Iterator[str]:
         yield str(transaction)
 
 
+def _worker_troubles(found: Status) -> Iterator[str]:
+    for worker in found.workers or ():
+        if worker.report.state == "not_ready" and not worker.is_silent and worker.report.recovery_remaining:
+            yield f"{worker.name} reads its tables: {worker.report.recovery_remaining} records are left"
+    for worker, charter in found.unreadable_charters():
+        instead = f"goes on with {charter.instead}" if charter.instead else "takes no event of that agent"
+        yield why_text.clean(
+            f"{worker.name} cannot read charter {charter.version} of {charter.agent} and {instead}: upgrade it, or"
+            f" `nightdesk charter rollback {charter.agent}` ({charter.reason})"
+        )
+
+
 def _worker_row(worker: Worker) -> dict[str, Any]:
     """Times are to the second, and without a date that is today, because a line has 80 columns."""
     row = _worker(worker)
-    del row["program_version"], row["unreadable_charters"]
+    for key in ("recovery_remaining", "program_version", "unreadable_charters"):
+        del row[key]
     return {**row, "since": f"{row['since']:%m-%d %H:%M}", "last_report": f"{row['last_report']:%H:%M:%S}"}

@@ -86,6 +86,7 @@ class WorkerReport(Record):
     `pid_space` is the same. `refused`: a second process with the instance id of a live one. `clock_offset_ms` is how
     far the broker's clock is ahead of its own. The orders are read up to `control_offset` and confirmed as of
     `orders_confirmed_at`. `program_version` is empty for a program that does not say what it cannot read.
+    `recovery_remaining` counts the records of its tables that it has yet to read.
     """
 
     key: Name
@@ -105,3 +106,4 @@ class WorkerReport(Record):
     orders: tuple[ObeyedOrder, ...] = ()
     program_version: Name = ""
     unreadable_charters: tuple[UnreadableCharter, ...] = ()
+    recovery_remaining: Count = 0

@@ -1,6 +1,7 @@
 """Which partitions a worker owns, and for which of them the tables are recovered."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import faust
 
@@ -24,6 +25,23 @@ class Ownership:
             return False
         # Faust reports the end of a rebalance even if another has started meanwhile.
         return all(map(self._is_recovered, self.partitions()))
+
+    def why_not_ready(self) -> str:
+        """Empty if it is ready."""
+        if self.is_ready:
+            return ""
+        left = self.records_left()
+        return f"not ready: {left} records of its tables are left to read" if left else "not ready: no partitions yet"
+
+    def records_left(self) -> int:
+        """How many changelog records are left to read until the tables are recovered. Faust's own count leaves out the
+        partitions of which no record came yet.
+        """
+        recovery: Any = self._app.tables.recovery  # type: ignore[attr-defined]  # Faust's type of it is incomplete
+        if not recovery.in_recovery:
+            return 0
+        offsets, last = recovery.active_offsets, recovery.active_highwaters
+        return sum(max(0, end - offsets.get(tp, -1)) for tp, end in last.items())
 
     def partitions(self) -> set[int]:
         """The partitions that are assigned to this process."""

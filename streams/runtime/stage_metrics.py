@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import faust
 from faust.types import TP
@@ -11,7 +10,7 @@ from faust.types import TP
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.streams.audit_log import log_records
 from nightdesk.streams.audit_metrics import AuditMetrics
-from nightdesk.streams.metrics import IN_FLIGHT, LAG, LATENCY, READY, REBALANCES, RECOVERY_LEFT
+from nightdesk.streams.metrics import IN_FLIGHT, LAG, LATENCY, READY, REBALANCES
 from nightdesk.streams.runtime.consuming.partition_reader import PartitionReader
 from nightdesk.streams.runtime.handling.delivery import Finish
 
@@ -32,7 +31,6 @@ class StageMetrics:
         self._latency = LATENCY.labels(stage=stage)
         self._in_flight = IN_FLIGHT.labels(stage=stage)
         self._ready = READY.labels(stage=stage)
-        self._recovery_left = RECOVERY_LEFT.labels(stage=stage)
         self._rebalances = REBALANCES.labels(stage=stage)
         self._behind: Counter[str] = Counter()
         self._audit = AuditMetrics()
@@ -62,8 +60,6 @@ class StageMetrics:
         """Set the gauges. Called about once a second."""
         self._in_flight.set(reader.in_flight)
         self._ready.set(ready)
-        recovery: Any = app.tables.recovery  # type: ignore[attr-defined]  # Faust's type of it is incomplete
-        self._recovery_left.set(recovery.active_remaining_total() if recovery.in_recovery else 0)
         # A topic whose last partition was revoked is no longer ours, so it is not behind here.
         behind = Counter(dict.fromkeys(self._behind, 0))
         for (topic, partition), expected in reader.expected().items():

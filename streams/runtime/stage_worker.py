@@ -18,6 +18,7 @@ from nightdesk.messaging.producer import Producer
 from nightdesk.schemas.codec import Codec
 from nightdesk.streams.api import Stage
 from nightdesk.streams.api.state_store import StateStore
+from nightdesk.streams.metrics import RECOVERY_LEFT
 from nightdesk.streams.runtime import faust_app
 from nightdesk.streams.runtime.consuming.assignment import watch_assignment
 from nightdesk.streams.runtime.consuming.log_watch import LogWatch
@@ -191,6 +192,11 @@ class StageWorker:
         """Whether partitions are assigned and tables recovered."""
         return self._ownership.is_ready
 
+    @property
+    def records_left(self) -> int:
+        """How many records of its tables it has yet to read."""
+        return self._ownership.records_left()
+
     def positions(self) -> Mapping[tuple[str, int], int]:
         """The next offset for each of our partitions, by (topic with its prefix, partition)."""
         return self._reader.expected()
@@ -226,10 +232,12 @@ class StageWorker:
     async def _start(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, lambda: asyncio.ensure_future(self._stop()))
+        # A function, because the first recovery is over before the metrics are measured repeatedly.
+        RECOVERY_LEFT.labels(stage=self.name).set_function(self._ownership.records_left)
         self._topic_watch.start()
         watchdog_for(self.app, self._reader, self._policy).start()
         if self._policy.metrics_port:
-            await health.serve(self._policy.metrics_port, lambda: self.ready, self._policy.metrics_host)
+            await health.serve(self._policy.metrics_port, self._ownership.why_not_ready, self._policy.metrics_host)
 
     async def _stop(self) -> None:
         """Exit without Faust's own shutdown, which would commit cancelled records."""

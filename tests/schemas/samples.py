@@ -203,6 +203,7 @@ SAMPLES: tuple[Record, ...] = (
                 calls=(CallFate(call_id="step-1", agent="a", fate="done"),),
             ),
         ),
+        recovery_remaining=12,
         program_version="0.1.0",
         unreadable_charters=(
             UnreadableCharter(agent="a", version="v", promoted=True, instead="u", reason="moods: unknown key"),

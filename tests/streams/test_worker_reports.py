@@ -87,6 +87,7 @@ class Reading:
     def __init__(self) -> None:
         self.ready = True
         self.is_paused = False
+        self.records_left = 0
         self.read: dict[tuple[str, int], int] = {("t.act", 0): 40}
 
     def positions(self) -> Mapping[tuple[str, int], int]:
@@ -124,8 +125,9 @@ async def test_who_it_is_and_how_fresh_its_orders_are(broker: Broker) -> None:
     assert (first.orders_confirmed_at, first.orders_confirmed_within_ms) == (None, 0), "nothing is confirmed yet"
     age.confirm(98.0)
     reading.ready = False
+    reading.records_left = 12
     following = await _next(broker)
-    assert following.state == "not_ready"
+    assert (following.state, following.recovery_remaining) == ("not_ready", 12)
     assert following.orders_confirmed_at == clock.now - timedelta(seconds=2)
     assert following.orders_confirmed_within_ms == BOUND_S * 1000
     running.cancel()

@@ -6,15 +6,17 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
 
-async def serve(port: int, ready: Callable[[], bool], host: str = "") -> web.AppRunner:
-    """Serve until the runner is cleaned up. `ready` says whether partitions are assigned and tables recovered."""
+async def serve(port: int, why_not_ready: Callable[[], str], host: str = "") -> web.AppRunner:
+    """Serve until the runner is cleaned up. `why_not_ready` is empty once partitions are assigned and tables
+    recovered.
+    """
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(_request: web.Request) -> web.Response:
-        is_ready = ready()
-        return web.Response(status=200 if is_ready else 503, text="ready\n" if is_ready else "not ready\n")
+        reason = why_not_ready()
+        return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
