@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat bench-stores chaos simulate night test-chart lock clean
+.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat bench-state bench-stores chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -39,6 +39,9 @@ bench-audit: $(VENV)/.installed-dev ## size and speed of the audit store, and ev
 
 bench-flat: $(VENV)/.installed-dev ## what an admission and a settlement cost, with few and with many others in the period
 	@exec $(PYTHON_IN_VENV) -m benchmarks.flat
+
+bench-state: $(VENV)/.installed-dev ## tables on disk that remember much: speed, memory, start and restore (N=10000000 facts)
+	@exec $(PYTHON_IN_VENV) -m benchmarks.state $(if $(N),--facts $(N))
 
 bench-stores: $(VENV)/.installed-dev ## RocksDB against LMDB on the access pattern of the tables (N=1000000 facts)
 	@exec $(PYTHON_IN_VENV) -m benchmarks.stores $(if $(N),--facts $(N))
