@@ -41,7 +41,9 @@ class Ownership:
         if not recovery.in_recovery:
             return 0
         offsets, last = recovery.active_offsets, recovery.active_highwaters
-        return sum(max(0, end - offsets.get(tp, -1)) for tp, end in last.items())
+        # Faust has None where it does not know an offset yet.
+        read = {tp: -1 if offsets.get(tp) is None else offsets[tp] for tp in last}
+        return sum(max(0, end - read[tp]) for tp, end in last.items() if end is not None)
 
     def partitions(self) -> set[int]:
         """The partitions that are assigned to this process."""

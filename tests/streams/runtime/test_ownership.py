@@ -34,6 +34,9 @@ def test_what_is_left_counts_also_where_no_record_came_yet() -> None:
     """Faust's own count began with the first record of each partition, and so showed the end before it began."""
     ownership, recovery = _reading()
     assert ownership.records_left() == 60 + 10
+    recovery.active_offsets[SECOND] = None
+    recovery.active_highwaters[EMPTY] = None
+    assert ownership.records_left() == 60 + 10, "Faust has None where it does not know an offset"
     recovery.active_offsets[SECOND] = 9
     recovery.active_offsets[FIRST] = 98
     assert ownership.records_left() == 1
