@@ -21,13 +21,17 @@ from tests.own_clock import clock_environment, set_clock
 
 INSTANCES = 2
 START_WITHIN_S = 240.0
+STATE_DIR = "NIGHTDESK_WORKER__STATE_DIR"
 
 
 def fleet_parts(stack: LocalStack, environment: dict[str, str], proxy: KafkaProxy | None = None) -> list[Part]:
     """Two processes for each stage and two sinks, named `decide-0`, `decide-1`, …; each behind its own listener of
-    `proxy`, if there is one. The second of each has a clock that can be set.
+    `proxy`, if there is one. The first of each keeps its tables on disk and the second in memory, so that each takes
+    over what the other wrote. The second has a clock that can be set.
     """
-    return [_instance(part, number, environment, proxy) for number in range(INSTANCES) for part in stage_parts(stack)]
+    tables = stack.settings.home / "tables"
+    parts = [_instance(part, number, environment, proxy) for number in range(INSTANCES) for part in stage_parts(stack)]
+    return [_with_tables_in(tables, part) if part.name.endswith("-0") else part for part in parts]
 
 
 def _instance(part: Part, number: int, environment: dict[str, str], proxy: KafkaProxy | None) -> Part:
@@ -36,6 +40,10 @@ def _instance(part: Part, number: int, environment: dict[str, str], proxy: Kafka
     if proxy is not None:
         told["NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS"] = proxy.address(name)
     return replace(part, name=name, environment=told)
+
+
+def _with_tables_in(folder: Path, part: Part) -> Part:
+    return replace(part, environment={**part.environment, STATE_DIR: str(folder / part.name)})
 
 
 def has_own_clock(name: str) -> bool:
@@ -135,9 +143,13 @@ class Fleet:
         set_clock(_clock(self._clocks, name), ahead_s)
 
     def start_twin(self, name: str) -> Child:
-        """Start a second process under the instance id of `name`. It is not restarted when it ends."""
+        """Start a second process under the instance id of `name`, as on another machine: with a disk of its own. It is
+        not restarted when it ends.
+        """
         part = self._children[name].part
         told = {**part.environment, "NIGHTDESK_WORKER__METRICS_PORT": str(claim_port(0, ""))}
+        if STATE_DIR in told:
+            told[STATE_DIR] += "-twin"
         twin = Child(replace(part, environment=told), self._logs / f"{name}-twin.log", dict(os.environ))
         self.faults["doubled"] += 1
         self._twins.append(twin)
