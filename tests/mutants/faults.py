@@ -38,6 +38,18 @@ def faults(source: str) -> tuple[Fault, ...]:
     return tuple(fault for fault in found if _compiles(fault.put_into(source)))
 
 
+def lines_of_statement(source: str, fault: Fault) -> range:
+    """The lines of the innermost statement that contains the fault, without the statements in it."""
+    inner = range(fault.line, fault.line + 1)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and node.lineno <= fault.line <= (node.end_lineno or node.lineno):
+            body = getattr(node, "body", None)
+            end = body[0].lineno if body else (node.end_lineno or node.lineno) + 1
+            if fault.line < end or node.lineno == fault.line:
+                inner = range(node.lineno, max(end, fault.line + 1))
+    return inner
+
+
 def _compiles(source: str) -> bool:
     try:
         ast.parse(source)
