@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import faust
 import mode.loop
-from confluent_kafka import KafkaException
 
 from nightdesk import interpreter
 from nightdesk.adapters import CharterActions, OutsideTopics, ProviderModels, RouteNotifier
@@ -15,28 +14,26 @@ from nightdesk.effects.channels.channel import MailServer, RouteAddress
 from nightdesk.effects.channels.http import PAGERDUTY
 from nightdesk.effects.handlers.outbound import Connection
 from nightdesk.effects.llm.chain import ProviderChain
-from nightdesk.messaging.clients import new_admin
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.registered_codec import registered_codec
-from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.operations.persons import KeyHolders
 from nightdesk.schemas.codec import Codec
-from nightdesk.schemas.topics import CONTROL, WORKERS
 from nightdesk.settings import Settings, providers_configured
 from nightdesk.settings_sections import RouteSettings
-from nightdesk.streams import catalog, twins
+from nightdesk.start_checks import check_faust, check_topics, end_if_twin
+from nightdesk.streams import catalog
 from nightdesk.streams.api import Clock, Stage, system_clock
 from nightdesk.streams.confirmation import Confirmation
 from nightdesk.streams.control import Control
 from nightdesk.streams.control_subscriber import ControlSubscriber
 from nightdesk.streams.identity import Identity
 from nightdesk.streams.ports import Actions, CircuitBreakers, Models, Notifier, Persons
-from nightdesk.streams.runtime import faust_app
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.process.clock_watch import ClockWatch
 from nightdesk.streams.runtime.process.ratio import RatioPolicy
 from nightdesk.streams.runtime.stage_metrics import nowhere
 from nightdesk.streams.runtime.stage_worker import StageWorker
+from nightdesk.streams.starting_clock import confirm_clock
 from nightdesk.streams.worker_reports import WorkerReports
 
 if TYPE_CHECKING:
@@ -55,6 +52,7 @@ def run_stage(name: str, settings: Settings) -> None:
         policy = worker_policy(settings)
         me = Identity(name, policy.instance_id)
         end_if_twin(me, settings, codec)
+        confirm_clock(me, policy, codec)
         control = follow_control(settings, codec)
         export = span_export(settings, me)
         handlers = build_handlers(name, settings, control, system_clock)
@@ -64,30 +62,6 @@ def run_stage(name: str, settings: Settings) -> None:
         interpreter.freeze_gc()
         interpreter.raise_switch_interval()
         worker.execute_from_commandline()
-
-
-def check_faust() -> None:
-    """Check that the installed Faust is the version whose internals we rely on. Raises `Failure`."""
-    try:
-        faust_app.check_version()
-    except faust_app.WrongFaust as error:
-        raise Failure(
-            str(error),
-            "Install the locked packages: pip install --require-hashes -r requirements/core.txt",
-            FailureKind.NOT_READY,
-        ) from error
-
-
-def end_if_twin(me: Identity, settings: Settings, codec: Codec) -> None:
-    """Stop if another process with this instance id is alive. Raises `Failure`."""
-    try:
-        twins.end_if_alive(me, settings.kafka.client_config(), settings.kafka.topic_prefix, codec)
-    except KafkaException as error:
-        raise Failure(
-            f"cannot read which process runs as {me.instance_id}: {error}",
-            "Run `nightdesk topics apply`",
-            FailureKind.NOT_READY,
-        ) from error
 
 
 def span_export(settings: Settings, me: Identity) -> SpanExport | None:
@@ -221,29 +195,3 @@ def worker_policy(settings: Settings) -> WorkerPolicy:
         state_cache_bytes=worker.state_cache_mb * 1024 * 1024,
         dead_letters=RatioPolicy(at_most=worker.dead_letter_ratio),
     )
-
-
-def check_topics(name: str, kafka: KafkaSettings) -> None:
-    """Refuse to start without a changelog topic: Faust would continue without it and store nothing."""
-    stage = catalog.BY_NAME[name]
-    needed = [kafka.topic_prefix + topic.name for topic in (*stage.topics, CONTROL, WORKERS)]
-    needed += stage.changelogs(kafka.topic_prefix)
-    try:
-        there = new_admin(kafka.client_config()).list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as error:
-        raise Failure(
-            f"Kafka at {kafka.bootstrap_servers} does not answer: {error}",
-            "Start it, or correct NIGHTDESK_KAFKA__BOOTSTRAP_SERVERS",
-            FailureKind.UNREACHABLE,
-        ) from error
-    missing = [topic for topic in needed if topic not in there]
-    if missing:
-        raise Failure(
-            f"topics are missing: {', '.join(missing)}", "Run `nightdesk topics apply`", FailureKind.NOT_READY
-        )
-    other = [topic for topic in needed if len(there[topic].partitions) != kafka.partitions]
-    if other:
-        raise Failure(
-            f"topics without {kafka.partitions} partitions (NIGHTDESK_KAFKA__PARTITIONS): {', '.join(other)}",
-            "All topics of an installation have the same number of partitions",
-        )

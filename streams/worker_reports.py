@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from nightdesk.messaging.clients import ClientConfig, new_producer
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import CallFate, LogPlace, ObeyedOrder, WorkerReport, WorkerState
 from nightdesk.schemas.topics import WORKERS
+from nightdesk.streams import broker_clock
 from nightdesk.streams.calls_under_way import CallUnderWay
 from nightdesk.streams.charter_audit import CharterAudit
 from nightdesk.streams.control import Control, Stop
@@ -169,22 +170,17 @@ class WorkerReports:
         send(self._producer, self._prefix, report.key, self._codec.encode(report), delivered)
 
     def _compare_clocks(self, said_at: datetime, lead_s: float, message: Message) -> None:
-        """The broker's timestamp is between our sending and the delivery report."""
-        kind, stamp_ms = message.timestamp()
-        latency_s = message.latency()
-        if kind != TIMESTAMP_LOG_APPEND_TIME or latency_s is None:
+        found = broker_clock.compared(said_at, message)
+        if found is None:
             return
-        uncertain_ms = latency_s * 500
-        offset_ms = stamp_ms - (said_at.timestamp() * 1000 + uncertain_ms)
-        self._clock_offset_ms = round(offset_ms)
-        self._confirmed_clock.compared(lead_s, offset_ms / 1000)
-        CLOCK_OFFSET.labels(stage=self._me.stage).set(offset_ms / 1000)
-        is_off = abs(offset_ms) - uncertain_ms > CLOCK_OFF_BY_MS
+        self._clock_offset_ms = round(found.ahead_ms)
+        self._confirmed_clock.compared(lead_s, found.ahead_ms / 1000)
+        CLOCK_OFFSET.labels(stage=self._me.stage).set(found.ahead_ms / 1000)
+        is_off = found.differs_ms > CLOCK_OFF_BY_MS
         if is_off != self._is_off:
             self._is_off = is_off
             if is_off:
-                ahead = "behind" if offset_ms > 0 else "ahead of"
-                log.error("this machine's clock is %.1f s %s the broker's: set it", abs(offset_ms) / 1000, ahead)
+                log.error("%s: set it", found.our_clock())
             else:
                 log.warning("this machine's clock agrees with the broker's again")
 

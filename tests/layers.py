@@ -14,6 +14,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("api", "metrics", "ports"),
         ("audit_log", "audit_metrics", "audit_spans", "runtime.process"),
         (
+            "broker_clock",
             "calls_under_way",
             "confirmation",
             "identity",
@@ -25,7 +26,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("charter_audit", "control", "runtime.policy"),
         ("control_records",),
         ("control_subscriber", "stage_spec", "worker_reports", "runtime.handling"),
-        ("stages", "twins", "runtime.consuming"),
+        ("stages", "starting_clock", "twins", "runtime.consuming"),
         (
             "catalog",
             "runtime.departure",

@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     TOPIC_CHANGED = 79
     CLOCK_SET_BACK = 80
     NOT_OUR_TOPICS = 81
+    CLOCK_WRONG = 82
 
 
 def fail_stop(code: ExitCode, reason: str) -> NoReturn:
