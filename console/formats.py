@@ -13,8 +13,8 @@ from typing import Any
 from markupsafe import Markup, escape
 from pydantic_core import to_json
 
-from nightdesk.processors.prices import money
 from nightdesk.schemas.foreign_text import visible
+from nightdesk.schemas.money import money
 
 ID_CHARACTERS = 8
 

@@ -48,7 +48,7 @@ def _count(answer: ModelReply | ModelUnavailable, agent: str) -> None:
         passed_over = answer.fallbacks
     else:
         passed_over = answer.reasons
-    for each in passed_over:
+    for each in filter(lambda one: one.called, passed_over):
         MODEL_CALLS.labels(agent, each.provider, "", each.reason).inc()
 
 

@@ -3,7 +3,7 @@
 `deciding.py` fills the `Tally` while it asks, and calls `conclude` with the answer.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -22,13 +22,14 @@ MAX_DETAIL_CHARACTERS = 500
 
 @dataclass(slots=True)
 class Tally:
-    """What the questions of this step have cost and produced so far. `unavailable` is set if the last question had no
-    reply.
+    """What the questions of this step have cost and produced so far. `attempts` numbers the questions, and `calls`
+    counts those for which a provider was called. `unavailable` is set if the last question had no reply.
     """
 
     replies: list[ModelReply] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     attempts: int = 0
+    calls: int = 0
     unanswered_cost_microusd: int = 0
     asked_ms: int = 0
     unavailable: ModelUnavailable | None = None
@@ -46,8 +47,9 @@ class Tally:
         last = self.fallbacks[-1] if self.fallbacks else None
         return last.detail if last is not None and last.reason == "bound" else ""
 
-    def skipped(self, provider: str, reason: str, detail: str = "") -> None:
-        self.fallbacks.append(Fallback(provider=provider, reason=reason, detail=detail[:MAX_DETAIL_CHARACTERS]))
+    def skipped(self, provider: str, reason: str, detail: str = "", *, called: bool = False) -> None:
+        cut = detail[:MAX_DETAIL_CHARACTERS]
+        self.fallbacks.append(Fallback(provider=provider, reason=reason, detail=cut, called=called))
 
     def cost_of(self, case: Case) -> int:
         """The cost of the whole step, including what it may have cost before it was given back."""
@@ -82,7 +84,7 @@ def conclude(case: Case, compiled: CompiledCharter, now: datetime, answer: Sourc
 
 
 def _reasoned(gate_result: GateResult, reason: str) -> GateResult:
-    return GateResult(gate_result.disposition, gate_result.reason or reason, gate_result.escalate)
+    return replace(gate_result, reason=gate_result.reason or reason)
 
 
 def _record(
@@ -120,17 +122,18 @@ def _record(
         decided_at=now + timedelta(milliseconds=latency_ms),
         low_confidence=answer.provider != NO_PROVIDER and has_low_confidence(compiled, answer.decision),
         unanswered_microusd=tally.unanswered_of(case),
+        would_need_approval=gate_result.would_need_approval,
     )
 
 
 def _charged(case: Case, tally: Tally) -> Case:
-    """The case with what this step has used; unchanged if no model was ever asked."""
-    if tally.attempts == 0 and not case.returned_microusd:
+    """The case with what this step has used; unchanged if no model was ever called."""
+    if tally.calls == 0 and not case.returned_microusd:
         return case
     spent = Spent(
         actions=case.spent.actions,
         external_calls=case.spent.external_calls,
-        model_calls=case.spent.model_calls + tally.attempts,
+        model_calls=case.spent.model_calls + tally.calls,
         cost_microusd=case.spent.cost_microusd + tally.cost_of(case),
         worked_ms=case.spent.worked_ms + tally.asked_ms,
     )

@@ -17,6 +17,7 @@ from nightdesk.processors.prices import UnknownPrice, worst_ask_price_microusd
 from nightdesk.processors.replies import AgentDecision, Malformed, parse
 from nightdesk.processors.unanswered import GivenBack, by_rules, given_back, without_answer
 from nightdesk.processors.voting import Count
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import NO_PROVIDER, Case, Decision, Fallback, Record, Verdict
 
 TRIES_PER_ANSWER = 2
@@ -102,16 +103,18 @@ def _ask(case: Case, compiled: CompiledCharter, now: datetime, request: ModelReq
         reply = yield question
         tally.asked_ms += reply.asked_ms
         if isinstance(reply, ModelUnavailable):
+            tally.calls += reply.called
             tally.fallbacks.extend(reply.reasons)
             tally.unanswered_cost_microusd += reply.unanswered_cost_microusd
             tally.unavailable = reply
             return None
+        tally.calls += 1
         tally.replies.append(reply)
         tally.fallbacks.extend(reply.fallbacks)
         decision = parse(compiled, reply)
         if not isinstance(decision, Malformed):
             return decision
-        tally.skipped(reply.provider, "malformed", decision.reason)
+        tally.skipped(reply.provider, "malformed", decision.reason, called=True)
         request = prompts.again(request, decision.reason)
     return None
 
@@ -122,7 +125,7 @@ def _bound_reached(
     """Why no further question may be asked: the case's bound on calls, its money, or an unknown price."""
     charter = compiled.charter
     provider = charter.decide.asked[0]
-    if case.spent.model_calls + tally.attempts >= charter.bounds.model_calls:
+    if case.spent.model_calls + tally.calls >= charter.bounds.model_calls:
         detail = f"the case has used its bound of {charter.bounds.model_calls} model calls"
         return Fallback(provider=provider, reason="bound", detail=detail)
     try:
@@ -131,7 +134,7 @@ def _bound_reached(
         return Fallback(provider=provider, reason="unknown_price", detail=str(error))
     spent, held = case.spent.cost_microusd + tally.cost_microusd, _held_microusd(case, compiled)
     if spent + worst > held:
-        detail = f"spent {spent}, at worst {worst} more, of the {held} micro-dollars reserved for the case"
+        detail = f"spent {money(spent)}, at worst {money(worst)} more, of the {money(held)} reserved for the case"
         return Fallback(provider=provider, reason="budget", detail=detail)
     return None
 

@@ -1,7 +1,7 @@
 """Derives from audit records how cases and events have ended so far, or what they wait for. Pure.
 
-The views `cases` and `ends` define the same in SQL, and a test compares the two. `dead_letter` and `rejected` have
-names of their own here; the views call both `failed`.
+The views `cases` and `ends` define the same in SQL, and a test compares the two. `dead_letter` has a
+name of its own here; the views call it `failed`.
 """
 
 from collections.abc import Iterable

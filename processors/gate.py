@@ -15,18 +15,19 @@ from nightdesk.schemas.records import Case, Disposition, Verdict
 
 Consequence = Literal["refuse", "escalate", "needs_approval"]
 Objection = tuple[Consequence, str]
-# The beginning of the reason of a dry run whose decision a person would have to approve in live mode.
-WOULD_NEED_APPROVAL = "in live mode it would need approval"
 _STRICTEST_FIRST: tuple[Consequence, ...] = ("refuse", "escalate", "needs_approval")
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The result of the gates. With `escalate` the decision is not executed: the case goes to a person instead."""
+    """The result of the gates. With `escalate` the decision is not executed: the case goes to a person instead.
+    `would_need_approval`: a dry run of what a person would have to approve in live mode.
+    """
 
     disposition: Disposition
     reason: str = ""
     escalate: bool = False
+    would_need_approval: bool = False
 
 
 def evaluate(
@@ -56,7 +57,7 @@ def _objected(compiled: CompiledCharter, answer: Consequence, reasons: str) -> G
     if answer == "escalate":
         return GateResult("refused", reasons, escalate=True)
     if compiled.charter.mode != "live":
-        return GateResult("dry_run", f"{WOULD_NEED_APPROVAL}: {reasons}")
+        return GateResult("dry_run", f"in live mode it would need approval: {reasons}", would_need_approval=True)
     return GateResult("needs_approval", reasons)
 
 

@@ -113,6 +113,11 @@ class ModelUnavailable(Record):
     sent_at: datetime | None = None
 
     @property
+    def called(self) -> bool:
+        """Whether at least one provider was called, so that the question counts as one."""
+        return any(reason.called for reason in self.reasons)
+
+    @property
     def is_refused(self) -> bool:
         """Whether a model declined to answer."""
         return self.last.reason == REFUSED

@@ -174,10 +174,3 @@ def _at_tier(value: Decimal | TieredPrices, total_input: int) -> Decimal:
 
 def _rounded_up(amount: Decimal) -> int:
     return int(amount.to_integral_value(rounding=ROUND_CEILING))
-
-
-def money(microusd: int) -> str:
-    """Millionths of a US dollar as dollars."""
-    dollars, millionths = divmod(abs(microusd), 1_000_000)
-    sign = "-" if microusd < 0 else ""
-    return f"{sign}${dollars}.{f'{millionths:06}'.rstrip('0').ljust(2, '0')}"

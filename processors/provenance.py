@@ -16,6 +16,7 @@ import orjson
 from nightdesk.processors import routing
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.schemas import ids
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import ApprovalReply, Case, Decision
 
 SENT_TO_ACT = frozenset({"execute", "dry_run", "needs_approval"})
@@ -45,7 +46,7 @@ def check_case(case: Case, compiled: CompiledCharter) -> None:
     _check_causes(case)
     cap = compiled.reservable_microusd
     if case.reserved_microusd > cap:
-        raise Forged(f"{case.reserved_microusd} micro-dollars are reserved for a case that may cost {cap}")
+        raise Forged(f"{money(case.reserved_microusd)} is reserved for a case that may cost {money(cap)}")
 
 
 def _check_causes(case: Case) -> None:

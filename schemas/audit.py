@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nightdesk.schemas.records import (
     Fallback,
     Kind,
+    StepCause,
     StepOutcome,
     Verdict,
 )
@@ -49,6 +50,14 @@ class WaitDetail(Detail):
     cause: str = Field(default="", description="the gate of the admission queue that keeps the case, if one does")
 
 
+class RefusalDetail(Detail):
+    """Why the budget stage does not let the case begin."""
+
+    cause: StepCause = Field(
+        description="spent if the day's money is, stale if the event is too old, unpriced if its model has no price"
+    )
+
+
 class HaltDetail(Detail):
     """The decision waits until an order to stop is lifted, or goes on."""
 
@@ -77,6 +86,11 @@ class DecisionDetail(Detail):
         default=False, description="true if the answer's confidence was below what its action needs"
     )
     undecided: bool = Field(default=False, description="true if neither a model nor a rule could decide")
+    cause: StepCause = Field(
+        default="",
+        description="why the rules or a person got the step without a question to a model: spent if the day's money is,"
+        " stale if the event is too old, waited if the step has waited for too long; else empty",
+    )
     unanswered_microusd: int = Field(
         default=0,
         description="part of the cost that is for calls without an answer, in millionths of a US dollar; the most that"

@@ -18,10 +18,12 @@ from nightdesk.schemas.audit import (
     NotificationDetail,
     NotReleasedDetail,
     ParkedDetail,
+    RefusalDetail,
     ReofferDetail,
     StepCostDetail,
     WaitDetail,
 )
+from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.question_detail import QuestionDetail
 from nightdesk.schemas.records import (
     AuditKind,
@@ -55,8 +57,9 @@ KINDS: Mapping[AuditKind, RecordKind] = {
         (WaitDetail,),
     ),
     "refused": RecordKind(
-        "a rate limit or the budget keeps a case from beginning; with a detail, the event can be offered again",
-        (EventDetail,),
+        "a rate limit or the budget keeps a case from beginning; with its place in the log, the event can be offered"
+        " again",
+        (EventDetail, RefusalDetail),
     ),
     "asked": RecordKind(
         "a model was asked for a step of a case, and answered or did not; written with what came of it",
@@ -86,6 +89,9 @@ KINDS: Mapping[AuditKind, RecordKind] = {
     "cancelled": RecordKind("a follow-up was cancelled, by an event of its subject or by a person", (CancelledDetail,)),
     "budget": RecordKind("the cost of a step is in doubt, or a person corrected it", (StepCostDetail,)),
     "notified": RecordKind("the people of a route were told of events, or could not be", (NotificationDetail,)),
+    "outage": RecordKind(
+        "a system has not answered a stage for a minute, or answers it again; each worker says so", (OutageDetail,)
+    ),
     "forgotten": RecordKind("a person had the records of a subject deleted, by `nightdesk forget`", (ForgottenDetail,)),
 }
 

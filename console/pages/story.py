@@ -32,6 +32,7 @@ TITLES = {
     "budget": "Money",
     "cancelled": "Follow-up cancelled",
     "notified": "People told",
+    "outage": "Outage",
 }
 # The reason of a provider that was passed over without a question.
 NEVER_ASKED = "not_configured"

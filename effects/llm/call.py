@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, Paid
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, NotCalled, Paid
 from nightdesk.effects.secrets import redact
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
 from nightdesk.processors.prices import UnknownPrice, price_microusd, worst_request_price_microusd
@@ -30,7 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ProviderCall:
-    """Raises `ModelError` of kind `unknown_price` if the model has no price."""
+    """Raises `NotCalled` of kind `unknown_price` if the model has no price."""
 
     def __init__(self, provider: str, request: ModelRequest, at: datetime, secret: SecretStr | None = None) -> None:
         self.provider = provider
@@ -41,7 +41,7 @@ class ProviderCall:
         try:
             self.worst_microusd = worst_request_price_microusd(request, at)
         except UnknownPrice as error:
-            raise ModelError(Kind.UNKNOWN_PRICE, str(error)) from error
+            raise NotCalled(Kind.UNKNOWN_PRICE, str(error)) from error
 
     def read(self, kind: type[M], body: bytes, name: str) -> M:
         """The body as `kind`; `name` is for messages. Raises `ModelError` if it does not match."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
 
-from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, Provider
+from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, NotCalled, Provider
 from nightdesk.processors.breaker import CallReport, Result
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.prices import RULES
@@ -86,7 +86,8 @@ class ProviderChain:
             try:
                 reply = await self._ask_one(name, request.for_provider(name), agent, sent)
             except ModelError as error:
-                fallbacks += (Fallback(provider=name, reason=error.kind, detail=error.message),)
+                called = not isinstance(error, NotCalled)
+                fallbacks += (Fallback(provider=name, reason=error.kind, detail=error.message, called=called),)
                 unanswered_cost_microusd += error.unanswered_cost_microusd
                 retryable = retryable or error.meaning.retryable
                 if not error.meaning.falls_through:
@@ -108,11 +109,11 @@ class ProviderChain:
 
     async def _ask_one(self, name: str, request: ModelRequest, agent: str, sent: _Sent) -> ModelReply:
         if name not in self._providers:
-            raise ModelError(Kind.NOT_CONFIGURED, f"the settings have no credentials or address for {name!r}")
+            raise NotCalled(Kind.NOT_CONFIGURED, f"the settings have no credentials or address for {name!r}")
         async with self._room[name]:
             reason = await self._why_not(agent)
             if reason:
-                raise ModelError(Kind.STOPPED, reason)
+                raise NotCalled(Kind.STOPPED, reason)
             return await self._ask_now(name, request, sent)
 
     async def _ask_now(self, name: str, request: ModelRequest, sent: _Sent) -> ModelReply:
@@ -134,15 +135,15 @@ class ProviderChain:
             self._circuits.record(name, report)
 
 
-def _circuit_open(name: str, cause: str) -> ModelError:
+def _circuit_open(name: str, cause: str) -> NotCalled:
     """The error for a provider that is not asked. A circuit that a lasting failure opened gives that failure."""
     message = f"{name} failed so often in a row that its circuit is open"
     if cause in LASTING:
-        return ModelError(Kind(cause), message)
-    return ModelError(Kind.CIRCUIT_OPEN, message)
+        return NotCalled(Kind(cause), message)
+    return NotCalled(Kind.CIRCUIT_OPEN, message)
 
 
 def _result(error: ModelError) -> Result:
-    if error.kind is Kind.UNKNOWN_PRICE:
-        return Result.ABANDONED  # never sent
+    if isinstance(error, NotCalled):
+        return Result.ABANDONED
     return Result.FAILED if error.meaning.trips else Result.SUCCEEDED

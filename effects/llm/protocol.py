@@ -106,3 +106,7 @@ class ModelError(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+
+class NotCalled(ModelError):
+    """The provider was not called at all, so there is no call to count."""

@@ -15,8 +15,8 @@ from nightdesk.operations.audit_backup import back_up
 from nightdesk.operations.audit_restore import restore as restore_backup
 from nightdesk.operations.audit_verification import AuditVerification, PartitionVerification, verify_audit
 from nightdesk.output import Output, OutputOption, print_json, print_line, print_rows
-from nightdesk.processors.prices import money
 from nightdesk.progress import long_work
+from nightdesk.schemas.money import money
 from nightdesk.settings import load_settings
 from nightdesk.sinks.clickhouse.backup_places import SinkPlace
 from nightdesk.sinks.verification.findings import Finding

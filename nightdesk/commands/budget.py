@@ -20,8 +20,8 @@ from nightdesk.operations.corrections import correct as correct_step
 from nightdesk.operations.ledger_audit import LedgerAudit, verify_ledger
 from nightdesk.operations.waiting_steps import waiting_steps
 from nightdesk.output import Output, OutputOption, print_json, print_line, print_lines, print_rows, without_silent
-from nightdesk.processors.prices import money
 from nightdesk.processors.reconciliation import Drift
+from nightdesk.schemas.money import money
 from nightdesk.settings import load_settings
 
 app = typer.Typer(help="Show, verify and correct what agents spend.", no_args_is_help=True)
@@ -111,11 +111,11 @@ def _document(ledger_audit: LedgerAudit, found: list[Drift]) -> dict[str, Any]:
 
 def _print(ledger_audit: LedgerAudit, found: list[Drift]) -> None:
     for drift in found:
-        table = "forgotten" if drift.table_microusd is None else drift.table_microusd
-        says = f"log {drift.log_microusd}, table {table}, audit {drift.audit_microusd}"
-        if drift.log_unknown_microusd != drift.table_unknown_microusd is not None:
-            says += f"; unknown: log {drift.log_unknown_microusd}, table {drift.table_unknown_microusd}"
-        print_line(f"drift: {drift.agent} {drift.case_id}: {says} micro-dollars")
+        table = "forgotten" if drift.table_microusd is None else money(drift.table_microusd)
+        says = f"log {money(drift.log_microusd)}, table {table}, audit {money(drift.audit_microusd)}"
+        if (in_table := drift.table_unknown_microusd) is not None and drift.log_unknown_microusd != in_table:
+            says += f"; unknown: log {money(drift.log_unknown_microusd)}, table {money(in_table)}"
+        print_line(f"drift: {drift.agent} {drift.case_id}: {says}")
     totals = ledger_audit.totals()
     print_line(
         f"cases: {totals.cases}, spent: {money(totals.spent_microusd)},"

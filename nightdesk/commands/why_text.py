@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from nightdesk.operations.waiting_steps import at_most_until
-from nightdesk.processors.prices import money
 from nightdesk.schemas.foreign_text import visible
+from nightdesk.schemas.money import money
 from nightdesk.schemas.persons import shown_person
 from nightdesk.sinks.model_calls import ModelCall
 from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Halt, Line, OutcomeStory, Story, parsed

@@ -14,7 +14,7 @@ from nightdesk.settings import Settings
 
 MARKER = "example-day.sent"
 # Best first: what a newcomer should see explained.
-WORTH_TELLING = ("needs_approval", "completed", "escalated", "refused", "failed")
+WORTH_TELLING = ("needs_approval", "completed", "escalated", "refused", "rejected", "failed")
 
 
 @dataclass(frozen=True, slots=True)

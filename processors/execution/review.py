@@ -31,7 +31,8 @@ def review(decision: Decision, compiled: CompiledCharter, *, approved: bool) -> 
     if gate_result.disposition == "execute" and decision.disposition == "needs_approval" and not approved:
         return gate.GateResult("needs_approval", decision.disposition_reason)
     if gate_result.disposition not in ("refused", "dry_run") and decision.disposition == "dry_run":
-        return gate.GateResult("dry_run", decision.disposition_reason)
+        asks = decision.would_need_approval or gate_result.disposition == "needs_approval"
+        return gate.GateResult("dry_run", decision.disposition_reason, would_need_approval=asks)
     return gate_result
 
 

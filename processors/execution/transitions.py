@@ -121,7 +121,8 @@ def _review(execution: Execution, known: Known, now: datetime) -> Next:
     if decision.disposition != found.disposition:
         decision = decision.model_copy(update={"disposition": found.disposition})
     if found.disposition == "dry_run":
-        decision = decision.model_copy(update={"disposition_reason": found.reason})
+        update = {"disposition_reason": found.reason, "would_need_approval": found.would_need_approval}
+        decision = decision.model_copy(update=update)
     return execution.having(decision=decision, phase=Phase.RUNNING), RunPlaybook()
 
 

@@ -8,7 +8,7 @@ from nightdesk.processors.charter.model import Charter
 from nightdesk.processors.ledger.account import Account
 from nightdesk.processors.ledger.facts import Fact, day_of
 from nightdesk.processors.ledger.reserving import Granted, Withheld, held_for_s, policy_for, reserve
-from nightdesk.schemas.records import Case
+from nightdesk.schemas.records import Case, StepCause
 
 
 def admit_step(
@@ -37,7 +37,7 @@ def admit_step(
     when_spent = compiled.charter.budget.when_spent
     if verdict.gate != "spent" or when_spent == "defer":
         return verdict
-    return WHEN_SPENT[when_spent](case, verdict.reason, now)
+    return WHEN_SPENT[when_spent](case, "spent", verdict.reason, now)
 
 
 def end_stale(charter: Charter, case: Case, now: datetime) -> Fact | None:
@@ -48,7 +48,7 @@ def end_stale(charter: Charter, case: Case, now: datetime) -> Fact | None:
     at_most = _hours(charter.queue.stale_after)
     reason = f"the event came {_hours(age_s)} ago, and a case begins within {at_most} (queue.stale_after)"
     end = escalate_step if charter.queue.when_stale == "escalate" else refuse_step
-    return end(case, reason, now)
+    return end(case, "stale", reason, now)
 
 
 def _hours(seconds: float) -> str:
@@ -60,19 +60,19 @@ def begins(case: Case) -> bool:
     return case.step == 0 and not case.returns
 
 
-def escalate_step(case: Case, reason: str, now: datetime) -> Fact:
+def escalate_step(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that a person gets, independent of the budget."""
-    return _fact(case, now, {"state": "escalated", "reason": reason})
+    return _fact(case, now, {"state": "escalated", "cause": cause, "reason": reason})
 
 
-def leave_to_rules(case: Case, reason: str, now: datetime) -> Fact:
+def leave_to_rules(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that the charter's rules decide, which costs nothing."""
-    return _fact(case, now, {"state": "settled", "reason": reason})
+    return _fact(case, now, {"state": "settled", "cause": cause, "reason": reason})
 
 
-def refuse_step(case: Case, reason: str, now: datetime) -> Fact:
+def refuse_step(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that never starts."""
-    return _fact(case, now, {"state": "refused", "reason": reason})
+    return _fact(case, now, {"state": "refused", "cause": cause, "reason": reason})
 
 
 def _fact(case: Case, now: datetime, verdict: dict[str, object]) -> Fact:
@@ -102,7 +102,7 @@ def _granted(verdict: Granted, charter: Charter, now: datetime) -> dict[str, obj
     }
 
 
-WHEN_SPENT: Mapping[str, Callable[[Case, str, datetime], Fact]] = {
+WHEN_SPENT: Mapping[str, Callable[[Case, StepCause, str, datetime], Fact]] = {
     "rules": leave_to_rules,
     "escalate": escalate_step,
     "refuse": refuse_step,

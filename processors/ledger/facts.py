@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from nightdesk.schemas.records import StepCause
+
 # How long a settled fact is kept, so that a late duplicate entry finds it.
 KEPT_S = 2 * 86_400
 
@@ -19,10 +21,10 @@ class Fact(BaseModel):
     """`at` is when the step was admitted, escalated or refused. `until` is when the reservation of an open step
     expires. `arrival` is the number of its case's arrival at the agent (`processors/admission`). `spent_microusd` is
     the reported cost of the step, and `corrected_microusd` the cost that a person set instead. `held_actions` are the
-    actions that the money may still be spent on; `closed_actions` may not be chosen. `returns` counts how often decide
-    gave the step back; what that may have cost is spent. `paused_s` is how long an order stopped its agent during its
-    last wait. `is_probe`: it went on to find out whether models answer. The last fields say how the step ended, if its
-    charter watches for anomalies.
+    actions that the money may still be spent on; `closed_actions` may not be chosen. `cause` is the kind of
+    `reason`. `returns` counts how often decide gave the step back; what that may have cost is spent. `paused_s` is how
+    long an order stopped its agent during its last wait. `is_probe`: it went on to find out whether models answer. The
+    last fields say how the step ended, if its charter watches for anomalies.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +41,7 @@ class Fact(BaseModel):
     tokens: int = 0
     until: float = 0.0
     reason: str = ""
+    cause: StepCause = ""
     step: int = 0
     event_type: str = ""
     action: str = ""

@@ -17,6 +17,7 @@ from nightdesk.processors.charter.model import Charter
 from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger.account import Account, Balance
 from nightdesk.processors.ledger.facts import AGENT_TOTAL, action_scope, day_of, event_scope
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import Case
 
 # Time for a stage that was away to come back and ask its questions.
@@ -129,8 +130,8 @@ def reserve(account: Account, policy: BudgetPolicy, amount_microusd: int, now: d
 
 
 def _short(balance: Balance, task: str, cap: int, amount: int, tomorrow: datetime) -> Withheld:
-    budget = f"{max(balance.left_microusd(cap), 0)} of the day's {cap} are left"
-    reason = f"{amount} micro-dollars are needed and {budget}" + (f" for {task}" if task else "")
+    left = f"{money(max(balance.left_microusd(cap), 0))} of the day's {money(cap)} is left"
+    reason = f"{money(amount)} is needed and {left}" + (f" for {task}" if task else "")
     if balance.consumed_microusd + amount > cap:
         return Withheld("spent", task, reason, tomorrow.timestamp())
     # Only reserved, not spent: open steps release most of it.

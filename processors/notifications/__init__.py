@@ -5,8 +5,31 @@ The notify stage reads the audit with `classify`, collects notices in a `Batch` 
 """
 
 from nightdesk.processors.notifications.batches import Batch
-from nightdesk.processors.notifications.classes import Closing, Notice, classify
+from nightdesk.processors.notifications.classes import (
+    ANSWERED,
+    OF_A_CASE,
+    TOLD_ONCE,
+    CaseClosing,
+    Closing,
+    Notice,
+    about_case,
+    classify,
+)
 from nightdesk.processors.notifications.messages import Message, message_of
 from nightdesk.processors.notifications.routes import RoutePolicy, routes_of
 
-__all__ = ["Batch", "Closing", "Message", "Notice", "RoutePolicy", "classify", "message_of", "routes_of"]
+__all__ = [
+    "ANSWERED",
+    "OF_A_CASE",
+    "TOLD_ONCE",
+    "Batch",
+    "CaseClosing",
+    "Closing",
+    "Message",
+    "Notice",
+    "RoutePolicy",
+    "about_case",
+    "classify",
+    "message_of",
+    "routes_of",
+]

@@ -14,7 +14,8 @@ ABOUT_AT_MOST = 200
 class Batch(BaseModel):
     """Notices of one route and class. `items` are the first of `count` texts; `about` names the things that a person
     can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
-    told. `run`: how many messages of its class came before it, one soon after the other.
+    told. `ends` counts the notices that something is over. `run`: how many messages of its class came before it, one
+    soon after the other.
     """
 
     batch_id: str
@@ -24,6 +25,7 @@ class Batch(BaseModel):
     last_at: datetime
     due_at: datetime
     count: int = 0
+    ends: int = 0
     items: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
     note: str = ""
@@ -34,11 +36,12 @@ class Batch(BaseModel):
     @property
     def can_be_over(self) -> bool:
         """Whether all that it is about is known and can be closed."""
-        return 0 < self.count == len(self.about)
+        return 0 < self.count - self.ends == len(self.about)
 
     def having(self, notice: Notification) -> "Batch":
         """The batch with one more notice."""
         items = self.items if len(self.items) >= ITEMS_AT_MOST else (*self.items, notice.text)
-        about = (*self.about, notice.about) if notice.about and len(self.about) < ABOUT_AT_MOST else self.about
-        changes = {"count": self.count + 1, "items": items, "about": about, "last_at": notice.time}
-        return self.model_copy(update=changes)
+        counts = {"count": self.count + 1, "ends": self.ends + (notice.kind == "closed")}
+        is_named = bool(notice.about) and notice.kind == "tell" and len(self.about) < ABOUT_AT_MOST
+        about = (*self.about, notice.about) if is_named else self.about
+        return self.model_copy(update={**counts, "items": items, "about": about, "last_at": notice.time})

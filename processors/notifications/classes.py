@@ -3,21 +3,33 @@
 A record that is about a notification itself is in no class, so that telling somebody never causes another notice.
 """
 
-import re
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from nightdesk.schemas.approval_details import ApprovalReplyDetail
-from nightdesk.schemas.audit import ActionDetail, ControlDetail, DecisionDetail, WaitDetail
-from nightdesk.schemas.audit_kinds import read
+from nightdesk.schemas.audit import (
+    ActionDetail,
+    ControlDetail,
+    DecisionDetail,
+    RefusalDetail,
+    WaitDetail,
+)
+from nightdesk.schemas.audit_kinds import detail_of, read
+from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.persons import is_of_the_system, shown_person
-from nightdesk.schemas.records import NO_PROVIDER, AuditRecord, DeadLetter, DeadLetterEnd, EventClass
+from nightdesk.schemas.records import AuditRecord, CaseStatus, DeadLetter, DeadLetterEnd, EventClass
 from nightdesk.schemas.topics import NOTIFICATIONS
 
 CLASSES: tuple[EventClass, ...] = get_args(EventClass)
+# What they tell is over when the case has another end, or goes on.
+OF_A_CASE: tuple[EventClass, ...] = ("failure", "unknown", "budget")
+# A person can take care of what these tell. The others pass, or their case is with a person already.
+ANSWERED: frozenset[EventClass] = frozenset({"stop", "anomaly", "approval", "dead_letter", "fault"})
+# What these tell is told once until it is over: each worker says it.
+TOLD_ONCE: frozenset[EventClass] = frozenset({"outage"})
+# How an action leaves a case that somebody was told of: nothing of it is left to be done by us.
+ENDED: frozenset[CaseStatus] = frozenset({"completed", "escalated", "waiting", "refused", "dry_run"})
 TEXT_CHARACTERS_AT_MOST = 500
-# As `processors/ledger/reserving.py` writes it.
-SPENT = re.compile(r"\d+ micro-dollars are needed and \d+ of the day's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +43,68 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A person took care of what `about` names, so nobody else has to be told."""
+    """What `about` names is over: a person took care of it, or it passed. `text` says so to those who were told of it
+    and whose channel closes nothing, in a message of `event_class`; empty if they need not know.
+    """
 
     about: str
+    text: str = ""
+    event_class: EventClass | Literal[""] = ""
 
 
-def classify(record: AuditRecord) -> Notice | Closing | None:
-    """The notice or the closing that follows from the record; None for most records."""
+@dataclass(frozen=True, slots=True)
+class CaseClosing:
+    """What was told of the case in these classes is over."""
+
+    case_id: str
+    event_classes: tuple[EventClass, ...] = OF_A_CASE
+
+
+Found = Notice | Closing | CaseClosing
+
+
+def classify(record: AuditRecord) -> tuple[Found, ...]:
+    """The notices and closings that follow from the record; none for most records."""
+    found: Found | None
     match record.kind:
         case "acted":
-            return _acted(record)
+            found = _acted(record)
         case "approval":
-            return _approval(record)
-        case "deferred" | "refused":
-            return Notice("budget", _text(record)) if _is_of_the_spent_budget(record) else None
-        case "decided":
-            return _decided(record)
+            found = _approval(record)
+        case "deferred" | "refused" | "decided":
+            found = _spent(record)
         case "dead_letter" | "lost":
-            return _dead_letter(record)
+            found = _dead_letter(record)
         case "replayed" | "discarded":
-            end = read(DeadLetterEnd, record.detail)
-            return Closing(end.dead_letter_id) if end is not None else None
+            return _resolved(record)
         case "control":
-            return _order(record)
+            found = _order(record)
+        case "outage":
+            found = _outage(record)
         case _:
-            return None
+            return ()
+    return () if found is None else (found,)
 
 
-def _acted(record: AuditRecord) -> Notice | None:
+def about_case(event_class: str, case_id: str) -> str:
+    """Names what is told of a case in a class."""
+    return f"{event_class} {case_id}"
+
+
+def _acted(record: AuditRecord) -> Notice | CaseClosing | None:
     detail = read(ActionDetail, record.detail)
     statuses = {outcome.status for outcome in detail.outcomes} if detail is not None else set()
     if "unknown" in statuses:
-        return Notice("unknown", _text(record))
-    return Notice("failure", _text(record)) if "failed" in statuses else None
+        return _of_case(record, "unknown", _text(record))
+    if "failed" in statuses:
+        return _of_case(record, "failure", _text(record))
+    if record.case_id is None or "undo_failed" in statuses or record.status not in ENDED:
+        return None
+    return CaseClosing(record.case_id)
+
+
+def _of_case(record: AuditRecord, event_class: EventClass, text: str) -> Notice:
+    return Notice(event_class, text, about_case(event_class, record.case_id or ""))
 
 
 def _approval(record: AuditRecord) -> Notice | Closing | None:
@@ -77,29 +118,24 @@ def _approval(record: AuditRecord) -> Notice | Closing | None:
     return Closing(about) if reply is not None and reply.counts else None
 
 
-def _is_of_the_spent_budget(record: AuditRecord) -> bool:
-    """Whether the budget is spent. The record of a waiting case names its gate. That of a refused case only has a
-    reason, which `processors/ledger/reserving.py` writes.
+def _spent(record: AuditRecord) -> Notice | CaseClosing | None:
+    """A step waits, is refused, or goes to the charter's rules or a person, because the day's money is spent; or a step
+    that waited goes on. A case that was refused has ended, and nothing ends it again.
     """
-    if record.status == "running":
-        return False  # it goes on
-    wait = read(WaitDetail, record.detail)
-    cause = getattr(wait, "cause", "")
-    return cause == "spent" if cause else SPENT.match(record.reason) is not None
+    if record.kind == "deferred" and record.status == "running":
+        return CaseClosing(record.case_id or "", ("budget",))
+    found = detail_of(record)
+    if not isinstance(found, WaitDetail | RefusalDetail | DecisionDetail) or found.cause != "spent":
+        return None
+    if isinstance(found, RefusalDetail):
+        return Notice("budget", _text(record))
+    why = _without_a_model(found) if isinstance(found, DecisionDetail) else record.reason
+    return _of_case(record, "budget", _about(record, why))
 
 
-def _decided(record: AuditRecord) -> Notice | None:
-    """A decision without a model because the budget is spent: by the charter's rules, or a person gets the case."""
-    if record.provider not in ("rules", NO_PROVIDER):
-        return None
-    detail = read(DecisionDetail, record.detail)
-    if detail is None:
-        return None
-    reasons = [skipped.detail for skipped in detail.fallbacks if skipped.reason == "budget"]
-    if record.provider == NO_PROVIDER:
-        reasons.append(detail.reasoning)
-    why = next((reason for reason in reasons if SPENT.match(reason)), "")
-    return Notice("budget", _about(record, why)) if why else None
+def _without_a_model(detail: DecisionDetail) -> str:
+    """Why no model was asked: the rules decided although providers were there, or a person got the case."""
+    return next((skipped.detail for skipped in detail.fallbacks if skipped.reason == "budget"), detail.reasoning)
 
 
 def _dead_letter(record: AuditRecord) -> Notice | None:
@@ -108,6 +144,23 @@ def _dead_letter(record: AuditRecord) -> Notice | None:
         return None
     found: EventClass = "dead_letter" if letter.kind == "failed" else "fault"
     return Notice(found, _text(record), letter.dead_letter_id)
+
+
+def _resolved(record: AuditRecord) -> tuple[Found, ...]:
+    """A person replayed a dead letter, and it runs again; or discarded it, and nothing comes of its case any more."""
+    end = read(DeadLetterEnd, record.detail)
+    if end is None:
+        return ()
+    closing = Closing(end.dead_letter_id)
+    return (closing, CaseClosing(record.case_id)) if record.kind == "discarded" and record.case_id else (closing,)
+
+
+def _outage(record: AuditRecord) -> Notice | Closing | None:
+    outage = read(OutageDetail, record.detail)
+    if outage is None:
+        return None
+    about = f"outage {outage.stage} {outage.system}"
+    return Closing(about, record.reason, "outage") if outage.is_over else Notice("outage", record.reason, about)
 
 
 def _order(record: AuditRecord) -> Notice | Closing | None:

@@ -18,9 +18,17 @@ NAMES = {
     "dead_letter": "records became dead letters",
     "anomaly": "agents left their bounds",
     "fault": "records were lost or quarantined",
+    "outage": "systems do not answer, or answer again",
     "test": "test of a route",
 }
-SEVERITIES = {"stop": "critical", "fault": "critical", "unknown": "error", "failure": "error", "dead_letter": "error"}
+SEVERITIES = {
+    "stop": "critical",
+    "fault": "critical",
+    "unknown": "error",
+    "failure": "error",
+    "dead_letter": "error",
+    "outage": "error",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def _next_case(state: PlaybookRun) -> Case:
     spent = case.spent.model_copy(update=used)
     # The reservation was for this step only: while a case waits or researches, other cases can use the money.
     update = {"step": case.step + 1, "spent": spent, "history": (*case.history, past), "reserved_microusd": 0}
-    of_step = {"returns": 0, "returned_microusd": 0, "waits_since": None, "rules_because": ""}
+    of_step = {"returns": 0, "returned_microusd": 0, "waits_since": None, "rules_because": "", "cause": ""}
     return case.model_copy(update={**update, **of_step})
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 import orjson
 
 from nightdesk.processors.charter.compiled import CompiledCharter, CompiledStep
-from nightdesk.processors.gate import WOULD_NEED_APPROVAL
 from nightdesk.processors.playbook.lifecycle import IllegalOutcome, State, advance
 from nightdesk.processors.playbook.types import Progress
 from nightdesk.processors.scopes import Scope, decision_scope
@@ -87,7 +86,7 @@ class PlaybookRun:
     @property
     def asks_a_person(self) -> bool:
         """Whether a person would have to approve the decision of this dry run in live mode."""
-        return self.decision.disposition_reason.startswith(WOULD_NEED_APPROVAL)
+        return self.decision.would_need_approval
 
     @property
     def external_calls(self) -> int:

@@ -20,6 +20,7 @@ from nightdesk.schemas.audit_records.decisions import Measures, acted, decided
 from nightdesk.schemas.audit_records.events import reoffered
 from nightdesk.schemas.audit_records.forgotten import forgotten
 from nightdesk.schemas.audit_records.notifications import notified
+from nightdesk.schemas.audit_records.outages import outage
 from nightdesk.schemas.audit_records.questions import asked
 from nightdesk.schemas.audit_records.timers import cancel_void, cancelled
 from nightdesk.schemas.audit_records.waits import deferred, found_spent, goes_on, halted, queued, resumed, undecided
@@ -53,6 +54,7 @@ __all__ = [
     "not_released",
     "notified",
     "ordered",
+    "outage",
     "parked",
     "queued",
     "received",

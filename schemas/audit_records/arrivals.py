@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Protocol
 
 from nightdesk.schemas import ids
-from nightdesk.schemas.audit import EventDetail, WaitDetail
+from nightdesk.schemas.audit import EventDetail, RefusalDetail, WaitDetail
 from nightdesk.schemas.audit_records.about import of_case, of_event
-from nightdesk.schemas.records import AuditRecord, Case, CaseStatus, Event
+from nightdesk.schemas.records import AuditRecord, Case, CaseStatus, Event, StepCause
 
 # Bounds the text about an event that made no case, because anyone may send any number of those.
 DATA_CHARACTERS_WITHOUT_CASE = 10_000
@@ -101,7 +101,7 @@ def _turn(
     )
 
 
-def refused(case: Case, reason: str, traceparent: str, now: datetime) -> AuditRecord:
+def refused(case: Case, cause: StepCause, reason: str, traceparent: str, now: datetime) -> AuditRecord:
     """The budget keeps the case from beginning."""
     return AuditRecord(
         record_id=ids.record_id("refused", case.case_id),
@@ -109,6 +109,7 @@ def refused(case: Case, reason: str, traceparent: str, now: datetime) -> AuditRe
         time=now,
         status="refused",
         reason=reason,
+        detail=RefusalDetail(cause=cause).model_dump_json(),
         traceparent=traceparent,
         **of_case(case),
     )

@@ -2,6 +2,7 @@
 
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import StepCostDetail
+from nightdesk.schemas.money import money
 from nightdesk.schemas.persons import shown_person
 from nightdesk.schemas.records import AuditRecord, BudgetEntry
 
@@ -9,8 +10,8 @@ from nightdesk.schemas.records import AuditRecord, BudgetEntry
 def claim(held_microusd: int, claimed_microusd: int) -> str:
     """Text for people: what a step is claimed to have cost, and how much of that counts."""
     return (
-        f"claimed to have cost {claimed_microusd} micro-dollars, but {held_microusd} were held: only those count until"
-        " a person corrects the cost"
+        f"claimed to have cost {money(claimed_microusd)}, but {money(held_microusd)} was held: only that counts until a"
+        " person corrects the cost"
     )
 
 
@@ -29,7 +30,7 @@ def corrected(entry: BudgetEntry, held_microusd: int, claimed_microusd: int, tra
         corrected_microusd=entry.amount_microusd,
         person=entry.person,
     )
-    reason = f"corrected to {entry.amount_microusd} micro-dollars by {shown_person(entry.person)}: {entry.reason}"
+    reason = f"corrected to {money(entry.amount_microusd)} by {shown_person(entry.person)}: {entry.reason}"
     return _of_step(entry, reason, detail, traceparent)
 
 

@@ -34,6 +34,7 @@ def decided(decision: Decision, status: CaseStatus, traceparent: str, measures: 
         model_calls=decision.case.spent.model_calls,
         low_confidence=decision.low_confidence,
         undecided=decision.is_undecided,
+        cause=decision.case.cause,
         unanswered_microusd=decision.unanswered_microusd,
         **measures._asdict(),
     )

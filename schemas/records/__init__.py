@@ -11,7 +11,16 @@ tests.schemas.keep`, so that `examples/` has an example of every version. JSON i
 from nightdesk.schemas.records.approvals import ApprovalReply
 from nightdesk.schemas.records.audit import AuditKind, AuditRecord
 from nightdesk.schemas.records.base import Count, Record
-from nightdesk.schemas.records.cases import Case, CaseStatus, Kind, PastStep, Spent, StepOutcome, StepStatus
+from nightdesk.schemas.records.cases import (
+    Case,
+    CaseStatus,
+    Kind,
+    PastStep,
+    Spent,
+    StepCause,
+    StepOutcome,
+    StepStatus,
+)
 from nightdesk.schemas.records.control import (
     CallFate,
     ControlCommand,
@@ -57,6 +66,7 @@ __all__ = [
     "RateRequest",
     "Record",
     "Spent",
+    "StepCause",
     "StepOutcome",
     "StepStatus",
     "SubjectEvent",

@@ -28,6 +28,7 @@ AuditKind = Literal[
     "cancelled",
     "budget",
     "notified",
+    "outage",
     "forgotten",
 ]
 

@@ -25,6 +25,11 @@ CaseStatus = Literal[
 ]
 
 
+# Why the budget stage gave a step to the charter's rules or to a person, or refused it: the day's money is spent, the
+# event is too old, the step has waited for too long, or its model has no price.
+StepCause = Literal["", "spent", "stale", "waited", "unpriced"]
+
+
 class StepOutcome(Record):
     """The result of a playbook's step. `result` is JSON text; `from_cache` means that it is that of an earlier call."""
 
@@ -73,9 +78,10 @@ class Case(Record):
     """One agent's handling of one event. `step` 0 is the first; a research result starts the next step.
 
     `escalate_because` is set if no model may be asked any more (the budget is spent): the case goes to a person.
-    `rules_because` is set if the charter's rules decide instead of a model. `reserved_microusd` is the most that the
-    case may have spent when the step ends, `budget_day` is the day whose budget pays, and `closed_actions` are the
-    actions whose cap has no room for the step.
+    `rules_because` is set if the charter's rules decide instead of a model. Both are for people, and `cause` is
+    for programs: it is empty if the budget stage did not decide so. `reserved_microusd` is the most that the case may
+    have spent when the step ends, `budget_day` is the day whose budget pays, and `closed_actions` are the actions whose
+    cap has no room for the step.
 
     Three fields are about the step: how often it was given back undecided, what that may have cost, and since when it
     waits for a model (empty if it does not).
@@ -101,6 +107,7 @@ class Case(Record):
     returned_microusd: Count = 0
     waits_since: datetime | None = None
     case_at: datetime | None = None
+    cause: StepCause = ""
 
     @property
     def subject(self) -> str:

@@ -29,13 +29,17 @@ class Fallback(Record):
     provider: Name = Field(description="provider that was passed over")
     reason: Text = Field(description="why, as a short code")
     detail: Text = Field(default="", description="what the provider or the check said")
+    called: bool = Field(
+        default=False, description="true if the provider was called: it may have failed or been charged for"
+    )
 
 
 class Decision(Record):
     """The typed answer for one step of a case, with everything that explains it and the disposition by the gates.
 
     `low_confidence`: the answer's confidence was below what its action needs, also if the gates replaced the answer.
-    `unanswered_microusd`: the part of `cost_microusd` that is for calls without an answer.
+    `unanswered_microusd`: the part of `cost_microusd` that is for calls without an answer. `would_need_approval`: a dry
+    run whose decision a person would have to approve in live mode.
     """
 
     decision_id: Name
@@ -59,6 +63,7 @@ class Decision(Record):
     decided_at: datetime
     low_confidence: bool = False
     unanswered_microusd: Count = 0
+    would_need_approval: bool = False
 
     @property
     def subject(self) -> str:

@@ -7,7 +7,7 @@ from nightdesk.schemas.bounds import Name, Text
 from nightdesk.schemas.records.base import Record
 
 # The classes of events that people can be notified of.
-EventClass = Literal["stop", "failure", "unknown", "approval", "budget", "dead_letter", "anomaly", "fault"]
+EventClass = Literal["stop", "failure", "unknown", "approval", "budget", "dead_letter", "anomaly", "fault", "outage"]
 
 
 class Notification(Record):

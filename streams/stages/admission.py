@@ -179,7 +179,7 @@ class Admission:
 
     def _escalate(self, partition: int, step: WaitingStep, now: datetime, writes: StagedWrites) -> None:
         row = self._waiting.row(partition, step.key)
-        self._go_on(partition, step, escalate_step(row.case, too_long(row), now), writes)
+        self._go_on(partition, step, escalate_step(row.case, "waited", too_long(row), now), writes)
 
     def _go_on(
         self, partition: int, step: WaitingStep, fact: Fact, writes: StagedWrites, *, is_probe: bool = False

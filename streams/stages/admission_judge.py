@@ -67,11 +67,11 @@ class AdmissionJudge:
     ) -> Verdict:
         """Judge a case. `amount_microusd` is the step's worst price, if it was just computed."""
         if case.escalate_because:  # a person gets it, so no model is asked
-            return Ended(escalate_step(case, case.escalate_because, now))
+            return Ended(escalate_step(case, case.cause, case.escalate_because, now))
         try:
             amount = amount_microusd or worst_price_microusd(compiled, case, now)
         except UnknownPrice as error:
-            return Ended(refuse_step(case, str(error), now))
+            return Ended(refuse_step(case, "unpriced", str(error), now))
         shut = agent.shut_for(needs_of(compiled.charter, case, amount, is_urgent=is_urgent(rank)), now.timestamp())
         if shut is not None and shut.resource == AGENT:
             return shut

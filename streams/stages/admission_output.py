@@ -32,7 +32,7 @@ def emit_admission(fact: Fact, case: Case, writes: StagedWrites) -> None:
     """
     if fact.state == "refused":
         at = datetime.fromtimestamp(fact.at, UTC)
-        writes.audit(audit_records.refused(case, fact.reason, writes.traceparent, at))
+        writes.audit(audit_records.refused(case, fact.cause, fact.reason, writes.traceparent, at))
     elif fact.state != "returned" and fact.returns == case.returns:
         writes.emit(DECIDE, case.model_copy(update=_terms(fact, case)))
 
@@ -46,7 +46,7 @@ def too_long(row: WaitingRow) -> str:
 def _terms(fact: Fact, case: Case) -> dict[str, object]:
     """The case's reservation, or the reason why a person gets it."""
     if fact.state == "escalated":
-        return {"reserved_microusd": 0, "escalate_because": fact.reason}
+        return {"reserved_microusd": 0, "escalate_because": fact.reason, "cause": fact.cause}
     held = fact.reserved_microusd
     # An order stops the clock, so decide must count from a start that is later by the duration of the order.
     since = case.waits_since and case.waits_since + timedelta(seconds=fact.paused_s)
@@ -56,4 +56,5 @@ def _terms(fact: Fact, case: Case) -> dict[str, object]:
         "budget_day": fact.day,
         "closed_actions": fact.closed_actions,
         "rules_because": fact.reason,
+        "cause": fact.cause,
     }

@@ -6,12 +6,12 @@ of it. Everything about a route is in one partition.
 
 from pydantic import BaseModel
 
-from nightdesk.processors.notifications import Batch, RoutePolicy
+from nightdesk.processors.notifications import TOLD_ONCE, Batch, RoutePolicy
 from nightdesk.schemas import ids
 from nightdesk.schemas.records import Notification
 from nightdesk.schemas.topics import TIMERS
 from nightdesk.streams.api import Clock, Commit, StagedWrites, Table
-from nightdesk.streams.stages.notification_records import batch_of, collecting_key, timer_for
+from nightdesk.streams.stages.notification_records import batch_id_of, batch_of, collecting_key, timer_for
 
 BATCH_TABLES = ("batches", "told")
 TOLD_FOR_S = 2 * 86_400
@@ -57,18 +57,31 @@ class Batches:
     def keep(self, batch: Batch, writes: StagedWrites) -> None:
         self._batches.put(writes, batch.batch_id, batch, self._clock().timestamp() + BATCH_KEPT_S)
 
+    def has(self, notice: Notification, writes: StagedWrites) -> bool:
+        """Whether the notice was collected before."""
+        return self._told.get(writes.partition, notice.notification_id) is not None
+
+    def was_told(self, end: Notification, writes: StagedWrites) -> bool:
+        """Whether the route was told of what ends, and not yet of its end. True also if the end comes again."""
+        return self.has(end, writes) or self.is_open(end.about, end.route, writes)
+
     def collect(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> None:
         """Add the notice to the batch of its class, or begin one."""
-        if self._told.get(writes.partition, notice.notification_id) is not None:
-            return
         now, key = self._clock(), collecting_key(notice)
         batch = self._batches.get(writes.partition, key)
+        if self.has(notice, writes):
+            if batch is not None and batch.batch_id == batch_id_of(notice):  # the timer may not have been emitted
+                writes.emit(TIMERS, timer_for(batch, "send", batch.due_at, writes))
+            return
+        is_told = notice.kind == "tell" and notice.event_class in TOLD_ONCE
+        if is_told and self.is_open(notice.about, notice.route, writes):
+            return
         if batch is None:
             batch = self._begin(notice, policy, writes)
         self._batches.put(writes, key, batch.having(notice))
         told = Told(batch_id=batch.batch_id)
         self._told.put(writes, notice.notification_id, told, now.timestamp() + TOLD_FOR_S)
-        if notice.about:
+        if notice.about and notice.kind == "tell":
             self._open(notice.about, batch, writes)
 
     def _begin(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> Batch:
@@ -113,7 +126,7 @@ class Batches:
         return batch
 
     def close(self, notice: Notification, writes: StagedWrites) -> tuple[Batch, ...]:
-        """Note that somebody took care of what the notice names. Returns the batches about it, newest last."""
+        """Note that what the notice names is over. Returns the batches about it, newest last."""
         key = ids.composite_key("open", notice.about, notice.route)
         told = self._told.get(writes.partition, key)
         if told is None:
@@ -125,7 +138,7 @@ class Batches:
 
     def still_open(self, batch: Batch, writes: StagedWrites) -> list[str]:
         """What the batch is about and nobody has taken care of yet."""
-        return [about for about in dict.fromkeys(batch.about) if self._is_open(about, batch.route, writes)]
+        return [about for about in dict.fromkeys(batch.about) if self.is_open(about, batch.route, writes)]
 
     def is_over(self, batch: Batch, writes: StagedWrites, closed: str = "") -> bool:
         """Whether everything that the batch is about has been taken care of, including what these writes have
@@ -139,6 +152,7 @@ class Batches:
         told = known.again(batch.batch_id) if known and not known.is_over else Told(batch_id=batch.batch_id)
         self._told.put(writes, key, told, self._clock().timestamp() + OPEN_FOR_S)
 
-    def _is_open(self, about: str, route: str, writes: StagedWrites) -> bool:
+    def is_open(self, about: str, route: str, writes: StagedWrites) -> bool:
+        """Whether the route was told of this, and it is not over."""
         told = self._told.get(writes.partition, ids.composite_key("open", about, route))
         return told is not None and not told.is_over

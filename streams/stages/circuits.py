@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from nightdesk.processors.breaker import BreakerPolicy, CallReport, CircuitStatus, State, admit, record, shut_for_s
 from nightdesk.streams.api import Clock, StagedWrites, Table
 from nightdesk.streams.metrics import CIRCUIT_OPEN
+from nightdesk.streams.stages.outages import Outage, Outages
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +22,14 @@ KEPT_S = 86_400
 
 class WrittenCircuit(BaseModel):
     """The stored state of a circuit: when it last changed, until when it is open (0: closed), in epoch seconds, and the
-    kind of failure that opened it.
+    kind of failure that opened it. `since` and `is_told` are those of the outage (`outages.py`).
     """
 
     at: float
     open_until: float
     cause: str = ""
+    since: float = 0.0
+    is_told: bool = False
 
 
 class Circuits:
@@ -39,6 +42,7 @@ class Circuits:
         self._states: dict[str, State] = {}
         self._changed_at: dict[str, float] = {}
         self._unwritten: set[str] = set()
+        self._outages = Outages(stage, self.cause)
         self.table = Table("circuits", WrittenCircuit)
 
     def recovered(self) -> None:
@@ -55,14 +59,23 @@ class Circuits:
                     status, generation, open_until=open_until, open_seconds=open_seconds, cause=written.cause
                 )
                 self._changed_at[name] = at
+                outage = Outage(written.since or at, written.is_told) if open_until else None
+                self._outages.take_over(name, outage)
                 self._show(name)
 
     def tick(self, partition: int, writes: StagedWrites) -> None:
-        """Write the circuits that changed."""
+        """Say which outages last or are over, and write the circuits that changed."""
+        self._unwritten.update(self._outages.tell(self._now(), writes))
         while self._unwritten:
             name = self._unwritten.pop()
-            state = self._states[name]
-            written = WrittenCircuit(at=self._changed_at[name], open_until=state.open_until, cause=state.cause)
+            state, outage = self._states[name], self._outages.of(name) or Outage(0.0)
+            written = WrittenCircuit(
+                at=self._changed_at[name],
+                open_until=state.open_until,
+                cause=state.cause,
+                since=outage.since,
+                is_told=outage.is_told,
+            )
             self.table.put(writes, name, written, self._now() + KEPT_S)
 
     def admit(self, name: str) -> int | None:
@@ -77,6 +90,10 @@ class Circuits:
         if after.status is not before.status:
             self._changed_at[name] = now
             self._unwritten.add(name)
+            if after.status is CircuitStatus.CLOSED:
+                self._outages.ends(name)
+            else:
+                self._outages.begins(name, now)
             if before.status is not CircuitStatus.HALF_OPEN or after.status is CircuitStatus.CLOSED:
                 self._show(name)
 

@@ -123,11 +123,11 @@ class Decide(Stage):
         delivery: Delivery[Case],
         writes: StagedWrites,
     ) -> None:
-        """Prompt and reply go to the audit with what comes of the step. Under an order nothing was asked."""
+        """Prompt and reply go to the audit with what comes of the step, unless no provider was called."""
         by = None
         if isinstance(answer, ModelReply):
             by = answer.provider, answer.model
-        elif answer.is_stopped:
+        elif not answer.called:
             return
         detail = kept_question(delivery.record, compiled, question, answer)
         writes.audit(audit_records.asked(delivery.record, detail, by, delivery.traceparent, self._clock()))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from nightdesk.processors import backoff
-from nightdesk.processors.notifications import Batch, RoutePolicy, message_of
+from nightdesk.processors.notifications import ANSWERED, Batch, RoutePolicy, message_of
 from nightdesk.processors.playbook import StepResult
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import NotificationDetail
@@ -95,7 +95,8 @@ class Messages:
         batch = batch.model_copy(update={"state": "sent"})
         self._batches.keep(batch, writes)
         self._audit(batch, "told" if result.error is None else result.error, now, writes, sent=True)
-        if policy.unanswered_after is not None and policy.otherwise and batch.about:
+        is_answered = batch.event_class in ANSWERED and bool(batch.about)
+        if policy.unanswered_after is not None and policy.otherwise and is_answered:
             asked_at = now + timedelta(seconds=policy.unanswered_after)
             writes.emit(TIMERS, timer_for(batch, "unanswered", asked_at, writes))
         if self.is_to_be_closed(batch, writes):

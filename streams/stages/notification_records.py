@@ -27,13 +27,18 @@ def notification(
 def batch_of(notice: Notification, due_at: datetime) -> Batch:
     """The batch that begins with the notice and is sent at `due_at`."""
     return Batch(
-        batch_id=ids.notification_id("batch", notice.notification_id),
+        batch_id=batch_id_of(notice),
         route=notice.route,
         event_class=notice.event_class,
         first_at=notice.time,
         last_at=notice.time,
         due_at=due_at,
     )
+
+
+def batch_id_of(notice: Notification) -> str:
+    """The id of the batch that begins with the notice."""
+    return ids.notification_id("batch", notice.notification_id)
 
 
 def collecting_key(notice: Notification) -> str:

@@ -5,7 +5,16 @@ So one partition has all notices of a route. It collects them (`batches.py`) and
 period (`messages.py`); timers set the time. No order stops notifications, because people are told of orders, too.
 """
 
-from nightdesk.processors.notifications import Batch, Closing, RoutePolicy, classify, routes_of
+from nightdesk.processors.notifications import (
+    OF_A_CASE,
+    Batch,
+    CaseClosing,
+    Closing,
+    Notice,
+    RoutePolicy,
+    classify,
+    routes_of,
+)
 from nightdesk.schemas.records import AuditRecord, Notification
 from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS
 from nightdesk.streams.api import Clock, Commit, Delivery, Route, Stage, StagedWrites, async_handler
@@ -15,13 +24,14 @@ from nightdesk.streams.stage_spec import StageSpec
 from nightdesk.streams.stages.batches import BATCH_TABLES, Batches
 from nightdesk.streams.stages.messages import Messages, NotificationFailed
 from nightdesk.streams.stages.notification_records import notification, over
+from nightdesk.streams.stages.told_cases import ToldCases
 
 
 class Notify(Stage):
     """The notify stage."""
 
     name = "notify"
-    table_names = BATCH_TABLES
+    table_names = (*BATCH_TABLES, ToldCases.table_name)
 
     def __init__(self, control: Control, notifier: Notifier, clock: Clock) -> None:
         super().__init__(clock)
@@ -29,7 +39,8 @@ class Notify(Stage):
         self._notifier = notifier
         self._batches = Batches(clock)
         self._messages = Messages(notifier, self._batches, clock)
-        self.tables = self._batches.tables
+        self._cases = ToldCases(clock)
+        self.tables = (*self._batches.tables, self._cases.table)
         self._commit: Commit
 
     def routes(self) -> tuple[Route, ...]:
@@ -45,18 +56,27 @@ class Notify(Stage):
 
     def read(self, delivery: Delivery[AuditRecord], writes: StagedWrites) -> None:
         """Handle an audit record: emit a notice for each route that wants it. Most records are in no class."""
-        record = delivery.record
-        found = classify(record) if self._notifier.routes else None
-        if found is None:
-            return
-        if isinstance(found, Closing):
-            for route in self._notifier.routes:
-                notice = notification("closed", route, (record.record_id,), record.time, about=found.about)
-                writes.emit(NOTIFICATIONS, notice)
-            return
+        for found in classify(delivery.record) if self._notifier.routes else ():
+            if isinstance(found, Notice):
+                self._tell(found, delivery.record, writes)
+                continue
+            for closing in self._cases.closings(found, writes) if isinstance(found, CaseClosing) else (found,):
+                self._tell_end(closing, delivery.record, writes)
+
+    def _tell(self, found: Notice, record: AuditRecord, writes: StagedWrites) -> None:
         for route in routes_of(found, record.agent, self._notifier.routes, self._wanted(record)):
             notice = notification(
                 "tell", route, (record.record_id,), record.time, found.event_class, text=found.text, about=found.about
+            )
+            writes.emit(NOTIFICATIONS, notice)
+        if record.case_id is not None and found.event_class in OF_A_CASE and found.about:
+            self._cases.told(record.case_id, found.event_class, writes)
+
+    def _tell_end(self, closing: Closing, record: AuditRecord, writes: StagedWrites) -> None:
+        for route in self._notifier.routes:
+            causes = (record.record_id, closing.about)
+            notice = notification(
+                "closed", route, causes, record.time, closing.event_class, text=closing.text, about=closing.about
             )
             writes.emit(NOTIFICATIONS, notice)
 
@@ -77,7 +97,7 @@ class Notify(Stage):
             case "tell":
                 self._batches.collect(notice, policy, writes)
             case "closed":
-                self._close(notice, writes)
+                self._close(notice, policy, writes)
             case "pass_on":
                 batch = await self._batches.taken_over(notice, self._commit, writes)
                 await self._send(batch, policy, writes)
@@ -98,10 +118,12 @@ class Notify(Stage):
         elif batch.state == "closing" or self._messages.is_to_be_closed(batch, writes):
             await self._messages.close(batch, policy, writes)
 
-    def _close(self, notice: Notification, writes: StagedWrites) -> None:
-        """Handle that somebody took care of something: messages about it are over, unless they are about something else
-        that is open.
+    def _close(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> None:
+        """Handle that something is over: messages about it are over, unless they are about something else that is open.
+        Where the channel cannot close them, those who were told are told of the end, if it has a text.
         """
+        if notice.text and notice.route not in self._notifier.closes and self._batches.was_told(notice, writes):
+            self._batches.collect(notice, policy, writes)
         for batch in self._batches.close(notice, writes):
             if self._messages.is_to_be_closed(batch, writes, notice.about):
                 writes.emit(NOTIFICATIONS, over(batch, self._clock()))

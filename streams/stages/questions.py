@@ -92,7 +92,7 @@ class Questions:
                 return _charged(answer, unanswered_cost_microusd + attempt.earlier_microusd)
             unanswered_cost_microusd += attempt.charged_microusd
         detail = "earlier questions had no answer and may have been charged, so no money or attempt is left"
-        lost = Fallback(provider=question.providers[0], reason="unknown", detail=detail)
+        lost = Fallback(provider=question.providers[0], reason="unknown", detail=detail, called=True)
         return ModelUnavailable(reasons=(lost,), unanswered_cost_microusd=unanswered_cost_microusd)
 
     def keep(self, case: Case, attempts_at_most: int, partition: int, writes: StagedWrites) -> None:
@@ -159,6 +159,8 @@ def _key(case: Case, attempt: int, number: int) -> str:
 def _fate(answer: ModelReply | ModelUnavailable) -> Fate:
     if isinstance(answer, ModelReply):
         return "done"
+    if not answer.called:
+        return "cancelled"
     return "unknown" if answer.unanswered_cost_microusd else "failed"
 
 

@@ -18,6 +18,7 @@ from nightdesk.messaging.topic_reader import read_topic
 from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.processors.ledger import Fact, FactState
 from nightdesk.schemas import ids
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import BudgetEntry
 from nightdesk.schemas.topics import BUDGET
 from nightdesk.settings import Settings
@@ -117,7 +118,8 @@ def test_a_drift_is_named(
          "audit_microusd": in_audit, "log_unknown_microusd": 0, "table_unknown_microusd": 0}
     ]  # fmt: skip
     said = nightdesk("budget", "verify", "--wait", "0").out.splitlines()[0]
-    assert said == f"drift: {AGENT} {CASE}: log {in_log}, table {in_table}, audit {in_audit} micro-dollars"
+    log_says, table_says, audit_says = map(money, (in_log, in_table, in_audit))
+    assert said == f"drift: {AGENT} {CASE}: log {log_says}, table {table_says}, audit {audit_says}"
 
 
 def test_what_was_spent_and_never_settled_is_drift(nightdesk: CommandLine, client: Client, topics: Settings) -> None:

@@ -9,6 +9,7 @@ import orjson
 
 from nightdesk.processors.endings import CaseEnding, EventKey
 from nightdesk.processors.scopes import event_scope
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case
 from tests.nights.play import line_of, report_of
 from tests.nights.telling_checks import TELLING_CHECKS
@@ -101,7 +102,7 @@ def the_bill_is_in_the_books(desk: Desk) -> Iterator[str]:
         for fact in facts.values()
     )
     if desk.provider.billed_microusd > charged:
-        yield f"{desk.provider.billed_microusd} micro-dollars were billed, and {charged} are in the books"
+        yield f"{money(desk.provider.billed_microusd)} was billed, and {money(charged)} is in the books"
 
 
 def overtakers(desk: Desk) -> list[str]:

@@ -33,7 +33,7 @@ ROUTES: Mapping[str, RoutePolicy] = {
             "otherwise": "oncall",
             "unanswered_after": "30m",
         },
-        "oncall": {"tell": "stop,fault,anomaly"},
+        "oncall": {"tell": "stop,fault,anomaly,outage"},
     }.items()
 }
 

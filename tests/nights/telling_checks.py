@@ -11,7 +11,17 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from nightdesk.processors.notifications import Closing, Notice, RoutePolicy, classify, routes_of
+from nightdesk.processors.notifications import (
+    ANSWERED,
+    TOLD_ONCE,
+    CaseClosing,
+    Closing,
+    Notice,
+    RoutePolicy,
+    about_case,
+    classify,
+    routes_of,
+)
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import NotificationDetail
 from nightdesk.schemas.audit_kinds import read
@@ -98,6 +108,8 @@ def what_nobody_answers_reaches_the_next_route(desk: Desk) -> Iterator[str]:
     away = {outage.of for outage in desk.night.outages}
     for place, notices in _wanted(desk).items():
         policy = desk.night.routes[place.route]
+        if place.event_class not in ANSWERED:
+            continue
         if policy.unanswered_after is None or not policy.otherwise or {place.route, policy.otherwise} & away:
             continue
         for record, notice in notices:
@@ -148,21 +160,34 @@ def _wanted(desk: Desk) -> Mapping[Place, list[tuple[AuditRecord, Notice]]]:
         agent: {route: frozenset(classes) for route, classes in charter.charter.notify.items()}
         for agent, charter in desk.charters.items()
     }
+    still_open: set[tuple[str, str]] = set()
     for record in desk.audits.values():
-        notice = classify(record)
-        if isinstance(notice, Notice):
-            for route in routes_of(notice, record.agent, desk.night.routes, added.get(record.agent or "", {})):
-                found[Place(route, notice.event_class)].append((record, notice))
+        for told in classify(record):
+            if isinstance(told, Notice):
+                for route in routes_of(told, record.agent, desk.night.routes, added.get(record.agent or "", {})):
+                    is_known = told.event_class in TOLD_ONCE and (route, told.about) in still_open
+                    still_open.add((route, told.about))
+                    if not is_known:
+                        found[Place(route, told.event_class)].append((record, told))
+            elif isinstance(told, Closing):
+                for route in desk.night.routes:
+                    if (route, told.about) in still_open and told.event_class and route not in CLOSING:
+                        end = Notice(told.event_class, told.text)
+                        found[Place(route, told.event_class)].append((record, end))
+                    still_open.discard((route, told.about))
     return found
 
 
 def _closings(desk: Desk) -> Mapping[str, list[datetime]]:
-    """When somebody took care of what."""
+    """When what was over."""
     found: dict[str, list[datetime]] = defaultdict(list)
     for record in desk.audits.values():
-        closing = classify(record)
-        if isinstance(closing, Closing):
-            found[closing.about].append(record.time)
+        for closing in classify(record):
+            if isinstance(closing, Closing):
+                found[closing.about].append(record.time)
+            elif isinstance(closing, CaseClosing):
+                for name in closing.event_classes:
+                    found[about_case(name, closing.case_id)].append(record.time)
     return found
 
 

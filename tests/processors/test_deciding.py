@@ -19,7 +19,8 @@ from tests.processors.examples import FILES, NOW, answer, case, compiled, event,
 CHARTER = compiled()
 RULES_ONLY = compiled(("provider: [anthropic, rules]", "provider: rules"))
 AWAY = ModelUnavailable(
-    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529"),), unanswered_cost_microusd=70
+    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529", called=True),),
+    unanswered_cost_microusd=70,
 )
 GOOD = answer("respond", 0.9, "I know", text="tomorrow")
 

@@ -1,16 +1,18 @@
 """Who is told of what, and when: classes, routes, quiet hours."""
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import pytest
 from pydantic import ValidationError
 
-from nightdesk.processors.notifications import Closing, Notice, RoutePolicy, classify, routes_of
+from nightdesk.processors.notifications import CaseClosing, Closing, Notice, RoutePolicy, classify, routes_of
 from nightdesk.processors.notifications.routes import check_chain
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import DecisionDetail
+from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.persons import SYSTEM
-from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, Fallback, StepOutcome
+from nightdesk.schemas.records import ApprovalReply, AuditRecord, CaseStatus, ControlCommand, Fallback, StepOutcome
 from tests.processors.examples import NOW, case, compiled
 from tests.schemas.details import detail_as
 from tests.streams.stages.world import decision
@@ -18,18 +20,32 @@ from tests.streams.stages.world import decision
 MADE = decision(case(compiled()), text="tomorrow")
 
 
-def _acted(status: str) -> object:
+class Waits(NamedTuple):
+    """Why a step waits, as the budget stage says it."""
+
+    gate: str
+    reason: str
+    since: float
+    until: float
+
+
+def _one(record: AuditRecord) -> object:
+    [found] = classify(record)
+    return found
+
+
+def _acted(status: str, ended: CaseStatus = "running") -> object:
     outcome = StepOutcome.model_validate(
         {"step_id": "s", "position": 0, "handler": "send", "status": status, "started_at": NOW}
     )
-    return classify(audit_records.acted(MADE, (outcome,), "running", "step 0", None, NOW))
+    return _one(audit_records.acted(MADE, (outcome,), ended, "step 0", None, NOW))
 
 
 def _ordered(kind: str, by: str) -> object:
     order = ControlCommand.model_validate(
         {"key": "desk", "kind": kind, "agent": "desk", "issued_by": by, "time": NOW, "reason": "r"}
     )
-    return classify(audit_records.ordered(order, None))
+    return _one(audit_records.ordered(order, None))
 
 
 def test_what_people_are_told_of() -> None:
@@ -37,47 +53,85 @@ def test_what_people_are_told_of() -> None:
     assert (failed.event_class, failed.text) == ("failure", "desk respond t-1: step 0")
     assert isinstance(unknown := _acted("unknown"), Notice)
     assert unknown.event_class == "unknown"
-    assert _acted("done") is None
+    assert _acted("done", "completed") == CaseClosing(MADE.case.case_id)
     assert isinstance(paused := _ordered("pause", "jo"), Notice)
     assert paused.event_class == "stop"
     assert isinstance(found := _ordered("pause", f"{SYSTEM} anomalies"), Notice)
     assert found.event_class == "anomaly"
     assert _ordered("resume", "jo") == Closing(paused.about)
-    assert classify(audit_records.received(MADE.case, "t")) is None
+    assert classify(audit_records.received(MADE.case, "t")) == ()
 
 
-def _deferred(reason: str, kind: str = "deferred", status: str = "deferred") -> object:
-    detail = '{"until": "2026-11-30T00:00:00Z"}' if kind == "deferred" else "null"
-    fields = {"record_id": "r", "kind": kind, "time": NOW, "subject": "t-1", "status": status}
-    return classify(AuditRecord.model_validate({**fields, "reason": reason, "detail": detail}))
+def _deferred(gate: str) -> tuple[object, ...]:
+    waits = Waits(gate, "of which people read", NOW.timestamp(), NOW.timestamp() + 60)
+    return classify(audit_records.deferred(MADE.case, waits, "t"))
 
 
 def test_a_spent_budget_is_told_and_a_limit_or_the_end_of_a_wait_is_not() -> None:
-    reason = "178008 micro-dollars are needed and 0 of the day's 500000 are left"
-    assert isinstance(told := _deferred(reason), Notice)
-    assert told.event_class == "budget"
-    assert isinstance(_deferred(reason, "refused", "refused"), Notice)
-    assert _deferred("6000 cases in 1h are allowed") is None
-    assert _deferred(reason, status="running") is None
+    [told] = _deferred("spent")
+    assert isinstance(told, Notice)
+    assert (told.event_class, told.text) == ("budget", "desk t-1: of which people read")
+    assert _one(audit_records.refused(MADE.case, "spent", "none is left", "t", NOW)) == Notice(
+        "budget", "desk t-1: none is left"
+    )
+    assert [_deferred(gate) for gate in ("rate", "held", "unavailable", "paused")] == [()] * 4
+    assert classify(audit_records.refused(MADE.case, "unpriced", "no price is known", "t", NOW)) == ()
+    goes_on = audit_records.resumed(MADE.case, NOW.timestamp(), "t", NOW.timestamp())
+    assert _one(goes_on) == CaseClosing(MADE.case.case_id, ("budget",))
 
 
 @pytest.mark.parametrize("provider", ["rules", "none", "anthropic"])
 def test_a_decision_without_a_model_for_want_of_money_is_told(provider: str) -> None:
     """`when_spent: rules` and `escalate` end the case, but somebody has to know that the money is gone."""
-    reason = "178008 micro-dollars are needed and 0 of the day's 500000 are left"
+    reason = "$0.178008 is needed and $0.00 of the day's $0.50 is left"
     record = audit_records.decided(MADE, "running", "t")
     detail = detail_as(DecisionDetail, record)
     if provider == "rules":
         skipped = Fallback(provider="anthropic", reason="budget", detail=reason)
-        detail = detail.model_copy(update={"fallbacks": (skipped,)})
+        detail = detail.model_copy(update={"cause": "spent", "fallbacks": (skipped,)})
     else:
-        detail = detail.model_copy(update={"reasoning": reason})
-    told = classify(record.model_copy(update={"provider": provider, "detail": detail.model_dump_json()}))
+        detail = detail.model_copy(
+            update={"cause": "spent" if provider == "none" else "", "reasoning": reason},
+        )
+    found = classify(record.model_copy(update={"provider": provider, "detail": detail.model_dump_json()}))
     if provider == "anthropic":
-        assert told is None, "a model may write anything"
+        assert found == (), "a model may write anything"
     else:
+        [told] = found
         assert isinstance(told, Notice)
-        assert (told.event_class, reason in told.text) == ("budget", True)
+        assert (told.event_class, told.text) == ("budget", f"desk respond t-1: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("status", "ended", "closes"),
+    [
+        ("done", "escalated", True),
+        ("done", "waiting", True),
+        ("skipped", "refused", True),
+        ("undo_failed", "failed", False),
+        ("done", "running", False),
+    ],
+)
+def test_what_was_told_of_a_case_is_over_when_the_case_has_another_end(
+    status: str, ended: CaseStatus, closes: bool
+) -> None:
+    outcome = StepOutcome.model_validate(
+        {"step_id": "s", "position": 0, "handler": "send", "status": status, "started_at": NOW}
+    )
+    found = classify(audit_records.acted(MADE, (outcome,), ended, "", None, NOW))
+    assert found == ((CaseClosing(MADE.case.case_id),) if closes else ())
+
+
+def test_an_outage_is_told_until_the_system_answers_again() -> None:
+    lasts = OutageDetail(stage="decide", system="anthropic", cause="overloaded", since=NOW, is_over=False)
+    told = _one(audit_records.outage(lasts, NOW + timedelta(minutes=1)))
+    assert isinstance(told, Notice)
+    assert (told.event_class, told.text) == (
+        "outage",
+        "anthropic does not answer decide since 2026-11-20 12:00:00 UTC (overloaded)",
+    )
+    over = _one(audit_records.outage(lasts.model_copy(update={"is_over": True}), NOW + timedelta(minutes=61)))
+    assert over == Closing(told.about, "anthropic answers decide again, after 61 minutes", "outage")
 
 
 def test_what_goes_on_is_told_of_less_and_less_often() -> None:
@@ -89,16 +143,14 @@ def test_what_goes_on_is_told_of_less_and_less_often() -> None:
 
 
 def test_an_approval_that_waits_is_told_and_its_reminder_too_until_it_is_answered() -> None:
-    reminded = classify(audit_records.approval_reminded(MADE, 1, NOW + timedelta(hours=72), "t", NOW))
+    reminded = _one(audit_records.approval_reminded(MADE, 1, NOW + timedelta(hours=72), "t", NOW))
     assert isinstance(reminded, Notice)
     assert (reminded.event_class, reminded.about) == ("approval", MADE.decision_id)
     reply = ApprovalReply(
         decision_id=MADE.decision_id, subject="t-1", verdict="approve", payload_sha256="x", person="jo", time=NOW
     )
-    assert classify(audit_records.approval_answered(MADE, reply, "claimed", "", "c", "t", NOW)) == Closing(
-        MADE.decision_id
-    )
-    assert classify(audit_records.approval_void(reply, "late", "c", "t", NOW)) is None
+    assert _one(audit_records.approval_answered(MADE, reply, "claimed", "", "c", "t", NOW)) == Closing(MADE.decision_id)
+    assert classify(audit_records.approval_void(reply, "late", "c", "t", NOW)) == ()
 
 
 def test_a_route_gets_its_classes_of_its_agents_and_what_a_charter_adds() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from nightdesk.processors import playbook
 from nightdesk.processors.charter.compiled import CompiledCharter, compile_charter
 from nightdesk.processors.charter.model import Charter
-from nightdesk.processors.gate import WOULD_NEED_APPROVAL
 from nightdesk.processors.playbook import Ending, IllegalOutcome, Progress, RunStep, StepResult
 from nightdesk.processors.playbook.carried import CARRIED_BYTES_AT_MOST
 from nightdesk.processors.playbook.failure import MAY_HAVE_HAPPENED, NO_ESCALATION
@@ -209,8 +208,8 @@ def test_a_dry_run_performs_what_changes_nothing_and_research_goes_on() -> None:
 
 
 def test_a_dry_run_that_a_person_would_have_to_approve_reads_nothing_either() -> None:
-    reason = f"{WOULD_NEED_APPROVAL}: look always needs approval"
-    made = decision(disposition="dry_run", kind="research", disposition_reason=reason)
+    reason = "in live mode it would need approval: look always needs approval"
+    made = decision(disposition="dry_run", kind="research", disposition_reason=reason, would_need_approval=True)
     asked, ending = drive(made, charter(LOOKS, kind="research"))
     assert all(step.rehearsed for step in asked)
     assert (ending.status, ending.next_case) == ("dry_run", None)

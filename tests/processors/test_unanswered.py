@@ -24,7 +24,9 @@ WAITS, BY_RULES, ESCALATES = _charter("wait"), _charter("rules"), _charter("esca
 
 
 def _none(*reasons: str, retryable: bool = True, cost: int = 0) -> ModelUnavailable:
-    fallbacks = tuple(Fallback(provider="anthropic", reason=reason, detail="said so") for reason in reasons)
+    fallbacks = tuple(
+        Fallback(provider="anthropic", reason=reason, detail="said so", called=True) for reason in reasons
+    )
     return ModelUnavailable(reasons=fallbacks, retryable=retryable, unanswered_cost_microusd=cost)
 
 

@@ -78,7 +78,7 @@ DECISION = Decision(
     prompt_sha256="ab" * 32,
     disposition="execute",
     verdicts=(Verdict(rule="refund-cap", passed=True, reason="no refund"),),
-    fallbacks=(Fallback(provider="anthropic", reason="overloaded", detail="529"),),
+    fallbacks=(Fallback(provider="anthropic", reason="overloaded", detail="529", called=True),),
     input_tokens=900,
     output_tokens=80,
     cost_microusd=3900,

@@ -73,7 +73,16 @@ def test_a_detail_of_every_version_is_read(kept: KeptDetail) -> None:
     detail = read(kept.model, json.dumps(kept.written))
     assert detail is not None
     told = json.loads(detail.model_dump_json())
-    assert {name: told[name] for name in kept.written} == kept.written
+    assert _of(told, kept.written) == kept.written
+
+
+def _of(told: object, written: object) -> object:
+    """What `told` says of what was written: fields that came later are left out, also inside of others."""
+    if isinstance(told, dict) and isinstance(written, dict):
+        return {name: _of(told[name], value) for name, value in written.items()}
+    if isinstance(told, list) and isinstance(written, list) and len(told) == len(written):
+        return [_of(one, before) for one, before in zip(told, written, strict=True)]
+    return told
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))

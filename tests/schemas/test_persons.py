@@ -41,7 +41,7 @@ def test_a_correction_names_a_claimed_person() -> None:
         person="the-ceo",
         reason="ok",
     )
-    assert audit_records.corrected(entry, 1, 2, "").reason == "corrected to 5 micro-dollars by the-ceo (claimed): ok"
+    assert audit_records.corrected(entry, 1, 2, "").reason == "corrected to $0.000005 by the-ceo (claimed): ok"
 
 
 def test_no_text_has_a_persons_name_without_its_mark() -> None:

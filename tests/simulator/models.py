@@ -88,7 +88,7 @@ def _event(request: ModelRequest) -> str:
 
 
 def _nothing(reason: str, unanswered_cost_microusd: int = 0, *, retryable: bool = False) -> ModelUnavailable:
-    fallback = Fallback(provider="anthropic", reason=reason)
+    fallback = Fallback(provider="anthropic", reason=reason, called=True)
     return ModelUnavailable(reasons=(fallback,), unanswered_cost_microusd=unanswered_cost_microusd, retryable=retryable)
 
 

@@ -73,7 +73,7 @@ def decided(seconds: float, step: int = 0, **fields: Any) -> AuditRecord:
         parameters='{"text":"It leaves tomorrow."}',
         reasoning="The customer asks where the parcel is.",
         verdicts=(Verdict(rule="refund-cap", passed=True),),
-        fallbacks=(Fallback(provider="anthropic", reason="overloaded"),),
+        fallbacks=(Fallback(provider="anthropic", reason="overloaded", called=True),),
         prompt_sha256="a" * 64,
         reserved_microusd=20_000,
         **fields.pop("measures", {}),

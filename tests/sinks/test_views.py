@@ -240,14 +240,14 @@ def test_dead_letters_name_where_the_record_lay(client: Client) -> None:
 
 ENDS: dict[str, tuple[list[AuditRecord], list[tuple[str, str]]]] = {
     "no charter matched": ([record("ignored", 0, status="ignored", reason="no charter")], [("ignored", "ended")]),
-    "does not fit the schema": ([record("rejected", 0, status="failed", reason="data.x")], [("failed", "ended")]),
+    "does not fit the schema": ([record("rejected", 0, status="failed", reason="data.x")], [("rejected", "ended")]),
     "rejected, offered again and done": (
         [rejected(-9), received(), decided(1), acted(2, "completed")],
         [("completed", "ended")],
     ),
     "done by one agent and rejected by the other": (
         [rejected(-9, "other"), received(), decided(1), acted(2, "completed")],
-        [("failed", "ended")],
+        [("rejected", "ended")],
     ),
     "ignored, offered again and done": (
         [record("ignored", -9, status="ignored"), received(), decided(1), acted(2, "completed")],

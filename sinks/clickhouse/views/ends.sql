@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW ends
     `event_type`   String                         COMMENT 'type of the event; empty if it could not be read',
     `received_at`  DateTime64(6, 'UTC')           COMMENT 'time of the first record of the event',
     `cases`        UInt64                         COMMENT 'number of cases: one for each agent that took the event',
-    `status`       String                         COMMENT 'status of the case that needs attention most; ignored or failed where there is no case',
+    `status`       String                         COMMENT 'status of the case that needs attention most; ignored, rejected or failed where there is no case',
     `reason`       String                         COMMENT 'reason for the status, for people',
     `state`        String                         COMMENT 'running, resting (it waits for a timer, for a person or behind a dead letter) or ended',
     `ended_at`     Nullable(DateTime64(6, 'UTC')) COMMENT 'time of the last record of the event, if it has ended'
@@ -61,7 +61,8 @@ FROM
         SELECT
             r.subject, toString(r.event_source), r.event_id, toString(r.event_type), r.case_id, toString(r.agent),
             if(r.event_id = '', JSONExtractString(r.detail, 'dead_letter_id'), ''), toString(r.kind),
-            toString(r.status), r.reason, r.time, r.time,
+            -- Nothing of such an event has failed: no case was made of it.
+            if(r.kind = 'rejected', 'rejected', toString(r.status)), r.reason, r.time, r.time,
             -- After every case: an ignored duplicate says nothing about the event that was handled.
             indexOf(['dead_letter', 'rejected', 'refused', 'deferred', 'ignored', 'received', 'parked', 'replayed'],
                 toString(r.kind))

@@ -101,6 +101,7 @@ async def test_all_failed_names_each_reason(chained: Chained, request_: ModelReq
     chained.second.script.append(Step(Conduct.SERVER_ERROR))
     none = await unavailable(chained.chain, BOTH, request_)
     assert reasons(none) == [("anthropic", "authentication"), ("openai-compatible", "server_error")]
+    assert [reason.called for reason in none.reasons] == [True, True]
     # Who asked with a wrong key was turned away; a server that broke may have answered first.
     worst = worst_request_price_microusd(request_.for_provider("openai-compatible"), datetime.now(UTC))
     assert (none.retryable, none.unanswered_cost_microusd) == (True, worst)
@@ -124,6 +125,9 @@ async def test_a_provider_without_settings_is_passed_over(server: ModelServer, r
     chain = ProviderChain([OpenAIProvider(Endpoint(server.openai_url))], Circuits("decide", BreakerPolicy(), Clock()))
     reply = await answered(chain, BOTH, request_)
     assert reasons(reply) == [("anthropic", "not_configured")]
+    assert [passed.called for passed in reply.fallbacks] == [False]
+    none = await unavailable(chain, ("anthropic",), request_)
+    assert not none.called, "nobody was asked"
     await chain.aclose()
 
 
@@ -132,6 +136,7 @@ async def test_a_circuit_opens_waits_and_closes_by_one_probe(chained: Chained, r
     for _ in range(3):
         reply = await answered(chained.chain, BOTH, request_)
     assert reasons(reply) == [("anthropic", "circuit_open")]
+    assert [passed.called for passed in reply.fallbacks] == [False], "an open circuit lets no call through"
     assert chained.first.count == 2
     assert [chained.circuits.is_open(name) for name in ("anthropic", "openai-compatible")] == [True, False]
 

@@ -21,7 +21,7 @@ from nightdesk.schemas.records import CancelCondition, Decision, Event, Fallback
 
 CHARTERS = Path(__file__).parents[3] / "charters"
 TRIAGE = CHARTERS / "support-triage"
-AWAY = ModelUnavailable(reasons=(Fallback(provider="anthropic", reason="authentication"),))
+AWAY = ModelUnavailable(reasons=(Fallback(provider="anthropic", reason="authentication", called=True),))
 
 
 def day() -> list[dict[str, Any]]:

@@ -130,7 +130,7 @@ async def test_only_spent_money_waits_for_the_next_day() -> None:
     await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
     [deferred] = audited(await bench.take(BUDGET, _asks(charter, 1), 1))
     assert detail_as(WaitDetail, deferred).cause == "spent"
-    assert "are left" in deferred.reason
+    assert "is left" in deferred.reason
     clock.now = NOW.replace(hour=23, minute=59, second=59)
     assert _started(bench.tick()) == []
     clock.forward(1)
@@ -146,7 +146,8 @@ async def test_that_the_money_which_was_waited_for_is_spent_is_told_once() -> No
     await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
     [told] = audited(bench.tick())
     assert (told.event_id, told.status, detail_as(WaitDetail, told).cause) == ("e-1", "deferred", "spent")
-    assert isinstance(notice := classify(told), Notice)
+    [notice] = classify(told)
+    assert isinstance(notice, Notice)
     assert notice.event_class == "budget"
     await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
     assert audited(bench.tick()) == []
@@ -216,7 +217,8 @@ async def test_what_has_waited_for_too_long_goes_to_a_person() -> None:
     [escalated] = said(bench.tick(), DECIDE, Case)
     assert escalated.reserved_microusd == 0
     assert "has waited since 2026-11-20 12:00:00 UTC" in escalated.escalate_because
-    assert "are left" in escalated.escalate_because
+    assert "is left" in escalated.escalate_because
+    assert escalated.cause == "waited"
     assert len(bench.tables["waiting"]) == 0
 
 
@@ -242,7 +244,8 @@ async def test_where_the_charter_does_not_wait_a_newcomer_does_not_either() -> N
     await bench.take(BUDGET, _settles(_asks(older, 0), PRICE))
     assert await _ask(bench, older, [1]) == []
     [escalated] = said(await bench.take(BUDGET, _asks(newer, 2), 2), DECIDE, Case)
-    assert "are left" in escalated.escalate_because
+    assert "is left" in escalated.escalate_because
+    assert escalated.cause == "spent"
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -641,7 +644,8 @@ async def test_when_the_money_is_spent_the_rules_decide_where_the_charter_says_s
     await bench.take(BUDGET, _settles(_asks(charter, 0), PRICE))
     [decided] = said(bench.tick(), DECIDE, Case)
     assert (decided.reserved_microusd, decided.escalate_because) == (0, "")
-    assert "are left" in decided.rules_because
+    assert "is left" in decided.rules_because
+    assert decided.cause == "spent"
     [later] = said(await bench.take(BUDGET, _asks(charter, 2), 2), DECIDE, Case)
     assert later.rules_because
 

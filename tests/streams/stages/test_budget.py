@@ -12,6 +12,7 @@ from nightdesk.processors.ledger import KEPT_S, Fact
 from nightdesk.processors.ledger.entries import correction, expiry, reservation, returned
 from nightdesk.processors.ledger.reserving import held_for_s, worst_price_microusd
 from nightdesk.schemas import ids
+from nightdesk.schemas.money import money
 from nightdesk.schemas.records import BudgetEntry, Case, Spent
 from nightdesk.schemas.topics import BUDGET, DECIDE
 from nightdesk.streams.stages.budget import Budget
@@ -128,7 +129,8 @@ async def test_over_budget_a_case_goes_to_a_person_where_the_charter_says_so() -
     await _spend_the_day(bench, charter)
     [decided] = said(await bench.take(BUDGET, _reserve(charter, 2)), DECIDE, Case)
     assert decided.reserved_microusd == 0
-    assert "are left" in decided.escalate_because
+    assert "is left" in decided.escalate_because
+    assert decided.cause == "spent"
 
 
 @pytest.mark.parametrize("when_spent", ["escalate", "refuse"])
@@ -140,7 +142,7 @@ async def test_that_an_urgent_expression_fails_is_said_where_the_case_ends_witho
     await _spend_the_day(bench, charter)
     writes = await bench.take(BUDGET, _reserve(charter, 2))
     [why] = [found.escalate_because for found in said(writes, DECIDE, Case)] or [one.reason for one in audited(writes)]
-    assert "are left" in why
+    assert "is left" in why
     assert "budget.urgent failed: " in why
 
 
@@ -315,7 +317,7 @@ async def test_a_claim_beyond_what_was_held_is_kept_as_it_came_and_counts_for_wh
     assert _totals(bench) == {"2026-11-20": (0, PRICE)}
     assert words(first) == words(again), "read twice it is said twice, under one id"
     [record] = audited(first)
-    assert (record.kind, record.agent, str(claimed) in record.reason) == ("budget", "desk", True)
+    assert (record.kind, record.agent, money(claimed) in record.reason) == ("budget", "desk", True)
     [(_, value)] = bench.tables["ledger"].items(PARTITION)
     assert Fact.model_validate_json(value).spent_microusd == claimed, "the books agree with the log and the audit"
 

@@ -4,13 +4,15 @@ import pytest
 
 from nightdesk.processors.breaker import CallReport, Result
 from nightdesk.processors.execution import BREAKER
+from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.records import Decision, Timer
 from nightdesk.schemas.topics import ACT, TIMERS
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.stages.act import Act
 from nightdesk.streams.stages.circuits import Circuits
+from nightdesk.streams.stages.outages import LASTS_S
 from tests.processors.examples import case, compiled, event
-from tests.schemas.details import outcomes_of
+from tests.schemas.details import detail_as, outcomes_of
 from tests.streams.runtime.memory import table
 from tests.streams.stages.stage_harness import CODEC, Bench, Clock, audited, in_force, order, said
 from tests.streams.stages.world import AWAY, BROKEN, BUSY, World, decision
@@ -143,7 +145,7 @@ async def test_what_waits_for_a_system_after_an_order_as_before_says_so_again() 
     [halted] = audited(await bench.take(ACT, _answer(1), 10))
     control.apply(order("resume", "desk", "desk", time=clock()))
     clock.forward(1)
-    [goes_on] = audited(bench.tick())
+    [goes_on] = [record for record in audited(bench.tick()) if record.kind != "outage"]
     [told] = audited(await bench.take(ACT, _answer(1), 11))
     assert [halted.status, goes_on.status, told.status] == ["waiting", "running", "waiting"]
     assert told.reason.startswith("again: desk is away")
@@ -211,11 +213,60 @@ def test_the_last_that_was_written_counts() -> None:
     assert not heir.is_open("desk")
 
 
-def _tick(circuits: Circuits, partition: int) -> None:
+def _fails(circuits: Circuits) -> None:
+    for _ in range(BREAKER.failures_to_open):
+        generation = circuits.admit("desk")
+        if generation is not None:
+            circuits.record("desk", CallReport(generation, Result.FAILED))
+
+
+def _answers(circuits: Circuits) -> None:
+    generation = circuits.admit("desk")
+    assert generation is not None
+    circuits.record("desk", CallReport(generation, Result.SUCCEEDED))
+
+
+def test_an_outage_that_lasts_is_told_once_and_its_end_too_whichever_process_sees_it() -> None:
+    clock, kept = Clock(), table("circuits")
+    circuits = Circuits("act", BREAKER, clock)
+    circuits.table.store = kept
+    since = clock.now
+    _fails(circuits)
+    assert _tick(circuits, 1) == [], "it may be busy for a moment"
+    clock.forward(LASTS_S)
+    _fails(circuits)
+    assert _tick(circuits, 1) == [OutageDetail(stage="act", system="desk", since=since, is_over=False)]
+    clock.forward(LASTS_S)
+    _fails(circuits)
+    assert _tick(circuits, 1) == []
+    heir = Circuits("act", BREAKER, clock)
+    heir.table.store = kept
+    heir.recovered()
+    clock.forward(LASTS_S)
+    assert _tick(heir, 1) == [], "people know"
+    _answers(heir)
+    assert _tick(heir, 1) == [OutageDetail(stage="act", system="desk", since=since, is_over=True)]
+    assert _tick(heir, 1) == []
+
+
+def test_a_system_that_is_busy_for_a_moment_is_no_outage() -> None:
+    clock = Clock()
+    circuits = Circuits("act", BREAKER, clock)
+    circuits.table.store = table("circuits")
+    _fails(circuits)
+    clock.forward(BREAKER.open_seconds)
+    _answers(circuits)
+    clock.forward(LASTS_S)
+    assert _tick(circuits, 1) == []
+
+
+def _tick(circuits: Circuits, partition: int) -> list[OutageDetail]:
+    """Store what the circuits say. Gives the outages of which the audit is told."""
     writes = StagedWrites(CODEC, "t.", partition)
     circuits.tick(partition, writes)
     for put in writes.puts:
         put.store.write(put)
+    return [detail_as(OutageDetail, record) for record in audited(writes)]
 
 
 async def test_what_is_given_up_did_not_begin_when_it_was_given_up() -> None:

@@ -16,13 +16,26 @@ from nightdesk.streams.stages.decide import Decide
 from nightdesk.streams.stages.questions import LOST_ANSWERS_AT_MOST, REPLIES_KEPT_S
 from tests.processors.examples import CHARTER as CHARTER_TEXT
 from tests.processors.examples import NOW, answer, case, compiled, event, reply
-from tests.streams.stages.stage_harness import CODEC, Bench, Clock, Crash, Step, audited, in_force, order, said, words
+from tests.streams.stages.stage_harness import (
+    CODEC,
+    Bench,
+    Clock,
+    Crash,
+    Step,
+    audited,
+    in_force,
+    order,
+    questioned,
+    said,
+    words,
+)
 
 CHARTER = compiled()
 CASE = case(CHARTER)
 WORST = prices.worst_ask_price_microusd(CHARTER.charter.decide.asked, prompts.build(CHARTER, CASE), NOW)
 UNAVAILABLE = ModelUnavailable(
-    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529"),), unanswered_cost_microusd=70
+    reasons=(Fallback(provider="anthropic", reason="overloaded", detail="529", called=True),),
+    unanswered_cost_microusd=70,
 )
 
 
@@ -54,6 +67,20 @@ async def test_a_reply_becomes_a_decision_and_its_cost_is_settled() -> None:
     assert (settled.kind, settled.case_id, settled.amount_microusd) == ("settle", CASE.case_id, 1000)
     [record] = audited(writes)
     assert (record.kind, record.decision_id, record.status) == ("decided", decision.decision_id, "running")
+
+
+@pytest.mark.parametrize("reason", ["not_configured", "circuit_open", "unknown_price"])
+async def test_a_question_for_which_no_provider_was_called_is_no_model_call(reason: str) -> None:
+    """Without an API key the rules decide, and neither the night nor a bound counts a question that nobody got."""
+    none = ModelUnavailable(reasons=(Fallback(provider="anthropic", reason=reason),))
+    bench = _bench(Model(none))
+    writes = await bench.take(DECIDE, CASE)
+    assert questioned(writes) == [], "no prompt is kept that nobody was sent"
+    [decision] = said(writes, ACT, Decision)
+    assert (decision.case.spent.model_calls, decision.cost_microusd) == (0, 0)
+    again = _bench(Model(UNAVAILABLE))
+    [asked] = said(await again.take(DECIDE, CASE), ACT, Decision)
+    assert asked.case.spent.model_calls == 1
 
 
 async def test_a_case_is_decided_as_soon_as_its_charter_is_known_here() -> None:

@@ -61,7 +61,7 @@ async def test_texts_are_bounded_and_what_nobody_answered_says_so() -> None:
     long = reply("x" * (2 * MAX_REPLY_CHARACTERS))
     [first, _] = questioned(await _bench(long, long).take(DECIDE, given))
     assert len(_detail(first).reply) < MAX_REPLY_CHARACTERS + 100
-    away = ModelUnavailable(reasons=(Fallback(provider="anthropic", reason="overloaded"),))
+    away = ModelUnavailable(reasons=(Fallback(provider="anthropic", reason="overloaded", called=True),))
     [unanswered] = questioned(await _bench(away).take(DECIDE, given))
     assert (_detail(unanswered).answered, unanswered.provider) == (False, None)
     assert _detail(unanswered).fallbacks == away.reasons

@@ -1,15 +1,24 @@
 """People are told once, in one message for a class and a while; a route that fails or is silent has a next one."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from nightdesk.processors.notifications import Message, RoutePolicy
 from nightdesk.processors.playbook import StepResult
 from nightdesk.schemas import audit_records
-from nightdesk.schemas.audit import NotificationDetail
-from nightdesk.schemas.records import ApprovalReply, AuditRecord, ControlCommand, Notification, StepOutcome, Timer
+from nightdesk.schemas.audit import NotificationDetail, WaitDetail
+from nightdesk.schemas.outage_detail import OutageDetail
+from nightdesk.schemas.records import (
+    ApprovalReply,
+    AuditRecord,
+    CaseStatus,
+    ControlCommand,
+    Notification,
+    StepOutcome,
+    Timer,
+)
 from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS, TIMERS
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.stages.messages import NotificationFailed
@@ -320,16 +329,118 @@ async def test_a_message_about_two_things_is_not_closed_when_one_is_over() -> No
     assert [message.is_over for message in night.people.got] == [False]
 
 
-async def test_a_failure_is_never_over_and_a_channel_without_an_end_is_told_of_none() -> None:
-    night = Night(People(one(), closes=frozenset({"ops"})))
-    await night.read(failed(1))
-    await night.until(3600)
+async def test_a_channel_without_an_end_is_told_of_none() -> None:
     chat, (waits, answered) = Night(People(one())), asked()
     await chat.read(waits)
     await chat.until(60)
     await chat.read(answered)
     await chat.until(60)
-    assert [message.is_over for message in night.people.got + chat.people.got] == [False, False]
+    assert [message.is_over for message in chat.people.got] == [False]
+
+
+def acted_on(number: int, status: str, ended: CaseStatus) -> AuditRecord:
+    """A later step of the case that `failed` is about."""
+    return failed(number, status).model_copy(
+        update={"record_id": f"later {number}", "step": 1, "status": ended, "reason": ""}
+    )
+
+
+def waits_for_money(number: int) -> tuple[AuditRecord, AuditRecord]:
+    of = case(CHARTER, event().model_copy(update={"id": f"e-{number}", "subject": f"t-{number}"}))
+    told = audit_records.refused(of, "spent", "", "t", NOW)
+    since = NOW.timestamp()
+    detail = WaitDetail(until=NOW, cause="spent")
+    deferred = told.model_copy(update={"kind": "deferred", "status": "deferred", "detail": detail.model_dump_json()})
+    return deferred, audit_records.resumed(of, since, "t", since)
+
+
+@pytest.mark.parametrize(
+    ("told", "end"),
+    [
+        ((failed(1), failed(2)), (acted_on(1, "done", "escalated"), acted_on(2, "done", "completed"))),
+        ((failed(1, "unknown"),), (acted_on(1, "done", "escalated"),)),
+        ((waits_for_money(1)[0],), (waits_for_money(1)[1],)),
+    ],
+    ids=["failure", "unknown", "budget"],
+)
+async def test_what_was_told_of_cases_is_over_when_each_has_another_end(
+    told: tuple[AuditRecord, ...], end: tuple[AuditRecord, ...]
+) -> None:
+    night = Night(People(one(), closes=frozenset({"ops"})))
+    for record in told:
+        await night.read(record)
+    await night.until(60)
+    for number, record in enumerate(end):
+        assert [message.is_over for message in night.people.got] == [False], f"{number} of {len(end)} are over"
+        for _ in range(2):
+            await night.read(record)
+        await night.until(60)
+    first, over = night.people.got
+    assert (first.key, first.is_over, over.is_over) == (over.key, False, True)
+
+
+async def test_the_end_of_a_case_of_which_nobody_was_told_is_no_record() -> None:
+    night = Night(People(one()))
+    assert await night.read(acted_on(1, "done", "completed")) == []
+    assert await night.read(waits_for_money(1)[1]) == []
+    await night.read(failed(1))
+    assert await night.read(waits_for_money(1)[1]) == [], "that it goes on does not mend what failed"
+    assert [notice.kind for notice in await night.read(acted_on(1, "done", "escalated"))] == ["closed"]
+
+
+async def test_what_no_person_can_answer_goes_to_no_other_route() -> None:
+    routes = {**one(otherwise="boss", unanswered_after=600), "boss": RoutePolicy.model_validate({"tell": "stop"})}
+    night = Night(People(routes))
+    await night.read(failed(1))
+    await night.read(lasting())
+    await night.until(86_400)
+    assert [(message.route, message.event_class) for message in night.people.got] == [
+        ("ops", "failure"),
+        ("ops", "outage"),
+    ]
+
+
+def lasting(since: datetime = NOW, *, is_over: bool = False) -> AuditRecord:
+    detail = OutageDetail(stage="act", system="desk", cause="", since=since, is_over=is_over)
+    return audit_records.outage(detail, NOW + timedelta(minutes=120 if is_over else 1))
+
+
+async def test_an_outage_is_told_once_though_each_worker_says_so_and_its_end_is_told_or_closes_it() -> None:
+    routes = {**one(), "chat": RoutePolicy.model_validate({})}
+    night = Night(People(routes, closes=frozenset({"ops"})))
+    other = NOW + timedelta(seconds=20)
+    for record in (lasting(), lasting(), lasting(other)):
+        await night.read(record)
+    await night.until(3600)
+    assert [(message.route, message.count) for message in night.people.got] == [("ops", 1), ("chat", 1)]
+    for record in (lasting(is_over=True), lasting(is_over=True), lasting(other, is_over=True)):
+        await night.read(record)
+    await night.until(3600)
+    over, end = night.people.got[2:]
+    assert (over.route, over.is_over, over.key) == ("ops", True, night.people.got[0].key)
+    assert (end.route, end.is_over, end.lines) == ("chat", False, ("desk answers act again, after 120 minutes",))
+    await night.read(lasting(NOW + timedelta(hours=3)))
+    await night.until(3600)
+    assert [message.route for message in night.people.got[4:]] == ["ops", "chat"], "another outage"
+
+
+async def test_who_was_not_told_of_an_outage_is_not_told_of_its_end() -> None:
+    night = Night(People(one(tell="stop")))
+    for record in (lasting(), lasting(is_over=True)):
+        await night.read(record)
+    await night.until(3600)
+    assert night.people.got == []
+
+
+async def test_a_crash_after_a_batch_was_begun_sets_its_timer_again() -> None:
+    """The batch is durable, and the timer was perhaps not emitted: without it nobody would be told."""
+    night = Night(People(one()))
+    [notice] = said(await night.bench.take(AUDIT, failed(1), 1), NOTIFICATIONS, Notification)
+    [timer] = said(await night.bench.take(NOTIFICATIONS, notice, 1), TIMERS, Timer)
+    successor = Night(night.people)
+    successor.bench.inherit(night.bench)
+    [again] = said(await successor.bench.take(NOTIFICATIONS, notice, 1), TIMERS, Timer)
+    assert again == timer
 
 
 async def test_a_crash_after_the_end_was_noted_does_not_lose_it() -> None:

@@ -257,7 +257,10 @@ async def test_an_agent_that_is_paused_still_decides_where_no_model_is_asked() -
 
 
 async def test_a_question_whose_second_provider_is_stopped_is_given_back_with_its_cost() -> None:
-    timeout, stopped = Fallback(provider="anthropic", reason="timeout"), Fallback(provider="other", reason="stopped")
+    timeout, stopped = (
+        Fallback(provider="anthropic", reason="timeout", called=True),
+        Fallback(provider="other", reason="stopped"),
+    )
     cut = ModelUnavailable(reasons=(timeout, stopped), unanswered_cost_microusd=70, retryable=True)
     model = Model(cut, reply(answer("respond", text="tomorrow"), cost_microusd=1000))
     bench = _decide(in_force(CHARTER), model)

@@ -18,7 +18,7 @@ from tests.streams.stages.test_decide import Model
 
 CHARTER = compiled(("provider: [anthropic, rules]", "provider: [anthropic, rules]\n  when_unavailable: wait"))
 CASE = case(CHARTER)
-BUSY = Fallback(provider="anthropic", reason="rate_limited", detail="429")
+BUSY = Fallback(provider="anthropic", reason="rate_limited", detail="429", called=True)
 AWAY = ModelUnavailable(reasons=(BUSY,), retryable=True)
 CHARGED = ModelUnavailable(reasons=(BUSY,), retryable=True, unanswered_cost_microusd=70)
 GOOD = reply(answer("respond", text="tomorrow"), cost_microusd=1000)

@@ -1,18 +1,20 @@
-"""Notify: `batches`, `told`."""
+"""Notify: `batches`, `told`, `told_cases`."""
 
 from datetime import datetime
 from typing import Any
 
 from nightdesk.processors.notifications import Message, RoutePolicy
 from nightdesk.processors.playbook import StepResult
-from nightdesk.schemas.records import Notification, Timer
-from nightdesk.schemas.topics import NOTIFICATIONS, TIMERS
+from nightdesk.schemas import audit_records
+from nightdesk.schemas.records import AuditRecord, CaseStatus, Notification, StepOutcome, StepStatus, Timer
+from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS, TIMERS
 from nightdesk.streams.control import Control
 from nightdesk.streams.stages.notify import Notify
 from tests.processors.examples import NOW
-from tests.streams.kept.stories.story import Story
+from tests.streams.kept.stories.story import Story, numbered
 from tests.streams.kept.tables import Tables, recover
 from tests.streams.stages.stage_harness import Bench, Clock, said
+from tests.streams.stages.world import decision
 
 
 class People:
@@ -59,4 +61,25 @@ async def _they_are_sent_together_once(tables: Tables) -> None:
     assert [message.count for message in people.got] == [3]
 
 
-STORIES = (Story("notices were collected", _notices_were_collected, _they_are_sent_together_once),)
+async def _a_failure_was_told() -> Bench:
+    bench = Bench(Notify(Control(), People(), Clock()))
+    await bench.take(AUDIT, _acted("failed", "running"))
+    return bench
+
+
+async def _its_end_closes_it(tables: Tables) -> None:
+    bench = recover(Bench(Notify(Control(), People(), Clock())), tables)
+    for _ in range(2):
+        ends = said(await bench.take(AUDIT, _acted("done", "escalated"), 1), NOTIFICATIONS, Notification)
+        assert [(notice.kind, notice.route) for notice in ends] == [("closed", "ops")]
+
+
+def _acted(status: StepStatus, ended: CaseStatus) -> AuditRecord:
+    outcome = StepOutcome(step_id="s", position=0, handler="send", status=status, started_at=NOW)
+    return audit_records.acted(decision(numbered(0), text="tomorrow"), (outcome,), ended, "", None, NOW)
+
+
+STORIES = (
+    Story("notices were collected", _notices_were_collected, _they_are_sent_together_once),
+    Story("a failure was told", _a_failure_was_told, _its_end_closes_it),
+)
