@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from nightdesk.console import catalog
 from nightdesk.console.failures import add_failures
 from nightdesk.console.frame import Console, new_templates
-from nightdesk.console.pages import letter_orders, login, questions, what_if
+from nightdesk.console.pages import letter_orders, login, outside_answers, questions, what_if
 from nightdesk.console.requests import RequestChecks
 from nightdesk.console.sessions import Sessions
 from nightdesk.console.settings import ConsoleSettings
@@ -53,6 +53,7 @@ def build(
     app.get("/")(_first_page)
     app.include_router(login.router)
     app.include_router(letter_orders.router)
+    app.include_router(outside_answers.router)
     app.include_router(questions.router)
     app.include_router(what_if.router)
     for page in catalog.PAGES:

@@ -26,6 +26,7 @@ from nightdesk.console.recent import Recent
 from nightdesk.console.replays import Runs
 from nightdesk.console.sessions import COOKIE, Sessions
 from nightdesk.console.settings import ConsoleSettings
+from nightdesk.console.signatures import Seen
 from nightdesk.console.visitors import Forbidden, Role, Visitor, Visitors
 from nightdesk.operations.attention import NeedsAPerson
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
@@ -73,6 +74,7 @@ class Console:
     wrong_logins: Limit = field(default_factory=lambda: Limit(*WRONG_LOGINS))
     changes: Limit = field(default_factory=lambda: Limit(*CHANGES))
     runs: Runs = field(default_factory=Runs)
+    seen_signatures: Seen = field(default_factory=Seen)
     needs: Recent[NeedsAPerson] = field(default_factory=lambda: Recent(NEEDS_ARE_KEPT_S))
 
     def with_token(self, request: Request, token: str) -> Visitor | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from nightdesk.console.signatures import key_of
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import Section, ServerUrl, server_of
 from nightdesk.operations.identity_provider import OidcSettings
@@ -14,11 +15,19 @@ from nightdesk.operations.identity_provider import OidcSettings
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
+class SlackSettings(Section):
+    """Our app at Slack: its signing secret, and the address below which Slack takes what is said about an answer."""
+
+    signing_secret: SecretStr | None = None
+    responses: ServerUrl = "https://hooks.slack.com"
+
+
 class ConsoleSettings(Section):
     """The console listens on `host` and `port`; `url` is the address at which people open it, if it is another one.
 
     `token_file` names the persons and their roles. Without one the console only listens on loopback, for the person who
-    started it, who comes in with `token`: it makes one if none is given.
+    started it, who comes in with `token`: it makes one if none is given. With `slack` and `webhook_secret` answers to
+    approvals come in that are signed with these secrets.
     """
 
     host: str = "127.0.0.1"
@@ -27,6 +36,8 @@ class ConsoleSettings(Section):
     token_file: Path | None = None
     token: SecretStr | None = None
     oidc: OidcSettings = OidcSettings()
+    slack: SlackSettings = SlackSettings()
+    webhook_secret: SecretStr | None = None
 
     def check(self) -> None:
         """Raises `Failure` if others could reach the console and nothing says who they are."""
@@ -42,6 +53,24 @@ class ConsoleSettings(Section):
                 "Set NIGHTDESK_CONSOLE__OIDC__CLIENT_ID, and NIGHTDESK_CONSOLE__TOKEN_FILE for the roles",
                 FailureKind.NOT_CONFIGURED,
             )
+
+        if self.takes_answers and self.token_file is None:
+            raise Failure(
+                "answers from elsewhere are of persons, and nothing says who they are",
+                "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/approvals.md)",
+                FailureKind.NOT_CONFIGURED,
+            )
+        if self.webhook_secret is not None:
+            try:
+                key_of(self.webhook_secret.get_secret_value())
+            except ValueError as error:
+                remedy = "Write whsec_ and then at least 24 bytes in base64"
+                raise Failure(f"NIGHTDESK_CONSOLE__WEBHOOK_SECRET: {error}", remedy, FailureKind.INVALID) from None
+
+    @property
+    def takes_answers(self) -> bool:
+        """Whether approvals may be answered from elsewhere."""
+        return self.slack.signing_secret is not None or self.webhook_secret is not None
 
     @property
     def hosts(self) -> frozenset[str]:

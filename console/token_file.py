@@ -34,18 +34,28 @@ class _Scope(_Part):
 
 
 class _Entry(_Scope):
-    """One person, who comes in with a token, by the identity provider (`login`), or by both."""
+    """One person, who comes in with a token, by the identity provider (`login`), or by both. `slack` (the ids of team
+    and user) and `webhook` (the name there) are who the person is where approvals are answered from elsewhere.
+    """
 
     person: Name
     token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     login: Name | None = None
+    slack: Annotated[str, Field(pattern=r"^[A-Z0-9]+/[A-Z0-9]+$")] | None = None
+    webhook: Name | None = None
     key_file: Path | None = None
 
     @model_validator(mode="after")
     def _can_come_in(self) -> Self:
-        if self.token_sha256 is None and self.login is None:
-            raise ValueError("give token_sha256 or login")
+        if self.token_sha256 is None and self.login is None and not self.outside:
+            raise ValueError("give token_sha256 or login, or slack or webhook")
         return self
+
+    @property
+    def outside(self) -> list[str]:
+        """Who the person is elsewhere."""
+        named = {"slack": self.slack, "webhook": self.webhook}
+        return [f"{kind}:{name}" for kind, name in named.items() if name is not None]
 
     def visitor(self, teams: dict[str, frozenset[str]]) -> Visitor:
         name = of_a_person(self.person)
@@ -99,8 +109,12 @@ def read_visitors(file: Path) -> Visitors:
         raise _unfit(file, "two persons have one token")
     if len(by_login) < len(with_login):
         raise _unfit(file, "two persons have one login")
+    elsewhere = [(name, one) for one in found.persons for name in one.outside]
+    outside = {name: one.visitor(found.teams) for name, one in elsewhere}
+    if len(outside) < len(elsewhere):
+        raise _unfit(file, "two persons have one name in Slack or of a webhook")
     groups = [GroupRole(one.group, one.role, one.agents_with(found.teams)) for one in found.groups]
-    return Visitors(by_digest, by_login, groups)
+    return Visitors(by_digest, by_login, groups, outside)
 
 
 def _unfit(file: Path, problem: str) -> Failure:

@@ -75,11 +75,14 @@ class GroupRole:
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """Everybody who may come in: by the digest of their token, by the name at the identity provider, and by group."""
+    """Everybody who may come in: by the digest of their token, by the name at the identity provider, and by group.
+    `outside` are those who answer approvals from elsewhere: by `slack:TEAM/USER` or `webhook:NAME`.
+    """
 
     by_digest: Mapping[str, Visitor] = field(default_factory=dict)
     by_login: Mapping[str, Visitor] = field(default_factory=dict)
     groups: Sequence[GroupRole] = ()
+    outside: Mapping[str, Visitor] = field(default_factory=dict)
 
     def with_token(self, token: str) -> Visitor | None:
         """The person who has this token."""

@@ -162,6 +162,7 @@ def _address(name: str, route: RouteSettings) -> RouteAddress:
         to=route.addresses,
         topic=route.topic,
         allow_private=route.allow_private,
+        buttons=route.buttons,
     )
 
 

@@ -53,7 +53,8 @@ class RouteSettings(Section):
     """A route of notifications. Lists are separated by commas.
 
     `url` is Slack's incoming webhook or your own; `token` is a bearer token, or PagerDuty's routing key; `to` are
-    e-mail addresses; `topic` is one of the outside topics. The others are those of `RoutePolicy`.
+    e-mail addresses; `topic` is one of the outside topics. `buttons`: approvals in Slack have buttons. The others
+    are those of `RoutePolicy`.
     """
 
     channel: ChannelName
@@ -62,6 +63,7 @@ class RouteSettings(Section):
     to: str = ""
     topic: str = ""
     allow_private: bool = False
+    buttons: bool = False
     tell: str = "all"
     agents: str = ""
     always: str = "stop,fault"

@@ -17,36 +17,20 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
+from nightdesk.console.answering import Given, NotSent, Verdict, send_answer, waiting_for
 from nightdesk.console.frame import Changing, Page, Visit, Visiting, changing, page
 from nightdesk.console.pages.story import CaseView, case_view, seen_by
 from nightdesk.console.visitors import Role
-from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.operations.approvals import (
-    ApprovalAnswer,
-    answer,
-    edited_parameters,
-    given_answers,
-    similar,
-    waiting_decision,
-    waiting_decisions,
-)
+from nightdesk.operations.approvals import given_answers, similar, waiting_decisions
 from nightdesk.operations.cases import trace
-from nightdesk.operations.what_if import Proposal, consider
 from nightdesk.processors.playbook.failure import NOBODY_ANSWERED
 from nightdesk.sinks.approval_answers import GivenAnswer
 from nightdesk.sinks.approvals import Waiting
 from nightdesk.sinks.similar_approvals import SimilarApprovals
-from nightdesk.sinks.story import CaseStory, EventStory, parsed
+from nightdesk.sinks.story import CaseStory, EventStory
 
 router = APIRouter()
 PAGE = Page("approvals", "Approvals", "a", router)
-
-Verdict = Literal["approve", "reject", "edit"]
-
-NO_REASON = "Say why you reject it: the reason is in the audit"
-UNUSED_EDIT = "You changed the parameters: use the button below them, or put them back as they were"
-CHANGED = "What is shown has changed since you loaded the page. Look at it again"
-ANSWERED = "It does not wait any more, so your answer was not sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,53 +96,17 @@ def give(
     parameters: Annotated[str, Form()] = "",
 ) -> Response:
     """Send the answer, unless it is to something else than what the person saw."""
-    installation = visit.console.installation
-    waiting = _waiting(visit, decision_id)
-    if waiting is None:
-        return _show(visit, decision_id, Unsent(ANSWERED))
-    visit.visitor.check(Role.approver, waiting.agent)
-    if waiting.payload_sha256 != payload_sha256 or len(waiting.newer_events) > newer_events:
-        return _show(visit, decision_id, Unsent(CHANGED, parameters))
-    if verdict == "reject" and not reason.strip():
-        return _show(visit, decision_id, Unsent(NO_REASON, parameters, HTTPStatus.BAD_REQUEST))
-    if verdict == "approve" and parameters and parsed(parameters) != waiting.parameters:
-        return _show(visit, decision_id, Unsent(UNUSED_EDIT, parameters))
-    if verdict != "reject" and (refused := waiting.refusal(visit.visitor.name, edits=verdict == "edit")):
-        return _show(visit, decision_id, Unsent(refused, parameters, HTTPStatus.FORBIDDEN))
-    edited = None
-    if verdict == "edit":
-        try:
-            edited = _edited(visit, waiting, parameters)
-        except Failure as failure:
-            return _show(visit, decision_id, Unsent(failure.message, parameters, HTTPStatus.BAD_REQUEST))
-    answer(installation, waiting, ApprovalAnswer(verdict, reason.strip(), edited), visit.visitor.person)
+    given = Given(verdict, payload_sha256, newer_events, reason, parameters)
+    try:
+        send_answer(visit.console.installation, visit.visitor, decision_id, given)
+    except NotSent as unsent:
+        return _show(visit, decision_id, Unsent(unsent.problem, parameters, unsent.status))
     return visit.done(f"/approvals/{quote(decision_id)}?sent={verdict}")
 
 
-def _waiting(visit: Visit, decision_id: str) -> Waiting | None:
-    try:
-        found = waiting_decision(visit.console.installation, decision_id)
-    except Failure as failure:
-        if failure.kind is FailureKind.NOT_FOUND:
-            return None
-        raise
-    return found if found.decision_id == decision_id and visit.visitor.sees(found.agent) else None
-
-
-def _edited(visit: Visit, waiting: Waiting, text: str) -> str:
-    """The parameters that the person wrote. Raises `Failure` if the gates would refuse them: then the answer would be
-    used up and nothing done.
-    """
-    edited = edited_parameters(text)
-    proposal = Proposal(waiting.action, edited)
-    found = consider(visit.console.installation, waiting.decision_id, proposal, visit.visitor.sees).result
-    if found.disposition == "refused":
-        raise Failure(f"with these parameters the charter refuses {waiting.action}: {found.reason}")
-    return edited
-
-
 def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "") -> Response:
-    installation, waiting = visit.console.installation, _waiting(visit, decision_id)
+    installation = visit.console.installation
+    waiting = waiting_for(installation, visit.visitor, decision_id)
     story = seen_by(visit.visitor, trace(installation, decision_id))
     answers = given_answers(installation, decision_id)
     case = next((case for case in story.cases if any(one.decision_id == decision_id for one in case.decisions)), None)

@@ -31,7 +31,9 @@ class MailServer:
 
 @dataclass(frozen=True, slots=True)
 class RouteAddress:
-    """The address of a route. `url` and `token` are secrets: anyone who has them can write to the same people."""
+    """The address of a route. `url` and `token` are secrets: anyone who has them can write to the same people.
+    `buttons`: a message of Slack has buttons to answer approvals.
+    """
 
     name: str
     channel: ChannelName
@@ -40,6 +42,7 @@ class RouteAddress:
     to: tuple[str, ...] = ()
     topic: str = ""
     allow_private: bool = False
+    buttons: bool = False
 
 
 @dataclass(frozen=True, slots=True)

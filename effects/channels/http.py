@@ -1,7 +1,7 @@
 """The channels that are one HTTP request: a generic webhook, Slack's incoming webhooks, PagerDuty's events.
 
-Each has a body of its own; the meaning of a response is the same for all. Text from outside goes into fields that the
-other side does not interpret, such as Slack's `plain_text`, which has no links and no mentions.
+Each has a body of its own (`slack.py` has Slack's); the meaning of a response is the same for all. Text from outside
+goes into fields that the other side does not interpret.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,6 @@ from nightdesk.processors.notifications import Message
 from nightdesk.processors.playbook import StepResult
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
-SLACK_CHARACTERS_AT_MOST = 3000
 PAGERDUTY_CHARACTERS_AT_MOST = 1024
 ERROR_CHARACTERS_AT_MOST = 300
 RESPONSE_BYTES_AT_MOST = 4096
@@ -40,16 +39,8 @@ def webhook_body(message: Message, _address: RouteAddress) -> dict[str, Any]:
         "items": list(message.lines),
         "first_at": message.first_at.isoformat(),
         "last_at": message.last_at.isoformat(),
+        "approvals": [card.model_dump(mode="json") for card in message.cards],
     }
-
-
-def slack_body(message: Message, _address: RouteAddress) -> dict[str, Any]:
-    """Blocks of plain text. `text` is for notifications on a phone, where `&`, `<` and `>` would be markup and are
-    escaped.
-    """
-    title = message.title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    block = {"type": "plain_text", "text": message.text[:SLACK_CHARACTERS_AT_MOST], "emoji": False}
-    return {"text": title, "blocks": [{"type": "section", "text": block}]}
 
 
 def pagerduty_body(message: Message, address: RouteAddress) -> dict[str, Any]:

@@ -4,12 +4,12 @@ its name in `ChannelName`.
 
 from collections.abc import Iterable, Mapping
 
-from nightdesk.effects.channels import email, http, kafka
+from nightdesk.effects.channels import email, http, kafka, slack
 from nightdesk.effects.channels.channel import Builders, Channel, ChannelName, ChannelPorts, RouteAddress
 
 CHANNELS: Builders = {
     "webhook": http.build(http.webhook_body),
-    "slack": http.build(http.slack_body),
+    "slack": http.build(slack.slack_body),
     "pagerduty": http.build(http.pagerduty_body),
     "email": email.build,
     "kafka": kafka.build,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from nightdesk.processors.notifications.cards import ApprovalCard
 from nightdesk.schemas.records import Notification
 
 ITEMS_AT_MOST = 10
@@ -14,8 +15,8 @@ ABOUT_AT_MOST = 200
 class Batch(BaseModel):
     """Notices of one route and class. `items` are the first of `count` texts; `about` names the things that a person
     can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
-    told. `ends` counts the notices that something is over. `run`: how many messages of its class came before it, one
-    soon after the other.
+    told. `ends` counts the notices that something is over. `cards` are those of decisions that wait. `run`: how many
+    messages of its class came before it, one soon after the other.
     """
 
     batch_id: str
@@ -31,6 +32,7 @@ class Batch(BaseModel):
     note: str = ""
     attempts: int = 0
     run: int = 0
+    cards: tuple[ApprovalCard, ...] = ()
     state: Literal["collecting", "sending", "sent", "passed_on", "closing", "over"] = "collecting"
 
     @property
@@ -44,4 +46,12 @@ class Batch(BaseModel):
         counts = {"count": self.count + 1, "ends": self.ends + (notice.kind == "closed")}
         is_named = bool(notice.about) and notice.kind == "tell" and len(self.about) < ABOUT_AT_MOST
         about = (*self.about, notice.about) if is_named else self.about
-        return self.model_copy(update={**counts, "items": items, "about": about, "last_at": notice.time})
+        changes = {**counts, "cards": self._cards_with(notice), "items": items, "about": about, "last_at": notice.time}
+        return self.model_copy(update=changes)
+
+    def _cards_with(self, notice: Notification) -> tuple[ApprovalCard, ...]:
+        """The cards with the notice's; of two cards of one decision the newer counts."""
+        if not notice.card or len(self.cards) >= ITEMS_AT_MOST:
+            return self.cards
+        card = ApprovalCard.model_validate_json(notice.card)
+        return (*(other for other in self.cards if other.decision_id != card.decision_id), card)

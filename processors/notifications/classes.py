@@ -6,7 +6,8 @@ A record that is about a notification itself is in no class, so that telling som
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from nightdesk.schemas.approval_details import ApprovalReplyDetail
+from nightdesk.processors.notifications.cards import ApprovalCard
+from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail
 from nightdesk.schemas.audit import (
     ActionDetail,
     ControlDetail,
@@ -34,11 +35,14 @@ TEXT_CHARACTERS_AT_MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell people. `about` names what a later `Closing` closes; empty if nothing closes it."""
+    """Something to tell people. `about` names what a later `Closing` closes; empty if nothing closes it.
+    `card` is that of a decision that waits.
+    """
 
     event_class: EventClass
     text: str
     about: str = ""
+    card: ApprovalCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ def _approval(record: AuditRecord) -> Notice | Closing | None:
     if reply is not None and reply.verdict == "agree":
         return None  # the request that follows says so, too
     if record.status == "needs_approval":
-        return Notice("approval", _text(record), about)
+        asked = read(ApprovalRequestDetail, record.detail)
+        return Notice("approval", _text(record), about, None if asked is None else ApprovalCard.of(record, asked))
     return Closing(about) if reply is not None and reply.counts else None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nightdesk.processors.notifications.batches import Batch
+from nightdesk.processors.notifications.cards import ApprovalCard
 
 LINE_CHARACTERS_AT_MOST = 300
 NAMES = {
@@ -48,6 +49,7 @@ class Message:
     first_at: datetime
     last_at: datetime
     is_over: bool = False
+    cards: tuple[ApprovalCard, ...] = ()
 
     @property
     def text(self) -> str:
@@ -73,6 +75,7 @@ def message_of(batch: Batch, over: int = 0) -> Message:
         first_at=batch.first_at,
         last_at=batch.last_at,
         is_over=batch.state == "closing",
+        cards=batch.cards,
     )
 
 

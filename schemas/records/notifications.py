@@ -15,7 +15,7 @@ class Notification(Record):
 
     `send` sends the batch, and `unanswered` checks whether somebody has reacted to it. `pass_on` brings the batch of
     another route, as JSON, because that route failed or nobody reacted. `closed` says that somebody took care of what
-    `about` names.
+    `about` names. `card` is that of a decision that waits, as JSON.
     """
 
     notification_id: Name
@@ -25,4 +25,5 @@ class Notification(Record):
     text: Text = ""
     about: Name = ""
     batch: Text = ""
+    card: Text = ""
     time: datetime

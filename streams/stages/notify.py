@@ -64,9 +64,17 @@ class Notify(Stage):
                 self._tell_end(closing, delivery.record, writes)
 
     def _tell(self, found: Notice, record: AuditRecord, writes: StagedWrites) -> None:
+        card = "" if found.card is None else found.card.model_dump_json()
         for route in routes_of(found, record.agent, self._notifier.routes, self._wanted(record)):
             notice = notification(
-                "tell", route, (record.record_id,), record.time, found.event_class, text=found.text, about=found.about
+                "tell",
+                route,
+                (record.record_id,),
+                record.time,
+                found.event_class,
+                text=found.text,
+                about=found.about,
+                card=card,
             )
             writes.emit(NOTIFICATIONS, notice)
         if record.case_id is not None and found.event_class in OF_A_CASE and found.about:

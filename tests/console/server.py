@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import uvicorn
@@ -90,10 +91,11 @@ def token_file(folder: Path) -> Path:
 
 @contextmanager
 def running(
-    settings: Settings, folder: Path, file: Path | None = None, oidc: OidcSettings | None = None
+    settings: Settings, folder: Path, file: Path | None = None, oidc: OidcSettings | None = None, **more: Any
 ) -> Iterator[RunningConsole]:
-    """A console for an installation, until the block ends."""
-    own = ConsoleSettings(port=claim_port(0, ""), token_file=file or token_file(folder), oidc=oidc or OidcSettings())
+    """A console for an installation, until the block ends; `more` are further settings of it."""
+    known = {"port": claim_port(0, ""), "token_file": file or token_file(folder), "oidc": oidc or OidcSettings()}
+    own = ConsoleSettings.model_validate({**known, **more})
     built = build(settings, DeadLetterQueue(settings), own, settings.person)
     server = uvicorn.Server(uvicorn.Config(built.app, own.host, own.port, log_config=None, server_header=False))
     thread = threading.Thread(target=server.run)
