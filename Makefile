@@ -1,6 +1,6 @@
 # Needs Python 3.11+ and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat bench-state bench-stores chaos simulate night test-chart lock clean
+.PHONY: help up test test-fast explore generate screenshots mutants lint bench bench-stages bench-audit bench-flat bench-waits bench-state bench-stores chaos simulate night test-chart lock clean
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 export PYTHON
@@ -36,6 +36,9 @@ bench-stages: $(VENV)/.installed-dev ## the CPU of each stage for one event, wit
 
 bench-audit: $(VENV)/.installed-dev ## size and speed of the audit store, and every shipped question (N=1000000 cases)
 	@exec $(PYTHON_IN_VENV) -m benchmarks.audit $(if $(N),--cases $(N))
+
+bench-waits: $(VENV)/.installed-dev ## how fast one subject goes, and how long an idle pipeline takes for an event
+	@exec $(PYTHON_IN_VENV) -m benchmarks.waits
 
 bench-flat: $(VENV)/.installed-dev ## what an admission and a settlement cost, with few and with many others in the period
 	@exec $(PYTHON_IN_VENV) -m benchmarks.flat
