@@ -1,6 +1,6 @@
 """`make bench-stores`: RocksDB against LMDB on the access pattern of the tables.
 
-docs/decisions/0049-tables-on-disk.md says what the figures decided.
+docs/decisions/0051-tables-on-disk.md says what the figures decided.
 
 Each store runs in a process of its own. It is filled in batches of facts, each with an entry of the index by time and
 with the offset; then facts are read and replaced at random, and what is over is deleted in the order of time. At last

@@ -1,4 +1,4 @@
-"""One RocksDB database on disk: the entries of all tables of one partition (docs/decisions/0049-tables-on-disk.md).
+"""One RocksDB database on disk: the entries of all tables of one partition (docs/decisions/0051-tables-on-disk.md).
 
 What cannot be read or written ends the process: nothing that depends on it may be committed. A database that is damaged
 is marked, so that the next start throws it away.
