@@ -212,6 +212,18 @@
 {{- end }}
 {{- end }}
 
+{{/* What signs the answers to approvals that come in from elsewhere. */}}
+{{- define "nightdesk.env.answers" }}
+{{- with .console.answers }}
+{{- if .slackKey }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CONSOLE__SLACK__SIGNING_SECRET" .existingSecret .slackKey) }}
+{{- end }}
+{{- if .webhookKey }}
+{{- include "nightdesk.secretEnv" (list "NIGHTDESK_CONSOLE__WEBHOOK_SECRET" .existingSecret .webhookKey) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* (variable, secret, key) */}}
 {{- define "nightdesk.secretEnv" }}
 - name: {{ index . 0 }}

@@ -17,7 +17,7 @@ sink: {args: [sink], needs: [kafka, registry, clickhouse], logins: [reader]}
 {{/* The web console. The Secret with its token file is mounted only into its pod. */}}
 {{- define "nightdesk.console" -}}
 {{- if .Values.console.enabled }}
-console: {args: [console], needs: [kafka, registry, clickhouse, identity], logins: [reader]}
+console: {args: [console], needs: [kafka, registry, clickhouse, identity, answers], logins: [reader]}
 {{- end }}
 {{- end }}
 

@@ -26,6 +26,11 @@
 {{- if and $values.console.oidc.issuer (not $values.console.oidc.clientId) -}}
 {{- fail "console.oidc.issuer is set, but console.oidc.clientId is empty" -}}
 {{- end -}}
+{{- with $values.console.answers -}}
+{{- if and (or .slackKey .webhookKey) (not .existingSecret) -}}
+{{- fail "console.answers names keys, but console.answers.existingSecret is empty: name the Secret that has them" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $stage := $values.stages -}}
 {{- if gt (int $stage.replicas) (int $values.kafka.partitions) -}}
