@@ -67,11 +67,12 @@ SELECT
             '","prompt_sha256":"', repeat('a1', 32), '","input_tokens":', toString(900 + n % 400), ',"output_tokens":',
             toString(80 + n % 60), ',"cost_microusd":',
             toString(3000 + n % 4000), ',"unanswered_microusd":0,"latency_ms":', toString(700 + n % 900),
-            ',"fallbacks":[],"prompt":"Event ticket.created of ticket-', toString(n),
-            '\\n{\\"text\\":\\"Where is ', word, '? It should have come on Tuesday, and nobody answers.\\"}",',
-            '"reply":"{\\"action\\":\\"respond\\",\\"parameters\\":{\\"text\\":\\"Your parcel ', word,
-            ' leaves tomorrow.\\"},\\"reasoning\\":\\"The customer asks where ', id('why', n),
-            ' is, and the order says that it was sent.\\"}"}'),
+            ',"sent_at":"', formatDateTime(opened, '%Y-%m-%dT%H:%i:%SZ'), '","fallbacks":[],',
+            '"prompt":"Event ticket.created of ticket-', toString(n), '\\\\n{\\\\"text\\\\":\\\\"Where is ', word,
+            '? It should have come on Tuesday, and nobody answers.\\\\"}",',
+            '"reply":"{\\\\"action\\\\":\\\\"respond\\\\",\\\\"parameters\\\\":{\\\\"text\\\\":\\\\"Your parcel ', word,
+            ' leaves tomorrow.\\\\"},\\\\"reasoning\\\\":\\\\"The customer asks where ', id('why', n),
+            ' is, and the order says that it was sent.\\\\"}"}'),
         line = 'decided', concat('{"kind":"respond","parameters":"{\\\\"text\\\\":\\\\"Your parcel ', word,
             ' leaves tomorrow.\\\\"}","reasoning":"The customer asks where ', id('why', n),
             ' is, and the order says that it was sent.","verdicts":[{"rule":"refund-cap","passed":',
@@ -94,7 +95,8 @@ SELECT
             formatDateTime(opened, '%Y-%m-%dT%H:%i:%SZ'), '","latency_ms":', toString(20 + n % 200),
             ',"from_cache":false}]}'),
         concat('{"dead_letter_id":"', word, '","stage":"act","topic":"act","partition":0,"offset":', toString(n),
-            ',"error":"TimeoutError","message":"the help desk did not answer","attempts":1}')),
+            ',"timestamp_ms":1764485000000,"error":"TimeoutError","message":"the help desk did not answer",',
+            '"traceback":"","program_version":"0.2.0","time":"2026-11-20T08:00:00Z","attempts":1}')),
     opened, 'nightdesk.audit', n % 6, n
 FROM (SELECT number AS n FROM numbers({first:UInt64}, {count:UInt64}))
 SETTINGS max_insert_block_size = 1000000, max_partitions_per_insert_block = 0
