@@ -40,6 +40,7 @@ TIMES_S: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("timers", "subject_events"): (timers.REMEMBERED_S,),
     ("notify", "batches"): (batches.BATCH_KEPT_S,),
     ("notify", "told"): (batches.TOLD_FOR_S, batches.OPEN_FOR_S),
+    ("notify", "told_cases"): (batches.OPEN_FOR_S,),
 }
 
 

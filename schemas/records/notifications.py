@@ -25,5 +25,5 @@ class Notification(Record):
     text: Text = ""
     about: Name = ""
     batch: Text = ""
-    card: Text = ""
     time: datetime
+    card: Text = ""

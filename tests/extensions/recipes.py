@@ -36,6 +36,8 @@ STAGE = Recipe(
         before("schemas/topics.py", "    AUDIT,\n", "    VISITS,\n"),
         after("streams/catalog.py", "notify, timers", ", visits"),
         after("streams/catalog.py", "    timers.SPEC,\n", "    visits.SPEC,\n"),
+        Edit("deploy/helm/nightdesk/tests/stages_test.yaml", "{count: 21}", "{count: 24}"),
+        before("deploy/helm/nightdesk/tests/stages_test.yaml", "  - it: gives decide no", text("stages_test.yaml")),
     ),
     checks=(
         "tests/streams/test_catalog.py",

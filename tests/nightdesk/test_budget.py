@@ -126,7 +126,7 @@ def test_what_was_spent_and_never_settled_is_drift(nightdesk: CommandLine, clien
     land(client, decided(1, time=NOW))
     result = nightdesk("budget", "verify", "--wait", "0")
     assert result.code == 1
-    assert "log 0, table 0, audit 4200" in result.out
+    assert "log $0.00, table $0.00, audit $0.0042" in result.out
 
 
 def test_before_topics_apply_it_says_what_to_run(nightdesk: CommandLine) -> None:

@@ -117,7 +117,7 @@ def forwarded_once(guard: Any) -> None:
 def expiry_of_an_approval(act: Any) -> None:
     """An answer counts until the timers stage ends the approval."""
     take = act._approvals.take
-    act._approvals.take = lambda delivery, writes, _now: take(delivery, writes, NOW)
+    act._approvals.take = lambda delivery, rule, writes, _now: take(delivery, rule, writes, NOW)
 
 
 TRIALS: tuple[Trial, ...] = (

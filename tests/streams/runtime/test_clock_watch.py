@@ -97,6 +97,7 @@ run_stage("act", load_settings())
 from contextlib import nullcontext
 from nightdesk.commands import sink
 sink.registered_codec = lambda _settings: nullcontext()
+sink.check_installation = lambda _settings, _name: None
 sink.sink()
 """,
 }
