@@ -12,8 +12,11 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import read_control
 from nightdesk.operations.times import in_range, moment
+from nightdesk.processors.charter.quantities import parse_duration
 from nightdesk.processors.night_report import NightReport, night_report
 from nightdesk.sinks.night import night_lines
+
+MORNING = "08:00"
 
 
 def report_night(installation: Installation, since: datetime, until: datetime) -> NightReport:
@@ -52,15 +55,15 @@ def machines_time_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def night_period(since: str, until: str, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
+def night_period(since: str, until: str | None, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
     """The start and the end of the last night that has begun, in UTC. The end is not after now.
 
     The texts are times of day in `zone`, dates with a time (in `zone` unless they name another), or how long ago.
-    Raises `Failure`.
+    Without `until` it ends at 08:00, or now if `since` says how long ago it began. Raises `Failure`.
     """
     begin = _instant(since, zone, now)
     begin = _last(begin, zone, now) if isinstance(begin, time) else begin
-    end = _instant(until, zone, now)
+    end = now if until is None and _is_duration(since) else _instant(MORNING if until is None else until, zone, now)
     end = min(_next(end, zone, begin), now) if isinstance(end, time) else end
     if end <= begin:
         raise Failure(
@@ -69,6 +72,14 @@ def night_period(since: str, until: str, zone: ZoneInfo, now: datetime) -> tuple
             FailureKind.INVALID,
         )
     return begin, end
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        parse_duration(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _instant(text: str, zone: ZoneInfo, now: datetime) -> time | datetime:

@@ -24,7 +24,10 @@ ALWAYS_SHOWN = ("completed", "escalated", "needs_approval", "waiting", "deferred
 
 def night(
     since: Annotated[str, typer.Option(help="18:00, 2026-11-23T18:00, or 14h for 14 hours ago")] = "18:00",
-    until: Annotated[str, typer.Option(help="the same")] = "08:00",
+    until: Annotated[
+        str | None,
+        typer.Option(help="the same; by default 08:00, or now if --since says how long ago", show_default=False),
+    ] = None,
     zone: Annotated[
         str,
         typer.Option(

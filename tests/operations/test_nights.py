@@ -31,6 +31,15 @@ def test_the_last_night_that_has_begun(now: str, since: str, until: str) -> None
     assert night_period("18:00", "08:00", BERLIN, at(now)) == (at(since), at(until))
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("2h", "2026-11-30T12:00"), ("18:00", "2026-11-30T07:00"), ("2026-11-28T18:00", "2026-11-29T07:00")],
+)
+def test_without_an_end_it_is_the_morning_or_now_after_a_duration(since: str, until: str) -> None:
+    """At noon, `--since 2h` means the last two hours: the morning was before they began."""
+    assert night_period(since, None, BERLIN, at("2026-11-30T12:00"))[1] == at(until)
+
+
 def test_dates_and_durations_name_any_period() -> None:
     now = at("2026-11-30T12:00")
     assert night_period("2026-11-27T18:00", "2026-11-30T08:00", BERLIN, now) == (
