@@ -19,7 +19,10 @@ KEY = "installation"
 
 def check_installation(installation: Installation, name: str) -> None:
     """Raises `Failure` if the topics belong to another installation."""
-    owner = read_control(installation).installation
+    _check_owner(installation, name, read_control(installation).installation)
+
+
+def _check_owner(installation: Installation, name: str, owner: str) -> None:
     if owner and owner != name:
         raise Failure(
             f"the topics {installation.kafka.topic_prefix}* belong to the installation {owner}, and this is {name}",
@@ -31,8 +34,9 @@ def check_installation(installation: Installation, name: str) -> None:
 
 def claim_if_free(installation: Installation, name: str) -> None:
     """Claim the topics if nobody has. Raises `Failure` if another installation owns them."""
-    check_installation(installation, name)
-    if not read_control(installation).installation:
+    owner = read_control(installation).installation
+    _check_owner(installation, name, owner)
+    if not owner:
         claim_topics(installation, name)
 
 
