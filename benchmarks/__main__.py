@@ -4,12 +4,10 @@ once.
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,9 +15,10 @@ import typer
 from benchmarks import measurements
 from benchmarks.events import EventSender, Load
 from benchmarks.pipeline import Pipeline, running_pipeline, tell
+from benchmarks.program import run_program
 from benchmarks.report import Report, show
 from nightdesk.exit_codes import EXIT_CODES
-from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.failures import FailureKind
 from nightdesk.output import Output, OutputOption
 
 LATENCY_EVENTS_PER_S = 20.0
@@ -76,14 +75,5 @@ def _measure(pipeline: Pipeline, size: Size) -> Report:
     return Report(at_once, floor, latency, measurements.decision_by_model(pipeline, sender, asked), pipeline.ours)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        typer.run(main)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        sys.exit(EXIT_CODES[failure.kind])
+    run_program(main)

@@ -8,14 +8,11 @@ has nobody to share a round trip with.
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Annotated, TypeVar
 
 import typer
@@ -24,8 +21,9 @@ from benchmarks import measurements
 from benchmarks.events import EventSender, Load
 from benchmarks.measurements import Latency, Throughput
 from benchmarks.pipeline import Pipeline, running_pipeline, tell
+from benchmarks.program import run_program
 from nightdesk.exit_codes import EXIT_CODES
-from nightdesk.messaging.failures import Failure, FailureKind
+from nightdesk.messaging.failures import FailureKind
 from nightdesk.output import Output, OutputOption, print_rows
 
 Measured = TypeVar("Measured")
@@ -109,14 +107,5 @@ def _row(name: str, values: Sequence[float]) -> dict[str, object]:
     }
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        typer.run(main)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        sys.exit(EXIT_CODES[failure.kind])
+    run_program(main)
