@@ -31,6 +31,7 @@ def play(world: World, size: int, chance: Random) -> None:
     for number in range(STEPS_LONG if size > SHORT else STEPS_SHORT):
         name, ahead_s = chance.choice(settable), HOUR_S if number % 2 == 0 else -HOUR_S
         world.send(draw(f"{NAME}-{number}", EVENTS, chance, KINDS), over_s=5.0)
+        _when_ready(world, name)
         _set_clock(world, name, ahead_s, is_back=ahead_s < 0)
         world.pause(chance.uniform(*WRONG_S))
         _set_clock(world, name, 0, is_back=ahead_s > 0)
@@ -38,6 +39,12 @@ def play(world: World, size: int, chance: Random) -> None:
         world.observed.append(f"{NAME}: not ready after {READY_WITHIN_S:.0f} s: {world.fleet.unready()}")
     if world.fleet.exits[ExitCode.CLOCK_SET_BACK] == before:
         world.observed.append(f"{NAME}: no worker noticed that its clock was set back")
+
+
+def _when_ready(world: World, name: str) -> None:
+    """A worker that starts with a wrong clock waits until it is right, so it would have nothing to notice."""
+    if not world.until(lambda: world.fleet.is_ready(name), READY_WITHIN_S):
+        world.observed.append(f"{NAME}: {name} is not ready after {READY_WITHIN_S:.0f} s, before its clock is set")
 
 
 def _set_clock(world: World, name: str, ahead_s: int, *, is_back: bool) -> None:
