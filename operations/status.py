@@ -18,9 +18,11 @@ from nightdesk.operations.dead_letters.reading import Letter, open_letters
 from nightdesk.operations.halted_decisions import HaltedDecisions, halted_decisions
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import read_control
+from nightdesk.operations.routes import read_routes
 from nightdesk.operations.stage_status import StageStatus, long_transactions, stage_status
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
 from nightdesk.operations.workers import Worker, read_workers
+from nightdesk.processors.notifications import RouteState
 from nightdesk.schemas.records import UnreadableCharter
 from nightdesk.sinks.cases import counted
 from nightdesk.sinks.story import Halt
@@ -42,7 +44,8 @@ class Status:
 
     `halts` are the stopped agents (`*` is every agent), `held_back` the decisions that wait for the end of an order,
     `waiting` the steps that wait before they are decided, `letters` the open dead letters, and `last_day` the number of
-    cases that ended in each way of `TO_LOOK_AT`. `away` are the providers and systems that do not answer.
+    cases that ended in each way of `TO_LOOK_AT`. `away` are the providers and systems that do not answer, `routes`
+    those of notifications.
     """
 
     stages: Mapping[str, StageStatus]
@@ -54,6 +57,7 @@ class Status:
     transactions: Sequence[OpenTransaction]
     last_day: Mapping[str, int] | None
     away: Sequence[AwaySystem] | None = ()
+    routes: Sequence[RouteState] | None = ()
 
     def letters_of_stage(self, stage: str) -> int | None:
         """The number of a stage's open dead letters."""
@@ -104,6 +108,7 @@ def read_status(installation: Installation, wait_s: float = 0.0) -> Status:
         transactions=long_transactions(installation.kafka),
         last_day=_or_none(lambda: _last_day(installation)),
         away=_or_none(lambda: away_systems(installation)),
+        routes=_or_none(lambda: list(read_routes(installation).values())),
     )
 
 

@@ -35,6 +35,11 @@ STEPS_RETURNED = Counter(
     ["agent", "cause"],
 )
 CIRCUIT_OPEN = Gauge("nightdesk_circuit_open", "1 while the circuit of a system is open", ["stage", "outside"])
+ROUTE_FAILING = Gauge(
+    "nightdesk_route_failing_seconds",
+    "How long a route of notifications has taken none of the messages that it was sent, 0 if it takes them",
+    ["route"],
+)
 CALLS_WAITING_FOR_ORDERS = Gauge("nightdesk_calls_waiting_for_orders", "Calls that wait for confirmed orders")
 # For every stage with a queue: `cause` says what a case waits for.
 WAITING = Gauge(

@@ -47,6 +47,7 @@ def _document(settings: Settings, found: Status) -> dict[str, Any]:
         "held_back": None if found.held_back is None else held_back_rows(found.held_back),
         "waiting": None if found.waiting is None else [asdict(each) for each in found.waiting],
         "away": None if found.away is None else [asdict(each) for each in found.away],
+        "routes": None if found.routes is None else [asdict(each) for each in found.routes],
     }
     for kind in SET_ASIDE:
         rows = [dlq_text.row(letter) for letter in found.set_aside(kind)]
@@ -115,8 +116,7 @@ def _troubles(found: Status) -> Iterator[str]:
     if found.held_back:
         yield held_back_text(found.held_back)
     yield from _worker_troubles(found)
-    for away in found.away or ():
-        yield why_text.clean(str(away))
+    yield from _outside_troubles(found)
     for waiting in found.waiting or ():
         yield why_text.clean(str(waiting))
     for kind in SET_ASIDE:
@@ -128,6 +128,14 @@ def _troubles(found: Status) -> Iterator[str]:
             )
     for transaction in found.transactions:
         yield str(transaction)
+
+
+def _outside_troubles(found: Status) -> Iterator[str]:
+    for away in found.away or ():
+        yield why_text.clean(str(away))
+    for route in found.routes or ():
+        if route.failing_since:
+            yield why_text.clean(f"{route}. See `nightdesk notify list`")
 
 
 def _worker_troubles(found: Status) -> Iterator[str]:

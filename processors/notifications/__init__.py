@@ -16,6 +16,7 @@ from nightdesk.processors.notifications.classes import (
     classify,
 )
 from nightdesk.processors.notifications.messages import Message, message_of
+from nightdesk.processors.notifications.route_states import RouteState, route_states
 from nightdesk.processors.notifications.routes import RoutePolicy, routes_of
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "Message",
     "Notice",
     "RoutePolicy",
+    "RouteState",
     "about_case",
     "classify",
     "message_of",
+    "route_states",
     "routes_of",
 ]

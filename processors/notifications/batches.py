@@ -17,6 +17,9 @@ class Batch(BaseModel):
     can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
     told. `ends` counts the notices that something is over. `cards` are those of decisions that wait. `run`: how many
     messages of its class came before it, one soon after the other.
+
+    `error` is that of the last call that failed, at `failed_at`; calls have failed since `failing_since`. `next_at` is
+    when the next one is made. `is_given_up`: the batch is a dead letter. `sent_at`: when the channel took it.
     """
 
     batch_id: str
@@ -34,11 +37,38 @@ class Batch(BaseModel):
     run: int = 0
     cards: tuple[ApprovalCard, ...] = ()
     state: Literal["collecting", "sending", "sent", "passed_on", "closing", "over"] = "collecting"
+    error: str = ""
+    failed_at: datetime | None = None
+    failing_since: datetime | None = None
+    next_at: datetime | None = None
+    is_given_up: bool = False
+    sent_at: datetime | None = None
+
+    @property
+    def is_to_be_sent(self) -> bool:
+        """Whether its channel has still to take it."""
+        return self.state in ("collecting", "sending") and not self.is_given_up
 
     @property
     def can_be_over(self) -> bool:
         """Whether all that it is about is known and can be closed."""
         return 0 < self.count - self.ends == len(self.about)
+
+    def failing(self, error: str, now: datetime) -> "Batch":
+        """The batch after a call that failed."""
+        since = self.failing_since or now
+        changes = {"attempts": self.attempts + 1, "error": error, "failed_at": now, "failing_since": since}
+        return self.model_copy(update=changes)
+
+    def sent(self, now: datetime) -> "Batch":
+        """The batch after its channel took it."""
+        return self.model_copy(update={"state": "sent", "sent_at": now, "is_given_up": False, "next_at": None})
+
+    def passed_to(self, notice: Notification, now: datetime) -> "Batch":
+        """The batch as that of the route to which the notice passes it, which has not been called yet."""
+        named = {"batch_id": notice.notification_id, "route": notice.route, "note": notice.text, "due_at": now}
+        fresh = {"attempts": 0, "error": "", "failed_at": None, "failing_since": None, "next_at": None, "sent_at": None}
+        return self.model_copy(update={**named, **fresh, "state": "sending"})
 
     def having(self, notice: Notification) -> "Batch":
         """The batch with one more notice."""

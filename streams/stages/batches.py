@@ -4,6 +4,8 @@
 of it. Everything about a route is in one partition.
 """
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel
 
 from nightdesk.processors.notifications import TOLD_ONCE, Batch, RoutePolicy
@@ -11,7 +13,8 @@ from nightdesk.schemas import ids
 from nightdesk.schemas.records import Notification
 from nightdesk.schemas.topics import TIMERS
 from nightdesk.streams.api import Clock, Commit, StagedWrites, Table
-from nightdesk.streams.stages.notification_records import batch_id_of, batch_of, collecting_key, timer_for
+from nightdesk.streams.stages.notification_records import batch_id_of, batch_of, collecting_key, last_key, timer_for
+from nightdesk.streams.stages.route_gauges import RouteGauges
 
 BATCH_TABLES = ("batches", "told")
 TOLD_FOR_S = 2 * 86_400
@@ -48,13 +51,26 @@ class Batches:
         self._clock = clock
         self._batches = Table("batches", Batch)
         self._told = Table("told", Told)
+        self._gauges = RouteGauges()
         self.tables = (self._batches, self._told)
+
+    def recovered(self) -> Iterator[None]:
+        """Derive how the routes do, in slices."""
+        self._gauges.clear()
+        for entries in self._batches.slices():
+            for _, _, batch in entries:
+                self._gauges.note(batch)
+            yield
+
+    def tick(self) -> None:
+        self._gauges.measure(self._clock())
 
     def of(self, notice: Notification, writes: StagedWrites) -> Batch | None:
         """The batch that the notice names, if it takes no further notices."""
         return self._batches.get(writes.partition, notice.batch)
 
     def keep(self, batch: Batch, writes: StagedWrites) -> None:
+        self._gauges.note(batch)
         self._batches.put(writes, batch.batch_id, batch, self._clock().timestamp() + BATCH_KEPT_S)
 
     def has(self, notice: Notification, writes: StagedWrites) -> bool:
@@ -87,7 +103,7 @@ class Batches:
     def _begin(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> Batch:
         """A batch that begins with the notice, and the timer that sends it."""
         now, event_class = self._clock(), notice.event_class
-        key = ids.composite_key("last", notice.route, event_class)
+        key = last_key(notice.route, event_class)
         last = self._batches.get(writes.partition, key)
         run = last.run + 1 if last and policy.follows(event_class, last.due_at, last.run, now) else 0
         batch = batch_of(notice, policy.due_at(event_class, now, run)).model_copy(update={"run": run})
@@ -115,9 +131,7 @@ class Batches:
         batch = self._batches.get(writes.partition, notice.notification_id)
         if batch is not None:
             return batch
-        given = Batch.model_validate_json(notice.batch)
-        update = {"batch_id": notice.notification_id, "route": notice.route, "note": notice.text, "attempts": 0}
-        batch = given.model_copy(update={**update, "due_at": self._clock(), "state": "sending"})
+        batch = Batch.model_validate_json(notice.batch).passed_to(notice, self._clock())
         durable = writes.empty()
         self.keep(batch, durable)
         for about in dict.fromkeys(batch.about):

@@ -14,7 +14,7 @@ from nightdesk.processors.playbook import StepResult
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import NotificationDetail
 from nightdesk.schemas.topics import NOTIFICATIONS, TIMERS
-from nightdesk.streams.api import Clock, StagedWrites
+from nightdesk.streams.api import Clock, Commit, StagedWrites
 from nightdesk.streams.ports import Notifier
 from nightdesk.streams.stages.batches import Batches
 from nightdesk.streams.stages.notification_records import over, passed_on, timer_for
@@ -36,7 +36,7 @@ class Messages:
         self._batches = batches
         self._clock = clock
 
-    async def send(self, batch: Batch, policy: RoutePolicy, writes: StagedWrites) -> None:
+    async def send(self, batch: Batch, policy: RoutePolicy, commit: Commit, writes: StagedWrites) -> None:
         """Send a batch that is due, unless its route is in quiet hours by now. Raises `NotificationFailed`."""
         now = self._clock()
         may_be_sent_at = policy.not_before(batch.event_class, now)
@@ -49,14 +49,23 @@ class Messages:
         if result.status == "done":
             self._sent(batch, policy, result, now, writes)
             return
+        batch = batch.failing(str(result.error), now)
+        if self._is_tried_again(batch, policy, result, now, writes):
+            return
         error = f"{batch.route} cannot be told: {result.error}"
-        if not self._is_tried_again(batch, policy, result, now, writes):
-            log.error("route %s", error)
-            if not policy.otherwise:
-                raise NotificationFailed(f"route {error}")
-            self._batches.keep(batch.model_copy(update={"state": "passed_on"}), writes)
-            writes.emit(NOTIFICATIONS, passed_on(batch, policy.otherwise, error, now))
-            self._audit(batch, error, now, writes, sent=False)
+        log.error("route %s", error)
+        if not policy.otherwise:
+            await self._give_up(batch, commit, writes)
+            raise NotificationFailed(f"route {error}")
+        self._batches.keep(batch.model_copy(update={"state": "passed_on"}), writes)
+        writes.emit(NOTIFICATIONS, passed_on(batch, policy.otherwise, error, now))
+        self._audit(batch, error, now, writes, sent=False)
+
+    async def _give_up(self, batch: Batch, commit: Commit, writes: StagedWrites) -> None:
+        """Note why the route fails: what a record that becomes a dead letter has staged is dropped."""
+        durable = writes.empty()
+        self._batches.keep(batch.model_copy(update={"is_given_up": True}), durable)
+        await commit(durable)
 
     async def close(self, batch: Batch, policy: RoutePolicy, writes: StagedWrites) -> None:
         """Close a message through its channel, because everything that it is about is over. Quiet hours do not matter,
@@ -67,6 +76,7 @@ class Messages:
         result = await self._notifier.send(message_of(batch))
         now = self._clock()
         is_done = result.status == "done"
+        batch = batch.sent(now) if is_done else batch.failing(str(result.error), now)
         if not is_done and self._is_tried_again(batch, policy, result, now, writes):
             return
         self._batches.keep(batch.model_copy(update={"state": "over"}), writes)
@@ -92,7 +102,7 @@ class Messages:
         )
 
     def _sent(self, batch: Batch, policy: RoutePolicy, result: StepResult, now: datetime, writes: StagedWrites) -> None:
-        batch = batch.model_copy(update={"state": "sent"})
+        batch = batch.sent(now)
         self._batches.keep(batch, writes)
         self._audit(batch, "told" if result.error is None else result.error, now, writes, sent=True)
         is_answered = batch.event_class in ANSWERED and bool(batch.about)
@@ -105,7 +115,6 @@ class Messages:
     def _is_tried_again(
         self, batch: Batch, policy: RoutePolicy, result: StepResult, now: datetime, writes: StagedWrites
     ) -> bool:
-        batch = batch.model_copy(update={"attempts": batch.attempts + 1})
         asked_s = min(result.retry_after_seconds or 0.0, RETRY_AFTER_AT_MOST_S)
         delay_s = max(backoff.delay_s(f"{batch.batch_id}:{batch.attempts}", batch.attempts), asked_s)
         again_at = now + timedelta(seconds=delay_s)
@@ -115,7 +124,7 @@ class Messages:
         return True
 
     def _wait(self, batch: Batch, until: datetime, writes: StagedWrites) -> None:
-        self._batches.keep(batch, writes)
+        self._batches.keep(batch.model_copy(update={"next_at": until}), writes)
         writes.emit(TIMERS, timer_for(batch, "send", until, writes))
 
     def _audit(

@@ -46,6 +46,11 @@ def collecting_key(notice: Notification) -> str:
     return ids.composite_key("collecting", notice.route, notice.event_class)
 
 
+def last_key(route: str, event_class: str) -> str:
+    """The key of a copy of the last batch of the route and class, as it began."""
+    return ids.composite_key("last", route, event_class)
+
+
 def timer_for(batch: Batch, kind: Any, due_at: datetime, writes: StagedWrites) -> Timer:
     """The timer of a record about the batch, for the same partition. The same cause gives the same timer."""
     causes = (kind, batch.batch_id, str(batch.attempts), batch.due_at.isoformat())

@@ -5,6 +5,8 @@ So one partition has all notices of a route. It collects them (`batches.py`) and
 period (`messages.py`); timers set the time. No order stops notifications, because people are told of orders, too.
 """
 
+from collections.abc import Iterator
+
 from nightdesk.processors.notifications import (
     OF_A_CASE,
     Batch,
@@ -48,6 +50,12 @@ class Notify(Stage):
 
     def bind(self, commit: Commit) -> None:
         self._commit = commit
+
+    def recovered(self) -> Iterator[None]:
+        yield from self._batches.recovered()
+
+    def tick(self, partition: int, writes: StagedWrites) -> None:
+        self._batches.tick()
 
     async def close(self) -> None:
         await self._notifier.close()
@@ -122,7 +130,7 @@ class Notify(Stage):
         """Send the batch, or close what was sent of it; nothing if that is done."""
         self._commit.alive()
         if batch.state == "sending":
-            await self._messages.send(batch, policy, writes)
+            await self._messages.send(batch, policy, self._commit, writes)
         elif batch.state == "closing" or self._messages.is_to_be_closed(batch, writes):
             await self._messages.close(batch, policy, writes)
 

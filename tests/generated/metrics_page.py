@@ -24,6 +24,7 @@ LABELS = {
     "handler": "handler of a charter",
     "mode": "`enforce`, or `observe` if the charter only observes the bound",
     "model": "model that answered; empty if none did",
+    "route": "a route of notifications (`nightdesk notify list`)",
     "outside": "model provider or connection, as the settings name it",
     "partition": "number of the partition",
     "provider": "model provider, `rules`, or `none` if nobody could decide",

@@ -1,14 +1,22 @@
 """`nightdesk notify`: the routes of the settings, and a test message over a real connection."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from nightdesk.commands.notify import app
+from nightdesk.messaging import changelog
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.settings import load_settings
+from nightdesk.messaging.naming import group_id
+from nightdesk.processors.notifications import Batch
+from nightdesk.settings import Settings, load_settings
+from nightdesk.streams.api.tables import encode
+from nightdesk.streams.stages.notification_records import last_key
 from tests.fakes.notification_server import receivers
+from tests.nightdesk.command_line import CommandLine
 
 RUN = CliRunner()
 TOKEN = "s3cret"
@@ -34,15 +42,38 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_routes_are_read_from_the_environment_and_shown_without_secrets(routes: pytest.MonkeyPatch) -> None:
+def test_routes_are_read_from_the_environment(routes: pytest.MonkeyPatch) -> None:
     ops, boss = (load_settings().notify[name] for name in ("ops", "boss"))
     assert sorted(ops.policy.tell) == ["failure", "unknown"]
     assert (ops.policy.batch, ops.policy.otherwise) == (300, "boss")
     assert boss.addresses == ("a@example.com", "b@example.com")
-    shown = RUN.invoke(app, ["list", "--output", "json"]).stdout
-    assert "22:00-07:00 Europe/Berlin" in shown
-    assert TOKEN not in shown
-    assert "127.0.0.1" not in shown
+
+
+def test_a_route_that_takes_no_message_is_in_the_list_without_secrets_and_in_the_status(
+    routes: pytest.MonkeyPatch, nightdesk: CommandLine, topics: Settings
+) -> None:
+    night = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
+    batch = Batch(
+        batch_id="b-1", route="ops", event_class="failure", first_at=night, last_at=night, due_at=night, count=3
+    )
+    rows = {"b-1": batch.model_copy(update={"state": "sending"}).failing("HTTP 404: no_service", night)}
+    rows[last_key("ops", "failure")] = batch
+    producer = Producer(topics.kafka.client_config())
+    for key, value in rows.items():
+        entry, _ = changelog.encode(changelog.Entry(1, 0.0, encode(value)))
+        producer.produce(f"{group_id(topics.kafka.topic_prefix, 'notify')}-batches-changelog", entry, key)
+    assert producer.flush(30) == 0
+    listed = nightdesk("notify", "list", "-o", "json")
+    assert "22:00-07:00 Europe/Berlin" in listed.out
+    assert not [secret for secret in (TOKEN, "127.0.0.1") if secret in listed.out]
+    boss, ops = listed.json()
+    assert (boss["route"], boss["state"]["failing_since"], boss["state"]["messages"]) == ("boss", None, 0)
+    assert (ops["state"]["error"], ops["state"]["failing_since"]) == ("HTTP 404: no_service", str(night))
+    assert (ops["state"]["messages"], ops["state"]["events"], ops["state"]["waiting_since"]) == (1, 3, str(night))
+    assert nightdesk("status", "-o", "json").json()["routes"] == [ops["state"]]
+    words = f"ops has taken no message since {night:%Y-%m-%d %H:%M:%S} UTC, the last error at"
+    assert words in nightdesk("notify", "list").out
+    assert words in nightdesk("status").out
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """People are told once, in one message for a class and a while; a route that fails or is silent has a next one."""
 
+import contextlib
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
-from nightdesk.processors.notifications import Message, RoutePolicy
+from nightdesk.operations.routes import states_of
+from nightdesk.processors.notifications import Message, RoutePolicy, RouteState
 from nightdesk.processors.playbook import StepResult
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import NotificationDetail, WaitDetail
@@ -21,6 +25,7 @@ from nightdesk.schemas.records import (
 )
 from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS, TIMERS
 from nightdesk.streams.api import StagedWrites
+from nightdesk.streams.api.tables import encode
 from nightdesk.streams.stages.messages import NotificationFailed
 from nightdesk.streams.stages.notify import Notify
 from tests.processors.examples import NOW, case, compiled, event
@@ -213,6 +218,60 @@ async def test_without_another_route_the_batch_is_a_dead_letter_that_a_replay_se
     await night.read(failed(2))
     await night.notify(due)
     assert [message.count for message in night.people.got] == [1, 1], "what came later is in another message"
+
+
+def state_of(night: Night, route: str = "ops") -> RouteState:
+    """What the table says of a route, as `nightdesk notify list` reads it."""
+    batches = night.bench.handlers.tables[0]
+    rows = {
+        key.encode(): encode(batch) for partition in batches.partitions() for key, batch in batches.items(partition)
+    }
+    return states_of(rows, night.clock())[route]
+
+
+def seconds_failing(night: Night, route: str = "ops") -> float | None:
+    night.bench.inherit(night.bench)
+    night.bench.tick()
+    return REGISTRY.get_sample_value("nightdesk_route_failing_seconds", {"route": route})
+
+
+async def test_a_route_that_fails_says_why_since_when_and_what_waits() -> None:
+    night = Night(People(one(), answers=[AWAY] * 4))
+    for number in range(3):
+        await night.read(failed(number))
+    assert str(state_of(night)).startswith("for ops 1 message waits, about 3 events, the oldest of"), "it collects"
+    began = night.clock.now
+    await night.until(120)
+    fails = state_of(night)
+    assert (fails.error, fails.failing_since) == ("no connection", began + timedelta(seconds=60))
+    assert (fails.failed_at or began) > began + timedelta(seconds=60), "of the last call"
+    assert (fails.next_at or began) > night.clock.now
+    assert (fails.messages, fails.events, fails.sent_at) == (1, 3, None)
+    assert "ops has taken no message since" in str(fails)
+    assert seconds_failing(night) == 60
+    await night.until(3600)
+    taken = state_of(night)
+    assert (taken.sent_at is None, taken.failing_since, taken.messages) == (False, None, 0)
+    assert re.fullmatch("ops took a message at .*, the last error at .*: no connection", str(taken))
+    assert seconds_failing(night) == 0
+
+
+@pytest.mark.parametrize("otherwise", ["", "boss"])
+async def test_a_route_that_was_given_up_fails_until_it_takes_a_message(otherwise: str) -> None:
+    routes = {**one(otherwise=otherwise), "boss": RoutePolicy(tell=frozenset())}
+    night = Night(People(routes, answers=[REFUSED]))
+    await night.read(failed(1))
+    with contextlib.suppress(NotificationFailed):
+        await night.until(60)
+    night.clock.forward(600)
+    fails = state_of(night)
+    assert (fails.error, fails.messages) == ("HTTP 404: no_service", 0), "a dead letter, or of the other route"
+    assert seconds_failing(night) == 600
+    if otherwise:
+        assert (state_of(night, "boss").error, seconds_failing(night, "boss")) == ("", 0)
+    await night.read(failed(2))
+    await night.until(60)
+    assert (state_of(night).failing_since, seconds_failing(night)) == (None, 0)
 
 
 async def test_what_nobody_answers_goes_to_the_next_route_and_what_is_answered_does_not() -> None:
