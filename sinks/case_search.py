@@ -1,4 +1,7 @@
-"""Finds cases by what is known of them, and counts them by time, agent and status."""
+"""Finds cases by what is known of them, and counts them by time, agent and status.
+
+The events that should have made a case and made none are among them, so that no failure is looked for in vain.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from nightdesk.sinks.events_without_case import EVENTS_WITHOUT_CASE
+
 _COLUMNS = """
-SELECT c.case_id AS case_id, c.status AS status, c.agent AS agent, c.subject AS subject, c.event_id AS event_id,
-    c.event_type AS event_type, c.action AS action, c.confidence AS confidence, c.reason AS reason,
-    c.cost_microusd AS cost_microusd, c.received_at AS received_at, c.last_at AS last_at
+SELECT c.case_id AS case_id, c.case_id AS id, c.status AS status, c.agent AS agent, c.subject AS subject,
+    c.event_id AS event_id, c.event_type AS event_type, c.action AS action, c.confidence AS confidence,
+    c.reason AS reason, c.cost_microusd AS cost_microusd, c.received_at AS received_at, c.last_at AS last_at
 FROM cases AS c
 """
 # Two ids may have one hash, so what is found by it is compared.
@@ -30,32 +35,46 @@ _IN_TIME = """
 WHERE c.received_at >= {since:DateTime64(6, 'UTC')} AND c.received_at < {until:DateTime64(6, 'UTC')}
     AND (empty({agents:Array(String)}) OR c.agent IN {agents:Array(String)})
 """
+# Events that made no case, as cases that cost nothing. Their time is that of the last attempt.
+_WITHOUT_CASE = f"""
+SELECT CAST(NULL, 'Nullable(String)') AS case_id, c.id AS id, c.status AS status,
+    nullIf(c.agent, '') AS agent, c.subject AS subject, c.event_id AS event_id, c.event_type AS event_type,
+    CAST(NULL, 'Nullable(String)') AS action, CAST(NULL, 'Nullable(Float64)') AS confidence, c.reason AS reason,
+    toInt64(0) AS cost_microusd, c.last_at AS received_at, c.last_at AS last_at
+FROM ({EVENTS_WITHOUT_CASE}) AS c
+"""  # noqa: S608 - of constants
+_ALL = f"""
+{_COLUMNS}{_IN_TIME}
+UNION ALL
+SELECT * FROM ({_WITHOUT_CASE}) AS c {_IN_TIME}
+"""  # noqa: S608 - of constants
 # The text of an event is in its record; a case's own records are sorted by subject, so they are asked for last.
 _MATCHING = """
-    AND (empty({statuses:Array(String)}) OR c.status IN {statuses:Array(String)})
+WHERE (empty({statuses:Array(String)}) OR c.status IN {statuses:Array(String)})
     AND ({agent:String} = '' OR c.agent = {agent:String})
     AND ({action:String} = '' OR c.action = {action:String})
     AND ({text:String} = ''
         OR positionCaseInsensitiveUTF8(c.subject, {text:String}) > 0
         OR positionCaseInsensitiveUTF8(c.reason, {text:String}) > 0
+        OR (c.case_id IS NULL AND c.event_id = {text:String})
         OR c.case_id IN (
             SELECT d.case_id FROM decisions AS d
             WHERE d.decided_at >= {since:DateTime64(6, 'UTC')} AND (
                 positionCaseInsensitiveUTF8(d.reasoning, {text:String}) > 0
                 OR positionCaseInsensitiveUTF8(d.parameters, {text:String}) > 0)))
+ORDER BY c.received_at DESC, c.id
+LIMIT {limit:UInt32}
 """
-BY_FILTER = f"{_COLUMNS}{_IN_TIME}{_MATCHING}ORDER BY c.received_at DESC, c.case_id\nLIMIT {{limit:UInt32}}"
+BY_FILTER = f"SELECT * FROM ({_ALL}) AS c{_MATCHING}"  # noqa: S608 - of constants
 FACETS = f"""
 SELECT c.status AS status, ifNull(c.agent, '') AS agent, ifNull(c.action, '') AS action, count() AS cases
-FROM cases AS c
-{_IN_TIME}
+FROM ({_ALL}) AS c
 GROUP BY status, agent, action
 """  # noqa: S608 - of constants
 TALLY = f"""
 SELECT toStartOfInterval(c.received_at, toIntervalSecond({{bucket_s:UInt32}})) AS started, ifNull(c.agent, '') AS agent,
     c.status AS status, count() AS cases, sum(c.cost_microusd) AS cost_microusd
-FROM cases AS c
-{_IN_TIME}
+FROM ({_ALL}) AS c
 GROUP BY started, agent, status
 ORDER BY started, agent, status
 """  # noqa: S608 - of constants
@@ -63,9 +82,10 @@ ORDER BY started, agent, status
 
 @dataclass(frozen=True, slots=True)
 class FoundCase:
-    """One case in a list."""
+    """One case in a list, or an event without one: its `case_id` is None. `id` is the argument for `nightdesk why`."""
 
-    case_id: str
+    case_id: str | None
+    id: str
     status: str
     agent: str | None
     subject: str

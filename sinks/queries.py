@@ -111,7 +111,8 @@ def _event(row: Row, records: Iterable[Row]) -> EventStory:
     event = next((detail for detail in found if detail is not None), None)
     case_ids = dict.fromkeys(record["case_id"] for record in own if record["case_id"])
     about = {"time": None, "data": None} if event is None else {"time": event.time, "data": parsed(event.data)}
-    return EventStory.model_validate({**row, **about, "case_ids": list(case_ids)})
+    agents = dict.fromkeys(record["agent"] for record in own if record["agent"])
+    return EventStory.model_validate({**row, **about, "case_ids": list(case_ids), "agents": list(agents)})
 
 
 def _event_of(row: Row) -> tuple[str, str]:

@@ -103,7 +103,9 @@ class CaseStory(StoryPart):
 
 
 class EventStory(StoryPart):
-    """An event and its end. `data` is None where the event could not be read."""
+    """An event and its end. `data` is None where the event could not be read. `agents` are those that took it or could
+    not take it.
+    """
 
     event_id: str
     event_source: str
@@ -115,6 +117,7 @@ class EventStory(StoryPart):
     state: str
     reason: str
     case_ids: list[str]
+    agents: list[str] = []
 
 
 class Halt(StoryPart):

@@ -116,10 +116,10 @@ def seen_by(visitor: Visitor, story: Story) -> Story:
     if not visitor.agents:
         return story
     cases = [case for case in story.cases if visitor.sees(case.agent)]
-    if not cases:
-        raise Failure(f"nothing is known of {story.asked!r} of your agents", "", FailureKind.NOT_FOUND)
     ids = {case.case_id for case in cases}
-    events = [event for event in story.events if ids & set(event.case_ids)]
+    events = [event for event in story.events if ids & set(event.case_ids) or visitor.agents & set(event.agents)]
+    if not cases and not events:
+        raise Failure(f"nothing is known of {story.asked!r} of your agents", "", FailureKind.NOT_FOUND)
     waits = None if story.waits is None else [wait for wait in story.waits if visitor.sees(wait.agent)]
     return story.model_copy(update={"cases": cases, "events": events, "waits": waits})
 

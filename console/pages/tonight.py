@@ -40,7 +40,7 @@ TILES: Mapping[str, tuple[str, ...]] = {
     "needs approval": ("needs_approval",),
     "waiting": ("waiting", "deferred", "running"),
     "refused": ("refused",),
-    "failed": ("failed",),
+    "failed": ("failed", "rejected"),
 }
 
 

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from nightdesk.schemas import ids
 from nightdesk.schemas.audit import ActionDetail, EventDetail
 from tests.console.server import RunningConsole
-from tests.sinks.records import AGENT, START, acted, decided, land, of_case, outcome, question, record
+from tests.sinks.records import AGENT, START, acted, dead_letter, decided, land, of_case, outcome, question, record
 
 CASE = of_case("evt-1")["case_id"]
 OTHER = of_case("evt-2", "nightly")
@@ -21,6 +21,8 @@ RECORDS = (
     record("asked", 1.5, question(attempt=1, answered=False, reply="", fallbacks=()), **of_case("evt-1")),
     record("received", 3, EVENT, subject="ticket-2", **OTHER),
     record("acted", 4, ActionDetail(outcomes=()), subject="ticket-2", status="completed", **OTHER),
+    record("rejected", 5, EVENT, subject="ticket-3", event_id="evt-3", agent="nightly", reason="text is missing"),
+    dead_letter(6, detail={"topic": "ingest"}, subject="ticket-4", event_id="", event_source="", event_type=""),
 )
 EVER = "since=2026-11-01T00:00"
 
@@ -44,11 +46,14 @@ def test_every_id_finds_the_case_whatever_its_time(console: RunningConsole, id_:
 @pytest.mark.parametrize(
     ("query", "events"),
     [
-        ("", ["evt-2", "evt-1"]),
-        ("status=failed", ["evt-1"]),
-        ("status=failed,completed", ["evt-2", "evt-1"]),
+        ("", ["", "evt-3", "evt-2", "evt-1"]),
+        ("status=failed", ["", "evt-1"]),
+        ("status=failed,completed", ["", "evt-2", "evt-1"]),
+        ("status=failed,rejected", ["", "evt-3", "evt-1"]),
         ("status=refused", []),
-        ("agent=nightly", ["evt-2"]),
+        ("agent=nightly", ["evt-3", "evt-2"]),
+        ("q=evt-3", ["evt-3"]),
+        ("q=IS MISSING", ["evt-3"]),
         ("action=respond&agent=support-triage", ["evt-1"]),
         ("q=PARCEL IS", ["evt-1"]),
         ("q=leaves tomorrow", ["evt-1"]),
@@ -67,18 +72,27 @@ def test_what_is_older_than_a_day_is_not_shown_unless_it_is_asked_for(console: R
 
 
 def test_a_person_of_one_agent_sees_its_cases_and_no_others(console: RunningConsole) -> None:
-    assert found(console, EVER, "nele") == ["evt-2"]
+    assert found(console, EVER, "nele") == ["evt-3", "evt-2"]
     assert found(console, "q=ticket-1", "nele") == []
     assert console.get(f"/cases/{CASE}", "nele").status_code == 404
     assert console.get("/subjects?id=ticket-2", "nele").status_code == 200
+    assert "text is missing" in console.get("/subjects?id=evt-3", "nele").text
+    assert console.get("/subjects?id=ticket-4", "nele").status_code == 404
 
 
 def test_the_chips_count_what_one_click_would_show(console: RunningConsole) -> None:
     chips = console.get(f"/cases.json?{EVER}&agent=nightly").json()["chips"]
-    assert {chip["label"]: chip["cases"] for chip in chips["status"]} == {"completed": 1}
-    assert {chip["label"]: chip["cases"] for chip in chips["agent"]} == {"nightly": 1, AGENT: 1}
+    assert {chip["label"]: chip["cases"] for chip in chips["status"]} == {"completed": 1, "rejected": 1}
+    assert {chip["label"]: chip["cases"] for chip in chips["agent"]} == {"nightly": 2, AGENT: 1}
     [chosen] = [chip for chip in chips["agent"] if chip["is_set"]]
     assert chosen["address"] == "/cases?since=2026-11-01T00%3A00"
+
+
+def test_an_event_without_a_case_leads_to_what_is_known_of_it(console: RunningConsole) -> None:
+    page = console.get(f"/cases?{EVER}&status=rejected,failed").text
+    for link in ("/subjects?id=evt-3", "/subjects?id=ticket-4"):
+        assert f'href="{link}"' in page
+        assert console.get(link).status_code == 200
 
 
 def test_the_page_of_a_case_tells_its_story_in_order(console: RunningConsole) -> None:

@@ -27,10 +27,19 @@ def tally(minutes: int, status: str, cases: int = 1, agent: str = "support-triag
 
 def test_every_status_is_counted_on_one_tile() -> None:
     counted = {
-        tile.name: tile.cases for tile in tiles([tally(1, "completed", 2), tally(2, "deferred"), tally(3, "waiting")])
+        tile.name: tile.cases
+        for tile in tiles(
+            [
+                tally(1, "completed", 2),
+                tally(2, "deferred"),
+                tally(3, "waiting"),
+                tally(4, "failed"),
+                tally(5, "rejected"),
+            ]
+        )
     }
     assert counted == {
-        "completed": 2, "escalated": 0, "needs approval": 0, "waiting": 2, "refused": 0, "failed": 0
+        "completed": 2, "escalated": 0, "needs approval": 0, "waiting": 2, "refused": 0, "failed": 2
     }  # fmt: skip
 
 
