@@ -18,8 +18,8 @@ import typer
 
 from nightdesk.messaging.changelog import ENVELOPE
 from nightdesk.processors import ledger
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger import Fact
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import BudgetEntry, Case
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.stages.accounts import Accounts

@@ -22,7 +22,8 @@ from nightdesk.console.visitors import Visitors, whoever_starts_it
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
 from nightdesk.operations.identity_provider import IdentityProvider
 from nightdesk.operations.installation import Installation
-from nightdesk.operations.persons import Person, PersonSettings
+from nightdesk.operations.persons import Person
+from nightdesk.operations.settings import PersonSettings
 
 STATIC = Path(__file__).parent / "static"
 

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from nightdesk.console.signatures import key_of
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import Section, ServerUrl, server_of
-from nightdesk.operations.identity_provider import OidcSettings
+from nightdesk.operations.settings import OidcSettings
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 

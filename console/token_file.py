@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from nightdesk.console.visitors import GroupRole, Role, Visitor, Visitors
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.operations.persons import Person, PersonSettings, of_a_person
+from nightdesk.operations.persons import Person, of_a_person
+from nightdesk.operations.settings import PersonSettings
 
 Name = Annotated[str, Field(min_length=1)]
 

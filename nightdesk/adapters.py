@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from nightdesk.effects.channels import registry as channels
-from nightdesk.effects.channels.channel import Channel, ChannelPorts, MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.addresses import MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.channel import Channel, ChannelPorts
 from nightdesk.effects.channels.http import connection_of
 from nightdesk.effects.handlers.handler_spec import Ports
 from nightdesk.effects.handlers.http_client import HttpClient
@@ -19,11 +20,11 @@ from nightdesk.effects.handlers.registry import build
 from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.messaging.producer import Message, NotDelivered, Producer
 from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.notifications import Message as Notice
 from nightdesk.processors.notifications import RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from nightdesk.streams.metrics import MODEL_CALLS
 
 

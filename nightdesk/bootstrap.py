@@ -10,7 +10,7 @@ import mode.loop
 
 from nightdesk import interpreter
 from nightdesk.adapters import CharterActions, OutsideTopics, ProviderModels, RouteNotifier
-from nightdesk.effects.channels.channel import MailServer, RouteAddress
+from nightdesk.effects.channels.addresses import MailServer, RouteAddress
 from nightdesk.effects.channels.http import PAGERDUTY
 from nightdesk.effects.handlers.outbound import Connection
 from nightdesk.effects.llm.chain import ProviderChain

@@ -29,7 +29,7 @@ from nightdesk.console.settings import ConsoleSettings
 from nightdesk.effects.llm.providers import PROVIDERS, AnthropicSettings, OpenAISettings, ProviderSettings, ProviderSpec
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings, server_of, without_login
-from nightdesk.operations.persons import PersonSettings
+from nightdesk.operations.settings import PersonSettings
 from nightdesk.processors.notifications.routes import check_chain
 from nightdesk.running_stack import running_stack
 from nightdesk.settings_sections import (

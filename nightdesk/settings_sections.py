@@ -17,10 +17,10 @@ from pydantic_settings import (
     NoDecode,
 )
 
-from nightdesk.effects.channels.channel import ChannelName
+from nightdesk.effects.channels.addresses import ChannelName
 from nightdesk.messaging.settings import Section
-from nightdesk.processors.charter.quantities import DurationSeconds, Rate
 from nightdesk.processors.notifications import RoutePolicy
+from nightdesk.processors.quantities import DurationSeconds, Rate
 from nightdesk.schemas.bounds import DEAD_LETTER_BYTES_AT_MOST
 
 

@@ -19,28 +19,16 @@ import httpx2
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from pydantic import SecretStr
 
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.messaging.settings import Section, ServerUrl, plain
+from nightdesk.messaging.settings import plain
+from nightdesk.operations.settings import OidcSettings
 
 ANSWER_WITHIN_S = 10.0
 CLOCKS_DIFFER_S = 60
 # Signatures with a key that only the provider has; `none` and shared secrets are not among them.
 ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
-SCOPE = "openid email profile"
 TIMEOUT = httpx2.Timeout(ANSWER_WITHIN_S)
-
-
-class OidcSettings(Section):
-    """Us at an identity provider. `claim` names the person, `groups_claim` the groups. Without an `issuer`: off."""
-
-    issuer: ServerUrl = ""
-    client_id: str = ""
-    client_secret: SecretStr | None = None
-    claim: str = "email"
-    groups_claim: str = "groups"
-    scope: str = SCOPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.orders import read_control
 from nightdesk.operations.times import in_range, moment
-from nightdesk.processors.charter.quantities import parse_duration
 from nightdesk.processors.night_report import NightReport, night_report
+from nightdesk.processors.quantities import parse_duration
 from nightdesk.sinks.night import night_lines
 
 MORNING = "08:00"

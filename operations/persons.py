@@ -18,7 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.messaging.settings import Section
+from nightdesk.operations.settings import PersonSettings
 from nightdesk.processors.provenance import signed_content
 from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.foreign_text import visible
@@ -55,18 +55,6 @@ def of_a_person(name: str) -> str:
     if is_of_the_system(name):
         raise Failure(f"no person's name begins with {SYSTEM!r}", NAME_REMEDY, FailureKind.INVALID)
     return name
-
-
-class PersonSettings(Section):
-    """The identity of a person who answers an approval. `key_file`: this person's private key; `keys_file`: everybody's
-    public keys.
-
-    `required`, for the act workers: only a signed answer approves. See docs/how-to/approvals.md.
-    """
-
-    key_file: Path | None = None
-    keys_file: Path | None = None
-    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.processors.charter.quantities import parse_duration
+from nightdesk.processors.quantities import parse_duration
 
 # ClickHouse's times begin in 1900, and a conversion between time zones is possible in all of these years.
 FIRST_YEAR, LAST_YEAR = 1900, 2200

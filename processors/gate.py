@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nightdesk.processors.charter.compiled import CompiledAction, CompiledCharter
-from nightdesk.processors.charter.quantities import parse_duration
+from nightdesk.processors.quantities import parse_duration
 from nightdesk.processors.replies import AgentDecision
 from nightdesk.schemas.records import Case, Disposition, Verdict
 

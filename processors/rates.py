@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedKeyList, SortedList
 
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 
 
 class Admission(NamedTuple):

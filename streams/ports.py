@@ -6,10 +6,10 @@ from typing import Protocol
 
 from nightdesk.processors.breaker import CallReport
 from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.notifications import Message, RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.records import ApprovalReply
 

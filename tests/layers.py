@@ -75,6 +75,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "intervals",
             "json_text",
             "model",
+            "quantities",
             "regex_costs",
             "sizes",
         ),

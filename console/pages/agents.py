@@ -23,7 +23,7 @@ from nightdesk.operations.orders import EVERY_AGENT, By, switch
 from nightdesk.operations.persons import of_a_person
 from nightdesk.operations.promotions import promote
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
-from nightdesk.processors.charter.quantities import DurationSeconds, Rate
+from nightdesk.processors.quantities import DurationSeconds, Rate
 from nightdesk.schemas.persons import shown_order
 
 router = APIRouter()

@@ -7,7 +7,8 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from nightdesk.effects.channels.channel import TIMEOUT_S, Channel, ChannelPorts, MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.addresses import MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.channel import TIMEOUT_S, Channel, ChannelPorts
 from nightdesk.effects.secrets import redact
 from nightdesk.processors.notifications import Message
 from nightdesk.processors.playbook import StepResult

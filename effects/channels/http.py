@@ -11,7 +11,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from nightdesk.effects.channels.channel import TIMEOUT_S, Channel, ChannelPorts, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.addresses import RouteAddress, RouteInvalid
+from nightdesk.effects.channels.channel import TIMEOUT_S, Channel, ChannelPorts
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import AddressRefused, Connection, ConnectionInvalid, base_url
 from nightdesk.effects.retry_after import retry_after_seconds

@@ -2,7 +2,8 @@
 
 import orjson
 
-from nightdesk.effects.channels.channel import Channel, ChannelPorts, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.addresses import RouteAddress, RouteInvalid
+from nightdesk.effects.channels.channel import Channel, ChannelPorts
 from nightdesk.effects.channels.http import webhook_body
 from nightdesk.effects.handlers.protocol import Publish, PublishFailed
 from nightdesk.processors.notifications import Message

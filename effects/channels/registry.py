@@ -5,7 +5,8 @@ its name in `ChannelName`.
 from collections.abc import Iterable, Mapping
 
 from nightdesk.effects.channels import email, http, kafka, slack
-from nightdesk.effects.channels.channel import Builders, Channel, ChannelName, ChannelPorts, RouteAddress
+from nightdesk.effects.channels.addresses import ChannelName, RouteAddress
+from nightdesk.effects.channels.channel import Builders, Channel, ChannelPorts
 
 CHANNELS: Builders = {
     "webhook": http.build(http.webhook_body),

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from nightdesk.effects.channels.channel import RouteAddress
+from nightdesk.effects.channels.addresses import RouteAddress
 from nightdesk.processors.notifications import Message
 from nightdesk.processors.notifications.cards import ApprovalCard
 

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -12,7 +12,7 @@ from nightdesk.processors.charter.fields import (
     Part,
 )
 from nightdesk.processors.charter.playbooks import EventCondition
-from nightdesk.processors.charter.quantities import DurationSeconds, Probability, Share
+from nightdesk.processors.quantities import DurationSeconds, Probability, Share
 from nightdesk.schemas.records import Kind
 
 WAIT_AT_MOST_S = 30 * 86_400  # the default

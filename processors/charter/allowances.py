@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from nightdesk.processors.charter.fields import ActionName, EventExpression, Part
-from nightdesk.processors.charter.quantities import DurationSeconds, Probability, Rate
+from nightdesk.processors.quantities import DurationSeconds, Probability, Rate
 
 MICROUSD_PER_USD = 1_000_000
 # Long enough for a night, or for an outage of a day and its backlog, but not for a weekend.

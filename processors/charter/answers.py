@@ -4,7 +4,7 @@ from typing import Any
 
 from nightdesk.processors.charter.actions import Action
 from nightdesk.processors.charter.model import Charter
-from nightdesk.processors.charter.quantities import DURATION_PATTERN
+from nightdesk.processors.quantities import DURATION_PATTERN
 
 
 def parameters_schema(action: Action) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from nightdesk.processors.charter.fields import BodyTemplate, Name, Part
-from nightdesk.processors.charter.quantities import DurationSeconds
+from nightdesk.processors.quantities import DurationSeconds
 
 # Two slashes at the beginning would name a host.
 PATH_PATTERN = r"^/([^/\\\s?#][^\\\s?#]*)?$"

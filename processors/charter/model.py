@@ -30,8 +30,8 @@ from nightdesk.processors.charter.fields import (
 )
 from nightdesk.processors.charter.handlers import CharterHandler
 from nightdesk.processors.charter.playbooks import Step
-from nightdesk.processors.charter.quantities import DurationSeconds, Probability
 from nightdesk.processors.model import TokenPrice
+from nightdesk.processors.quantities import DurationSeconds, Probability
 from nightdesk.schemas.records import EventClass
 
 RULES = "rules"

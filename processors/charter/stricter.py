@@ -13,7 +13,7 @@ from nightdesk.processors.charter.actions import Action, FourEyes
 from nightdesk.processors.charter.allowances import Bounds, Budget, Limits, TaskBudget
 from nightdesk.processors.charter.fields import Part
 from nightdesk.processors.charter.model import Charter
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 
 P = TypeVar("P", bound=Part)
 V = TypeVar("V")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import CharterHandler
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.execution.state import ExecutionState
 from nightdesk.processors.playbook import RunStep, StepResult
 from nightdesk.processors.provenance import payload_sha256
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import Decision
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger.facts import AGENT_TOTAL, Fact
+from nightdesk.processors.quantities import Rate
 from nightdesk.processors.rates import Admission, AdmissionLog
 
 

@@ -14,9 +14,9 @@ from nightdesk.processors import prices, prompts
 from nightdesk.processors.charter.allowances import Budget
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.model import Charter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger.account import Account, Balance
 from nightdesk.processors.ledger.facts import AGENT_TOTAL, action_scope, day_of, event_scope
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.money import money
 from nightdesk.schemas.records import Case
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from nightdesk.processors.charter.quantities import DurationSeconds
 from nightdesk.processors.notifications.classes import CLASSES, Notice
+from nightdesk.processors.quantities import DurationSeconds
 from nightdesk.schemas.records import EventClass
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")

@@ -7,10 +7,10 @@ import orjson
 from pydantic import ValidationError
 
 from nightdesk.processors.charter.handlers import RemindHandler
-from nightdesk.processors.charter.quantities import parse_duration
 from nightdesk.processors.playbook.carried import carried_case
 from nightdesk.processors.playbook.playbook_run import PlaybookRun
 from nightdesk.processors.playbook.types import TimerRequest
+from nightdesk.processors.quantities import parse_duration
 from nightdesk.schemas import ids
 from nightdesk.schemas.records import Case, Event
 from nightdesk.schemas.topics import INGEST

@@ -6,10 +6,10 @@ cannot be exact, because some grants are always a moment late.
 """
 
 from nightdesk.processors import backoff
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.execution import RateGrant
 from nightdesk.processors.execution.events import SlotRefused, SlotTaken
 from nightdesk.processors.execution.types import RateUse
+from nightdesk.processors.quantities import Rate
 from nightdesk.processors.rates import Admission, AdmissionLog
 
 

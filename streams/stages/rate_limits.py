@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from nightdesk.processors import rates
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.playbook import TimerRequest
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas import audit_records, ids
 from nightdesk.schemas.records import RateRequest
 from nightdesk.schemas.topics import RATE_GRANTS, TIMERS

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from nightdesk.processors.charter.allowances import Limits
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import Case
 from nightdesk.streams.api import StagedWrites, Table
 from nightdesk.streams.metrics import WAITING

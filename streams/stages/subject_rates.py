@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 from nightdesk.processors.rates import Admission, AdmissionLog
 from nightdesk.schemas.ids import composite_key
 from nightdesk.schemas.records import Case

@@ -20,7 +20,7 @@ from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.visitors import digest
 from nightdesk.local.ports import claim_port
 from nightdesk.operations.dead_letters.handling import DeadLetterQueue
-from nightdesk.operations.identity_provider import OidcSettings
+from nightdesk.operations.settings import OidcSettings
 from nightdesk.settings import Settings
 
 STARTS_WITHIN_S = 30.0

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.messaging.failures import Failure
 from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
-from nightdesk.operations.identity_provider import OidcSettings
+from nightdesk.operations.settings import OidcSettings
 from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
 from tests.console.server import RunningConsole, running

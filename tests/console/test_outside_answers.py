@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.console.slack import only_to_the_person
-from nightdesk.effects.channels.channel import RouteAddress
+from nightdesk.effects.channels.addresses import RouteAddress
 from nightdesk.effects.channels.slack import slack_body
 from nightdesk.local.stack import LocalStack
 from nightdesk.messaging.failures import Failure

@@ -6,8 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from nightdesk.processors.charter.quantities import parse_duration
 from nightdesk.processors.night_report import NightReport
+from nightdesk.processors.quantities import parse_duration
 from nightdesk.schemas.records import AuditRecord
 
 

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nightdesk.processors.charter.quantities import DurationSeconds, Probability
 from nightdesk.processors.notifications import RoutePolicy
+from nightdesk.processors.quantities import DurationSeconds, Probability
 from tests.nights.expected import Amount, Expected
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,8 +16,8 @@ from nightdesk.effects.handlers.perform import perform
 from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from tests.nights.outages import Outages
 from tests.nights.schedule import Schedule
 from tests.simulator.agenda import Life

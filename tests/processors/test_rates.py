@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 from nightdesk.processors.rates import Admission, AdmissionLog, Slot, SlotLog, slots_as_of
 
 RATE = Rate(count=3, per_seconds=10)

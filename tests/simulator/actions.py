@@ -19,8 +19,8 @@ from nightdesk.effects.handlers.perform import perform
 from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from tests.simulator.agenda import Agenda, Life
 from tests.simulator.process import Resume, outside
 from tests.streams.stages.stage_harness import Clock

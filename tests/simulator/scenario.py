@@ -6,7 +6,7 @@ from typing import Literal
 
 import orjson
 
-from nightdesk.processors.charter.quantities import Rate
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import Event
 from nightdesk.streams.catalog import STAGES
 from tests.processors.examples import NOW

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from nightdesk.effects.channels import registry
-from nightdesk.effects.channels.channel import ChannelPorts, MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.addresses import MailServer, RouteAddress, RouteInvalid
+from nightdesk.effects.channels.channel import ChannelPorts
 from nightdesk.effects.channels.http import connection_of
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.protocol import PublishFailed

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nightdesk.effects.channels.channel import MailServer
+from nightdesk.effects.channels.addresses import MailServer
 from nightdesk.processors.playbook import StepResult
 from tests.effects.channels.test_channels import address, send
 from tests.fakes.smtp_server import PASSWORD, USER, certificate, smtp_server

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nightdesk.processors.charter import Charter, compile_charter, stricter
 from nightdesk.processors.charter.actions import FourEyes
 from nightdesk.processors.charter.allowances import Bounds, TaskBudget
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.charter.stricter import stricter_rate
+from nightdesk.processors.quantities import Rate
 from tests.effort import examples
 from tests.processors.examples import compiled
 

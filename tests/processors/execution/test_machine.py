@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from nightdesk.processors import playbook
 from nightdesk.processors.charter import CompiledCharter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.execution import (
     Execution,
     ExecutionState,
@@ -57,6 +56,7 @@ from nightdesk.processors.execution.events import (
 )
 from nightdesk.processors.playbook import Ending, Progress, RunStep, StepResult
 from nightdesk.processors.playbook.absence import Moment
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import ControlCommand, RateRequest, StepOutcome
 from tests.effort import examples
 from tests.processors.examples import NOW, case, compiled

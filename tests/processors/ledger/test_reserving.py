@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger import Account, Fact, day_of
 from nightdesk.processors.ledger.reserving import (
     BudgetPolicy,
@@ -15,6 +14,7 @@ from nightdesk.processors.ledger.reserving import (
     reserve,
     worst_price_microusd,
 )
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import Spent
 from tests.processors.examples import case, compiled
 

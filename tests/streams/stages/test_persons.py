@@ -10,7 +10,8 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from nightdesk.messaging.failures import Failure
-from nightdesk.operations.persons import KeyHolders, PersonSettings, Signer, claimed_name, of_a_person
+from nightdesk.operations.persons import KeyHolders, Signer, claimed_name, of_a_person
+from nightdesk.operations.settings import PersonSettings
 from nightdesk.processors.provenance import payload_sha256
 from nightdesk.schemas.approval_details import ApprovalReplyDetail
 from nightdesk.schemas.records import ApprovalReply

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from nightdesk.processors.charter import CompiledCharter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.execution.policy import GRANT_VALID_AT_LEAST_S
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import AuditRecord, Decision, RateRequest, Record, Timer
 from nightdesk.schemas.topics import ACT, AUDIT, BY_NAME, RATE_GRANTS, RATE_REQUESTS, TIMERS
 from nightdesk.streams.api import StagedWrites

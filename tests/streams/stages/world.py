@@ -3,8 +3,8 @@
 import orjson
 
 from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.playbook import RunStep, StepResult
+from nightdesk.processors.quantities import Rate
 from nightdesk.schemas import ids
 from nightdesk.schemas.records import Case, Decision
 from tests.processors.examples import NOW
