@@ -27,7 +27,8 @@ class AdmissionLog:
     """The admissions of one limit, in the order of their times. It may hold older ones than a period has."""
 
     def __init__(self, admissions: Iterable[Admission] = ()) -> None:
-        self._admissions = SortedList(admissions)
+        # Not from an empty collection: that takes as long as a short one, and a new subject has none.
+        self._admissions = SortedList(admissions or None)
 
     def __len__(self) -> int:
         return len(self._admissions)
@@ -45,7 +46,8 @@ class AdmissionLog:
         ahead = []
         while self._admissions and self._admissions[-1].at > now:
             ahead.append(Admission(now, self._admissions.pop().cause))
-        self._admissions.update(ahead)
+        if ahead:
+            self._admissions.update(ahead)
         return ahead
 
     def forget_over(self, rate: Rate, now: float) -> list[Admission]:

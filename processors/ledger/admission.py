@@ -7,7 +7,7 @@ from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.model import Charter
 from nightdesk.processors.ledger.account import Account
 from nightdesk.processors.ledger.facts import Fact, day_of
-from nightdesk.processors.ledger.reserving import Granted, Withheld, held_for_s, policy_for, reserve
+from nightdesk.processors.ledger.reserving import BudgetPolicy, Granted, Withheld, held_for_s, policy_for, reserve
 from nightdesk.schemas.records import Case, StepCause
 
 
@@ -25,19 +25,27 @@ def admit_step(
     to wait. `amount_microusd` is its worst price; `known` is its earlier fact, if it was given back.
     """
     policy = policy_for(compiled.charter, case.event.type, begins=begins(case), is_urgent=is_urgent)
-    # Its amount includes what it has cost already.
-    account.replace(known, None)
-    verdict = reserve(account, policy, amount_microusd, now)
-    account.replace(None, known)
+    verdict = _reserve_again(account, policy, known, amount_microusd, now)
     if isinstance(verdict, Granted):
         # A step that was given back keeps its place in the agent's rate.
         at = now.timestamp() if known is None else known.at
-        granted = _granted(verdict, compiled.charter, now)
-        return _fact(case, now, {**granted, "at": at, "day": day_of(now, policy.zone)})
+        return _fact(case, at, day_of(now, policy.zone), _granted(verdict, compiled.charter, now))
     when_spent = compiled.charter.budget.when_spent
     if verdict.gate != "spent" or when_spent == "defer":
         return verdict
     return WHEN_SPENT[when_spent](case, "spent", verdict.reason, now)
+
+
+def _reserve_again(
+    account: Account, policy: BudgetPolicy, known: Fact | None, amount_microusd: int, now: datetime
+) -> Granted | Withheld:
+    """Reserve as if there were no earlier fact, because the amount includes what the step has cost already."""
+    if known is None:
+        return reserve(account, policy, amount_microusd, now)
+    account.replace(known, None)
+    verdict = reserve(account, policy, amount_microusd, now)
+    account.replace(None, known)
+    return verdict
 
 
 def end_stale(charter: Charter, case: Case, now: datetime) -> Fact | None:
@@ -62,27 +70,27 @@ def begins(case: Case) -> bool:
 
 def escalate_step(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that a person gets, independent of the budget."""
-    return _fact(case, now, {"state": "escalated", "cause": cause, "reason": reason})
+    return _fact(case, now.timestamp(), day_of(now), {"state": "escalated", "cause": cause, "reason": reason})
 
 
 def leave_to_rules(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that the charter's rules decide, which costs nothing."""
-    return _fact(case, now, {"state": "settled", "cause": cause, "reason": reason})
+    return _fact(case, now.timestamp(), day_of(now), {"state": "settled", "cause": cause, "reason": reason})
 
 
 def refuse_step(case: Case, cause: StepCause, reason: str, now: datetime) -> Fact:
     """The fact of a step that never starts."""
-    return _fact(case, now, {"state": "refused", "cause": cause, "reason": reason})
+    return _fact(case, now.timestamp(), day_of(now), {"state": "refused", "cause": cause, "reason": reason})
 
 
-def _fact(case: Case, now: datetime, verdict: dict[str, object]) -> Fact:
+def _fact(case: Case, at: float, day: str, verdict: dict[str, object]) -> Fact:
     return Fact.model_validate(
         {
             "agent": case.agent,
             "case_id": case.case_id,
             "step": case.step,
-            "day": day_of(now),
-            "at": now.timestamp(),
+            "day": day,
+            "at": at,
             "event_type": case.event.type,
             "returns": case.returns,
             "spent_microusd": case.returned_microusd,

@@ -71,12 +71,15 @@ def caps_of(budget: Budget) -> dict[str, int]:
 
 def policy_for(charter: Charter, event_type: str, *, begins: bool, is_urgent: bool = False) -> BudgetPolicy:
     """What the charter allows a step of a case with this event. The rate limits how many cases begin."""
-    caps = caps_of(charter.budget)
-    must_fit = {task: caps[task] for task in (AGENT_TOTAL, event_scope(event_type)) if task in caps}
-    actions = {name: caps[action_scope(name)] for name in charter.budget.actions}
+    budget = charter.budget
+    must_fit = {AGENT_TOTAL: budget.per_day_microusd}
+    event = budget.events.get(event_type)
+    if event is not None:
+        must_fit[event_scope(event_type)] = event.per_day_microusd
+    actions = {name: action.per_day_microusd for name, action in budget.actions.items()}
     rate = charter.limits.agent if begins else None
-    reserve = 0 if is_urgent else charter.budget.reserve_microusd
-    return BudgetPolicy(must_fit, rate, reserve, charter.budget.zone, actions)
+    reserve = 0 if is_urgent else budget.reserve_microusd
+    return BudgetPolicy(must_fit, rate, reserve, budget.zone, actions)
 
 
 def worst_price_microusd(compiled: CompiledCharter, case: Case, now: datetime) -> int:

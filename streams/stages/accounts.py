@@ -33,7 +33,10 @@ class Accounts:
 
     def of(self, agent: str) -> Account:
         """The totals of an agent."""
-        return self._accounts.setdefault(agent, Account())
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = Account()
+        return account
 
     def fact(self, partition: int, agent: str, case_id: str, step: int) -> Fact | None:
         """The fact of a step; None if there is none."""

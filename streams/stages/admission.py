@@ -67,8 +67,9 @@ class Admission:
         compiled = self._control.charter(case.agent, case.charter_version)
         agent.obey(self._control.halted(case.agent), now.timestamp())
         row = self._new_row(compiled, delivery, now)
-        kept_by = agent.keeps(row.step(), behind_unsure=delivery.partition in self._waiting.unsure)
-        verdict = self._judge.case(agent, compiled, case, row.amount_microusd, row.rank, now)
+        step = row.step()
+        kept_by = agent.keeps(step, behind_unsure=delivery.partition in self._waiting.unsure)
+        verdict = self._judge.case(agent, compiled, case, row.rank, now, (row.amount_microusd, step.needs))
         if isinstance(verdict, Ended) or (isinstance(verdict, Started) and kept_by is None):
             reason = row.explained(verdict.outcome.reason)
             fact = verdict.outcome.model_copy(update={"arrival": row.arrival, "reason": reason})
@@ -76,7 +77,7 @@ class Admission:
             self._accounts.remember(fact, None, writes)
             self._waiting.count_arrival(delivery.partition, row.arrival)
             if isinstance(verdict, Started):
-                agent.starts(row.step().needs, step_name(case.case_id, case.step))
+                agent.starts(step.needs, step_name(case.case_id, case.step))
         else:
             shut = verdict if isinstance(verdict, Shut) and kept_by is None else kept_by
             assert shut is not None, "a step that does not go on is kept by something"

@@ -6,6 +6,7 @@ from nightdesk.processors.admission import (
     AGENT,
     AgentQueue,
     Ended,
+    Needs,
     Shut,
     Started,
     WaitingStep,
@@ -54,25 +55,28 @@ class AdmissionJudge:
                 return _shut(withheld)
         case = self._steps.row(partition, step.key).case
         stale = end_stale(compiled.charter, case, now)
-        return self.case(agent, compiled, case, None, step.order.rank, now) if stale is None else Ended(stale)
+        return self.case(agent, compiled, case, step.order.rank, now) if stale is None else Ended(stale)
 
     def case(
         self,
         agent: AgentQueue,
         compiled: CompiledCharter,
         case: Case,
-        amount_microusd: int | None,
         rank: int,
         now: datetime,
+        priced: tuple[int, Needs] | None = None,
     ) -> Verdict:
-        """Judge a case. `amount_microusd` is the step's worst price, if it was just computed."""
+        """Judge a case. `priced` is the step's worst price with what it needs, if they were just computed; a price of 0
+        may be that of a model without one.
+        """
         if case.escalate_because:  # a person gets it, so no model is asked
             return Ended(escalate_step(case, case.cause, case.escalate_because, now))
         try:
-            amount = amount_microusd or worst_price_microusd(compiled, case, now)
+            amount = (priced and priced[0]) or worst_price_microusd(compiled, case, now)
         except UnknownPrice as error:
             return Ended(refuse_step(case, "unpriced", str(error), now))
-        shut = agent.shut_for(needs_of(compiled.charter, case, amount, is_urgent=is_urgent(rank)), now.timestamp())
+        needs = priced[1] if priced else needs_of(compiled.charter, case, amount, is_urgent=is_urgent(rank))
+        shut = agent.shut_for(needs, now.timestamp())
         if shut is not None and shut.resource == AGENT:
             return shut
         known = self._accounts.fact_of(agent.partition, case)

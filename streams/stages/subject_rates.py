@@ -59,7 +59,7 @@ class SubjectRates:
         A case that was admitted before and did not go on begins now, so its period does, too.
         """
         queue = queue_of(case)
-        log = self._logs.setdefault((writes.partition, queue), AdmissionLog())
+        log = self._log(writes.partition, queue)
         for changed in log.set_back(now):  # a clock that was ahead wrote them: they count from now, whoever reads them
             self._put(writes, queue, changed, rate)
         before = self._admission(writes, queue, case.case_id)
@@ -72,6 +72,12 @@ class SubjectRates:
             return room_at
         self._put(writes, queue, Admission(now, case.case_id), rate)
         return Admitted(case, now, before)
+
+    def _log(self, partition: int, queue: str) -> AdmissionLog:
+        log = self._logs.get((partition, queue))
+        if log is None:
+            log = self._logs[partition, queue] = AdmissionLog()
+        return log
 
     def count(self, partition: int, admitted: Admitted) -> None:
         """Count the admission, when everything else that its case causes is staged."""

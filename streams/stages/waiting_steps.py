@@ -60,7 +60,10 @@ class WaitingSteps:
 
     def of(self, partition: int, agent: str) -> AgentQueue:
         """The queue of an agent."""
-        return self._agents.setdefault(partition, {}).setdefault(agent, AgentQueue(partition, agent))
+        queue = self.known(partition, agent)
+        if queue is None:
+            queue = self._agents.setdefault(partition, {})[agent] = AgentQueue(partition, agent)
+        return queue
 
     def known(self, partition: int, agent: str) -> AgentQueue | None:
         """The queue of an agent, if a step of it waits."""
