@@ -16,6 +16,8 @@ import orjson
 
 from nightdesk.messaging.blocking_producer import BlockingProducer
 from nightdesk.messaging.producer import Message
+from nightdesk.operations.dead_letters.choosing import Choice
+from nightdesk.operations.dead_letters.handling import DeadLetterQueue
 from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.processors import routing
 from nightdesk.processors.charter import Charter
@@ -36,6 +38,7 @@ RECORDS_A_KILL = 50
 ONE_IN = 100
 LATE_CASES = 5
 LETTERS_WITHIN_S = 120.0
+OF_INGEST = Choice(topic="ingest")
 
 
 def play(world: World, size: int, chance: Random) -> None:
@@ -57,7 +60,7 @@ def _look_into_the_letters(world: World, most: int) -> None:
     Letters of other scenarios that sent poison are among them.
     """
     sent = Counter(world.poison)
-    letters = _listed(world, sent.total(), "--topic", "ingest")
+    letters = _listed(world, sent.total(), OF_INGEST)
     by_sort = {(letter["error"], letter["message"][:20]): letter["dead_letter_id"] for letter in letters}
     every_id = dict.fromkeys([*by_sort.values(), *(letter["dead_letter_id"] for letter in letters)])
     chosen = list(every_id)[:most]
@@ -68,11 +71,11 @@ def _look_into_the_letters(world: World, most: int) -> None:
             world.observed.append(f"dlq show {letter_id}: a record that was not sent, of the key {record.key}")
         world.poison.append(record)
     world.nightdesk("dlq", "replay", *chosen, "--reason", "a test of replay")
-    again = [letter for letter in _listed(world, sent.total(), "--topic", "ingest") if letter["attempts"] == 2]
+    again = [letter for letter in _listed(world, sent.total(), OF_INGEST) if letter["attempts"] == 2]
     if sorted(letter["replay_of"] for letter in again) != sorted(chosen):
         world.observed.append(f"{len(chosen)} letters were replayed, and {len(again)} came back")
     world.nightdesk("dlq", "discard", "--topic", "ingest", "--reason", "a test of discard")
-    if _letters(world, "--topic", "ingest"):
+    if _letters(world, OF_INGEST):
         world.observed.append("dead letters are open after all were discarded")
 
 
@@ -82,7 +85,7 @@ def _replay_what_was_repaired(world: World, chance: Random) -> None:
     """
     late = _another_version(next(charter for charter in world.charters if charter.agent == "answerer"))
     _begin_cases(world, late, chance)
-    _listed(world, LATE_CASES, "--error", "CharterMissing")
+    _listed(world, LATE_CASES, Choice(error="CharterMissing"))
     give_orders(world.settings, charter_orders([late]))
     world.nightdesk("dlq", "replay", "--error", "CharterMissing", "--reason", "applied")
     if not world.ended(LATE, LETTERS_WITHIN_S):
@@ -110,14 +113,18 @@ def _begin_cases(world: World, late: Charter, chance: Random) -> None:
     )
 
 
-def _listed(world: World, count: int, *which: str) -> list[dict[str, Any]]:
-    """The open letters, once there are so many."""
-    if not world.until(lambda: len(_letters(world, *which)) >= count, LETTERS_WITHIN_S, poll_s=2.0):
-        world.observed.append(f"{len(_letters(world, *which))} of {count} dead letters are listed")
-    return _letters(world, *which)
+def _listed(world: World, count: int, choice: Choice) -> list[dict[str, Any]]:
+    """The open letters that the command lists, once there are so many. A command takes seconds to start, so the waiting
+    reads them without one.
+    """
+    queue = DeadLetterQueue(world.settings, world.settings.worker.oversized_dir)
+    if not world.until(lambda: len(queue.select(choice, "open").letters) >= count, LETTERS_WITHIN_S, poll_s=1.0):
+        world.observed.append(f"not {count} dead letters after {LETTERS_WITHIN_S:.0f} s: {choice.text}")
+    return _letters(world, choice)
 
 
-def _letters(world: World, *which: str) -> list[dict[str, Any]]:
+def _letters(world: World, choice: Choice) -> list[dict[str, Any]]:
+    which = ("--topic", choice.topic) if choice.topic else ("--error", choice.error)
     found: list[dict[str, Any]] = orjson.loads(world.nightdesk("dlq", "list", *which, "--output", "json"))
     return found
 
