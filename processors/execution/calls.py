@@ -104,7 +104,7 @@ def slot_taken(execution: Execution, event: SlotTaken, now: datetime) -> Next:
 
 def slot_refused(execution: Execution, event: SlotRefused, now: datetime) -> Next:
     """Too many grants came at once, so this one is used later."""
-    return wait(execution, event.after_s, f"too many at once for {current_step(execution).uses[0].limit}")
+    return wait(execution, event.after_s, f"too many at once for {current_step(execution).uses[0].limit}", "rate")
 
 
 def saved(execution: Execution, event: Saved, now: datetime) -> Next:

@@ -1,6 +1,7 @@
 """The commands of the transition table: what the act stage does next."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nightdesk.processors.execution.state import RateGrant
 from nightdesk.processors.execution.types import RateUse
@@ -57,12 +58,17 @@ class RequestGrant:
     request: RateRequest
 
 
+# `rate`: for a place among the calls at once; `away`: for the system that the step calls; `again`: before another try.
+WaitCause = Literal["rate", "away", "again"]
+
+
 @dataclass(frozen=True, slots=True)
 class WaitForTimer:
-    """Store the state, and handle the decision again after this many seconds."""
+    """Store the state, and handle the decision again after this many seconds. Waits of one `cause` are one wait."""
 
     after_s: float
     reason: str
+    cause: WaitCause = "again"
 
 
 @dataclass(frozen=True, slots=True)

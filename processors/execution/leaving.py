@@ -7,7 +7,7 @@ decision's id identifies.
 from datetime import datetime
 
 from nightdesk.processors import backoff
-from nightdesk.processors.execution.commands import Command, Conclude, Continue, WaitForOrder, WaitForTimer
+from nightdesk.processors.execution.commands import Command, Conclude, Continue, WaitCause, WaitForOrder, WaitForTimer
 from nightdesk.processors.execution.policy import AWAY_BACKOFF_AT_MOST
 from nightdesk.processors.execution.state import ExecutionState
 from nightdesk.processors.execution.types import Execution, Phase, StepRun
@@ -33,12 +33,12 @@ def wait_for_system(execution: Execution, shut_for_s: float, now: datetime, erro
     current, state = current_step(execution), execution.state.with_wait(now, execution.paused_s)
     delay_s = backoff.delay_s(f"{current.step.step_id}:{state.waits}", min(state.waits, AWAY_BACKOFF_AT_MOST))
     reason = f"{current.policy.handler.outside} is away" + (f": {error}" if error else "")
-    return wait(execution.having(state=state), shut_for_s + delay_s, reason)
+    return wait(execution.having(state=state), shut_for_s + delay_s, reason, "away")
 
 
-def wait(execution: Execution, after_s: float, reason: str) -> Next:
+def wait(execution: Execution, after_s: float, reason: str, cause: WaitCause = "again") -> Next:
     """Handle the decision again after this many seconds."""
-    return leave(remembering(execution, to_wait=True), WaitForTimer(after_s, reason))
+    return leave(remembering(execution, to_wait=True), WaitForTimer(after_s, reason, cause))
 
 
 def wait_for_order(execution: Execution, reason: str, *, is_waiting: bool) -> Next:

@@ -15,14 +15,12 @@ from nightdesk.schemas.records import StepOutcome
 
 class Outage(BaseModel):
     """The system that the next step calls does not answer: since when, and how many calls could not be made. `paused_s`
-    are the agent's paused seconds at the beginning. `told_at` is the record that caused the one audit record about the
-    outage, however often the call is tried.
+    are the agent's paused seconds at the beginning.
     """
 
     since: datetime
     waits: int = 0
     paused_s: float = 0.0
-    told_at: str = ""
 
     def waited_s(self, now: datetime, paused_s: float) -> float:
         """How long we waited for the system, without the time in which an order forbade the call."""
@@ -68,7 +66,8 @@ class ExecutionState(BaseModel):
     `dead_letter_id`. `missed_at` has, for each step, since when one process gets the answer that the other side has no
     such call. `runs` counts how often the charter had the action executed again, `pause` is the wait before the next
     run, and `earlier` has the outcomes that do not count any more. `halts` counts how often the decision began to wait
-    for an order; `called_ms` is how long its calls took, including failed ones. `approved_at` is when a person approved
+    for an order. `told` has, for each cause of a wait, the record that caused the one audit record about it, until the
+    step is over. `called_ms` is how long its calls took, including failed ones. `approved_at` is when a person approved
     it, `ended_at` when it ended: a record that is redelivered later is evaluated as of then, so that it gives exactly
     the same end. `ended_restricted`: its charter had been made stricter by then, by the version `ended_under` (an older
     version of Nightdesk did not store which).
@@ -96,6 +95,7 @@ class ExecutionState(BaseModel):
     came_at: datetime | None = None
     is_left: bool = False
     halts: int = 0
+    told: dict[str, str] = Field(default_factory=dict)
     called_ms: int = 0
 
     @property
@@ -179,8 +179,7 @@ class ExecutionState(BaseModel):
         """The state as the decision begins to wait for an order. If it waits for a system afterwards, that is told
         again, because the end of the order was told in between.
         """
-        outage = self.outage and self.outage.model_copy(update={"told_at": ""})
-        return self.model_copy(update={"halts": self.halts + 1, "outage": outage})
+        return self.model_copy(update={"halts": self.halts + 1, "told": {}})
 
     def with_grant(self, purpose: str, grant: RateGrant) -> Self:
         """The state after a grant came or was used. An older grant, or the same again, changes nothing."""
@@ -219,7 +218,7 @@ class ExecutionState(BaseModel):
         in_doubt = {o.step_id: self.at for o in over if o.status == "unknown"}
         attempts = self._attempts_without({o.step_id for o in over})
         changes = {"outcomes": kept, "earlier": (*self.earlier, *over), "intents": {**in_doubt, **self.intents}}
-        return self._before_another_call(**changes, attempts=attempts, outage=None)
+        return self._before_another_call(**changes, attempts=attempts, outage=None, told={})
 
     def _attempts_without(self, step_ids: set[str]) -> dict[str, int]:
         return {step_id: made for step_id, made in self.attempts.items() if step_id not in step_ids}
@@ -227,7 +226,8 @@ class ExecutionState(BaseModel):
     def with_outcome(self, outcome: StepOutcome) -> Self:
         """The state after the step and its last call ended."""
         called_ms = self.called_ms + outcome.latency_ms
-        return self._before_another_call(outcomes=(*self.outcomes, outcome), outage=None, called_ms=called_ms)
+        outcomes = (*self.outcomes, outcome)
+        return self._before_another_call(outcomes=outcomes, outage=None, told={}, called_ms=called_ms)
 
     def _before_another_call(self, **changes: Any) -> Self:
         """The state without grants that were used for the last call, because the next call needs its own."""

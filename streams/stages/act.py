@@ -190,8 +190,8 @@ class Act(Stage):
                     left = task.execution
                     task.execution = begin(left.decision, left.compiled, left.state, left.paused_s)
                     await self._execute(task, Reconsidered(newer))
-            case WaitForTimer(after_s, reason):
-                is_new = task.is_new_wait()
+            case WaitForTimer(after_s, reason, cause):
+                is_new = task.is_new_wait(cause)
                 self._progress.remember(task)
                 emit_again_later(task, after_s, reason, self._clock(), is_new=is_new)
             case WaitForOrder(reason):

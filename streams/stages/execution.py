@@ -25,17 +25,15 @@ class ExecutionTask:
     place: str
     writes: StagedWrites
 
-    def is_new_wait(self) -> bool:
-        """Whether the audit has to say that the decision waits. Of a system that is away it does once; a record that is
-        delivered again says so again.
+    def is_new_wait(self, cause: str) -> bool:
+        """Whether the audit has to say that the decision waits. It does once for each cause, however often the call is
+        tried before its step is over; a record that is delivered again says so again.
         """
         state = self.execution.state
-        if state.outage is None:
-            return True
-        if state.outage.told_at not in ("", self.place):
+        if state.told.get(cause, self.place) != self.place:
             return False
-        outage = state.outage.model_copy(update={"told_at": self.place})
-        self.execution = self.execution.having(state=state.model_copy(update={"outage": outage}))
+        told = {**state.told, cause: self.place}
+        self.execution = self.execution.having(state=state.model_copy(update={"told": told}))
         return True
 
 

@@ -74,6 +74,15 @@ async def test_a_step_that_may_succeed_later_is_tried_again_when_it_is_due() -> 
     assert world.calls[0] == world.calls[1], "under the same key"
 
 
+async def test_the_audit_says_once_that_a_step_is_tried_again_and_anew_for_the_next_step() -> None:
+    world, told = World(send=[BUSY] * 2, note=[BUSY]), list[tuple[str, str]]()
+    bench = _bench(world)
+    for number in range(4):
+        told += [(one.kind, one.status) for one in audited(await bench.take(ACT, RESPOND, number))]
+    assert world.handlers == ["send"] * 3 + ["note"] * 2
+    assert told == [("queued", "waiting"), ("queued", "waiting"), ("acted", "completed")]
+
+
 async def test_the_other_sides_wish_to_be_left_alone_is_kept_and_bounded() -> None:
     for wish_s, expected_s in ((600.0, 600.0), (1e9, 3_600.0)):
         world = World(send=[replace(BUSY, retry_after_seconds=wish_s)])
