@@ -28,7 +28,7 @@ from pydantic_settings import (
 from nightdesk.console.settings import ConsoleSettings
 from nightdesk.effects.llm.providers import PROVIDERS, AnthropicSettings, OpenAISettings, ProviderSettings, ProviderSpec
 from nightdesk.messaging.failures import Failure, FailureKind
-from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings, server_of, without_login
+from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
 from nightdesk.operations.settings import PersonSettings
 from nightdesk.processors.notifications.routes import check_chain
 from nightdesk.running_stack import running_stack
@@ -42,6 +42,7 @@ from nightdesk.settings_sections import (
     WorkerSettings,
     names_in,
 )
+from nightdesk.settings_texts import problems_with_texts, variable
 from nightdesk.sinks.settings import ClickHouseSettings
 
 DEFAULT_HOME = Path(".nightdesk")
@@ -104,15 +105,10 @@ class Settings(BaseSettings):
         return routes
 
     @model_validator(mode="after")
-    def _addresses_can_be_called(self) -> Self:
-        """Raises `ValueError` for an address that is no url or contains a login."""
-        for name, connection in self.connections.items():
-            _check_address(_variable(("connections", name, "base_url")), connection.base_url)
-        for name, section in self:
-            if isinstance(section, ProviderSettings):
-                _check_address(_variable((name, "base_url")), section.base_url)
-        _check_address(_variable(("otlp", "endpoint")), self.otlp.endpoint)
-        _check_address(_variable(("local", "maven_url")), self.local.maven_url)
+    def _texts_can_be_sent_and_printed(self) -> Self:
+        """Raises `ValueError` for a secret that cannot be sent, and for an address with a secret in it."""
+        if problems := problems_with_texts(self):
+            raise ValueError("; ".join(problems))
         return self
 
     @classmethod
@@ -156,21 +152,6 @@ def providers_configured(settings: Settings) -> list[tuple[ProviderSpec[Any], Pr
     return [(spec, section) for spec, section in found if spec.is_configured(section)]
 
 
-def _check_address(variable: str, address: str | None) -> None:
-    if not address:
-        return
-    try:
-        server_of(address)
-    except ValueError:
-        raise ValueError(f"{variable} is no url: write it as http://host:port/path") from None
-    if without_login(address) != address:
-        raise ValueError(f"{variable} has a login in it: give the key or the token by its own setting")
-
-
 def _problem(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
-    return f"{_variable(error['loc'])}: {message}" if error["loc"] else message
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    return "NIGHTDESK_" + "__".join(str(part).upper() for part in location)
+    return f"{variable(tuple(map(str, error['loc'])))}: {message}" if error["loc"] else message

@@ -19,7 +19,7 @@ from nightdesk.operations.topics import wanted_topics
 from nightdesk.settings import Settings
 from tests import effort
 from tests.fakes import messaging_servers
-from tests.secret_leaks import MARK, SECRETS, in_topics, kafka_log, leaks
+from tests.secret_leaks import MARKS, SECRETS, in_topics, kafka_log, leaks
 
 # A folder that lies in memory, where the system has one, and what a session may need of it.
 MEMORY = Path("/dev/shm")
@@ -122,7 +122,7 @@ def stack_settings(stack: LocalStack, topic_prefix: str) -> Iterator[Settings]:
     yield stack.settings.model_copy(update={"kafka": kafka})
     # Those of its consumer groups begin like this too.
     name = topic_prefix.rstrip(".")
-    found = in_topics(kafka_log(stack.settings.home), (MARK,), name)
+    found = in_topics(kafka_log(stack.settings.home), MARKS, name)
     assert not found, f"secrets have leaked: {found[:20]}"
     _delete_topics(stack, name)
 

@@ -19,6 +19,9 @@ from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.settings import Settings
 
 MARK = "canary-5b1e9c"
+# In a secret that must be base64, which has no hyphen.
+MARK_BASE64 = "canary5b1e9c"
+MARKS = (MARK, MARK_BASE64)
 # Every setting that holds a secret.
 ENVIRONMENT: Mapping[str, str] = {
     variable: f"{MARK}-{number}-{variable.rpartition('_')[2].lower()}"
@@ -30,9 +33,11 @@ ENVIRONMENT: Mapping[str, str] = {
             "NIGHTDESK_CONNECTIONS__ACTIONS__TOKEN",
             "NIGHTDESK_KAFKA__SASL_PASSWORD",
             "NIGHTDESK_SCHEMA_REGISTRY__PASSWORD",
+            "NIGHTDESK_CONSOLE__SLACK__SIGNING_SECRET",
         )
     )
 } | {
+    "NIGHTDESK_CONSOLE__WEBHOOK_SECRET": f"whsec_{3 * MARK_BASE64}",
     "NIGHTDESK_KAFKA__SASL_USERNAME": "nightdesk",
     "NIGHTDESK_KAFKA__SASL_MECHANISM": "PLAIN",
     "NIGHTDESK_SCHEMA_REGISTRY__USERNAME": "nightdesk",
@@ -70,7 +75,7 @@ def environment(*names: str) -> dict[str, str]:
     }
 
 
-def leaks(settings: Settings, folders: Iterable[Path], marks: Sequence[str] = (MARK,)) -> list[str]:
+def leaks(settings: Settings, folders: Iterable[Path], marks: Sequence[str] = MARKS) -> list[str]:
     """Where any of the marks has come to rest."""
     return [
         *in_topics(kafka_log(settings.home), marks),

@@ -8,11 +8,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its types forget what it exports
 
 from nightdesk.local.stack import LocalStack
+from nightdesk.messaging.settings import plain
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.settings import load_settings
 from tests.secret_leaks import (
     ENVIRONMENT,
     MARK,
+    MARKS,
     environment,
     in_files,
     in_tables,
@@ -80,7 +82,7 @@ def test_it_is_found_in_a_file(tmp_path: Path, mark: str) -> None:
 
 
 def test_each_secret_setting_has_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable, value in environment("ANTHROPIC", "OPENAI", "HELPDESK", "ACTIONS").items():
+    for variable, value in environment("ANTHROPIC", "OPENAI", "HELPDESK", "ACTIONS", "CONSOLE").items():
         monkeypatch.setenv(variable, value)
     for name in ("HELPDESK", "ACTIONS"):
         monkeypatch.setenv(f"NIGHTDESK_CONNECTIONS__{name}__BASE_URL", "http://127.0.0.1:9")
@@ -93,7 +95,11 @@ def test_each_secret_setting_has_a_canary(monkeypatch: pytest.MonkeyPatch) -> No
         settings.connections["actions"].token,
         settings.kafka.sasl_password,
         settings.schema_registry.password,
+        settings.console.slack.signing_secret,
+        settings.console.webhook_secret,
     ]
-    assert [secret and secret.get_secret_value() for secret in secrets] == list(ENVIRONMENT.values())[:6]
+    values = [plain(secret) for secret in secrets]
+    assert values == list(ENVIRONMENT.values())[: len(secrets)]
+    assert all(any(mark in value for mark in MARKS) for value in values)
     assert MARK in settings.clickhouse.client_arguments()["password"]
     assert MARK not in f"{settings!r} {settings} {settings.clickhouse.public_url}"

@@ -38,9 +38,10 @@ from nightdesk.sinks.settings import ClickHouseSettings
 from tests.console.server import running
 from tests.console.test_changes import Desk, ask
 from tests.fakes.slack import SECRET, TEAM, Slack, signed, slack_server
+from tests.secret_leaks import ENVIRONMENT
 from tests.sinks.records import at, land, of_case, record
 
-WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"of a sender of answers, 24 bytes or more").decode()
+WEBHOOK_SECRET = ENVIRONMENT["NIGHTDESK_CONSOLE__WEBHOOK_SECRET"]
 PERSONS = [
     {"person": "ada", "role": "approver", "slack": f"{TEAM}/UADA", "webhook": "ada@example.com"},
     {"person": "vera", "role": "viewer", "slack": f"{TEAM}/UVERA"},

@@ -18,7 +18,9 @@ from urllib.parse import urlencode
 
 import httpx2
 
-SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+from tests.secret_leaks import ENVIRONMENT
+
+SECRET = ENVIRONMENT["NIGHTDESK_CONSOLE__SLACK__SIGNING_SECRET"]
 TEAM, CHANNEL = "T0001", "C0001"
 
 

@@ -102,7 +102,7 @@ def pipeline(stack: LocalStack, collector: Collector, tmp_path_factory: pytest.T
     model = f"http://{LOOPBACK}:{claim_port(0, '')}"
     environment = {
         "NIGHTDESK_KAFKA__TOPIC_PREFIX": prefix,
-        **secret_leaks.environment("ANTHROPIC", "OPENAI", "HELPDESK"),
+        **secret_leaks.environment("ANTHROPIC", "OPENAI", "HELPDESK", "CONSOLE"),
         "NIGHTDESK_CLICKHOUSE__URL": secret_leaks.with_password(url),
         "NIGHTDESK_ANTHROPIC__BASE_URL": model,
         "NIGHTDESK_OTLP__ENDPOINT": collector.endpoint,
