@@ -1,10 +1,10 @@
-"""All trials: those of the safety layer, of the stages, of identity and of clocks."""
+"""All trials: those of the safety layer, of the stages, of identity, of clocks and of the verification of stops."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.protections import clocks, identity, stages
+from tests.protections import clocks, identity, stages, stops
 from tests.protections.trial import Ground, Trial, Verdict
 from tests.streams.fault_injection import logs
 from tests.streams.fault_injection.place import Place
@@ -31,6 +31,7 @@ TRIALS: tuple[Trial, ...] = (
     *stages.TRIALS,
     *identity.TRIALS,
     *clocks.TRIALS,
+    *stops.TRIALS,
 )
 
 
