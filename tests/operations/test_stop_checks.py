@@ -11,10 +11,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.naming import group_id
 from nightdesk.messaging.transactions import OpenTransaction
-from nightdesk.operations import stop_checks
+from nightdesk.operations import orders, stop_checks
 from nightdesk.operations.stage_members import StageMembers
-from nightdesk.operations.stops import ActiveStop, obedience
+from nightdesk.operations.stops import ActiveStop, Obedience, WorkerStop, obedience
 from nightdesk.operations.workers import Worker
+from nightdesk.schemas.records import CallFate, ObeyedOrder
 from nightdesk.schemas.topics import AUDIT
 from nightdesk.settings import Settings
 from nightdesk.streams.identity import Identity
@@ -127,3 +128,33 @@ def test_an_order_behind_an_open_transaction_is_not_said_to_be_missing(
     with pytest.raises(Failure, match=said) as failed:
         stop_checks.wait_for_stop(Settings(), "*", 5.0, TIMEOUT_S)
     assert failed.value.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("fates", "kind"), [((), None), (("done", "unknown"), None), (("open", "done"), FailureKind.NOT_READY)]
+)
+def test_an_order_is_obeyed_when_what_was_running_has_ended(
+    fates: tuple[Literal["open", "done", "unknown"], ...], kind: FailureKind | None
+) -> None:
+    stop = ActiveStop(order("stop_all", "*", "*"), offset=8, at=NOW)
+    calls = tuple(CallFate(call_id=f"c-{number}", agent="desk", fate=fate) for number, fate in enumerate(fates))
+    obeyed = ObeyedOrder(agent="*", kind="stop_all", offset=8, obeyed_at=NOW, calls=calls)
+    one = WorkerStop(Worker(Identity("act", "0").report("ready", NOW), NOW, is_silent=False), "obeyed", obeyed)
+    check = stop_checks.StopCheck(Obedience(stop, (one, one), NOW), (), late=())
+    if kind is None:
+        check.check()
+    else:
+        with pytest.raises(Failure, match="2 running calls have not finished") as failed:
+            check.check()
+        assert failed.value.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("known", "remedy"), [({"desk", "b"}, "Known are b, desk"), (frozenset[str](), "Apply a charter")]
+)
+def test_an_order_for_nobody_names_those_who_are_known(known: frozenset[str], remedy: str) -> None:
+    orders._check_known("desk", known | {"desk"})
+    with pytest.raises(Failure, match="no agent dsek") as failed:
+        orders._check_known("dsek", known)
+    assert remedy in str(failed.value)
+    assert failed.value.kind is FailureKind.NOT_FOUND

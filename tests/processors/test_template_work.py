@@ -210,3 +210,11 @@ def test_a_pass_through_a_loop_costs_what_its_body_has(more: str) -> None:
         return counted(template.render)[1].done
 
     assert work_of(more) > work_of("{{ x }}") + 100 * 40
+
+
+def test_nothing_but_what_jinja_has_and_methods_can_be_called() -> None:
+    """Every other value is refused by its type, whoever put it there."""
+    environment = CountingEnvironment()
+    assert all(environment._is_callable(function) for function in environment.globals.values())
+    for value in (len, int, object(), lambda: 1, test_nothing_but_what_jinja_has_and_methods_can_be_called):
+        assert environment._is_callable(value) is False

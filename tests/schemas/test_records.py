@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from nightdesk.schemas import avro, records
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable, UnknownSchema
-from nightdesk.schemas.records import Record
+from nightdesk.schemas.records import BudgetEntry, Record
 from nightdesk.schemas.topics import RECORDS
 from tests.schemas.samples import SAMPLES
 
@@ -192,3 +192,17 @@ def test_of_several_problems_the_first_is_named_with_its_place() -> None:
         CODEC.decode(records.Decision, CODEC.encode(broken))
     first = "case.spent.external_calls: Input should be greater than or equal to 0"
     assert str(refused.value) == f"not a valid Decision: {first}"
+
+
+def test_an_entry_of_the_ledger_says_nothing_bad_unless_it_is_told_to() -> None:
+    """An older writer, and each writer of another kind of entry, leaves these out: they count against an agent."""
+    entry = BudgetEntry(
+        entry_id="e",
+        kind="settle",
+        agent="desk",
+        case_id="c",
+        amount_microusd=1,
+        time=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+    assert not any((entry.low_confidence, entry.failed, entry.refused, entry.undecided, entry.person, entry.cause))
+    assert (entry.tokens, entry.step, entry.retry_after_s, entry.latency_ms) == (0, 0, 0, 0)

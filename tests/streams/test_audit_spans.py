@@ -83,3 +83,9 @@ def test_a_record_without_a_trace_has_no_span(traceparent: str | None) -> None:
 
 def test_rules_that_decide_ask_no_model() -> None:
     assert [span.name for span in of(audit_record("decided", "running"))] == ["invoke_agent desk"]
+
+
+@pytest.mark.parametrize("agent", ["desk", None])
+def test_the_agent_that_decided_is_named(agent: str | None) -> None:
+    decision = next(iter(of(decided().model_copy(update={"agent": agent}))))
+    assert decision.attributes["gen_ai.agent.name"] == (agent or "")

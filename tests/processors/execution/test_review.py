@@ -4,6 +4,7 @@ import pytest
 
 from nightdesk.processors.execution.review import review
 from nightdesk.processors.gate import GateResult
+from nightdesk.schemas.records import Verdict
 from tests.processors.examples import case, compiled
 from tests.streams.stages.world import decision
 
@@ -38,3 +39,11 @@ def test_a_dry_run_has_the_reason_of_its_charter_and_not_the_one_that_it_claims(
     read = decision(case(DRY), text="tomorrow")
     read = read.model_copy(update={"disposition": "dry_run", "disposition_reason": "as said"})
     assert review(read, DRY, approved=False) == GateResult("dry_run", "the charter's mode is dry_run")
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_what_was_verified_beside_the_rules_counts_as_it_was_recorded(passed: bool) -> None:
+    """Rules are evaluated again; what only the decide stage can know is not."""
+    verdicts = (Verdict(rule="refund-cap", passed=False), Verdict(rule="votes", passed=passed, reason="no majority"))
+    read = decision(case(LIVE), text="tomorrow").model_copy(update={"verdicts": verdicts})
+    assert (review(read, LIVE, approved=False).disposition == "execute") is passed

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 
 from nightdesk.streams.runtime.process import liveness
 from nightdesk.streams.runtime.process.fail_stop import ExitCode
-from nightdesk.streams.runtime.process.liveness import Watchdog
+from nightdesk.streams.runtime.process.liveness import FreezeGuard, Watchdog
 
 PLACE = ("t.act", 0)
 ROUNDS = 20
@@ -102,3 +102,17 @@ def test_while_the_broker_is_away_nobody_is_at_fault(monkeypatch: pytest.MonkeyP
 def test_a_client_that_never_comes_back_from_a_question_ends_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits by the wall clock, which was ahead when the wait began and was set back."""
     assert _ends(monkeypatch, Log(hangs=True), busy=True, limit_s=0.1) == 1
+
+
+@pytest.mark.parametrize(("silent_s", "ends"), [(7.4, False), (7.5, False), (7.6, True)])
+def test_a_loop_that_is_blocked_for_longer_than_a_lease_ends_its_process(
+    silent_s: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[ExitCode] = []
+    now = [1024.0]
+    monkeypatch.setattr(liveness, "fail_stop", lambda code, _reason: codes.append(code))
+    monkeypatch.setattr(liveness, "boottime_s", lambda: now[0])
+    guard = FreezeGuard(7.5)
+    now[0] += silent_s
+    guard.check()
+    assert codes == [ExitCode.FROZEN] * ends
