@@ -53,6 +53,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "streams.runtime.consuming": (
         (
+            "fetches",
             "losses",
             "offset_commits",
             "offset_gaps",

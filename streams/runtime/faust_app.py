@@ -15,7 +15,7 @@ from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import AuthProtocol, SASLMechanism
 
 from nightdesk.messaging.naming import member_id
-from nightdesk.streams.runtime.consuming.batches import enable_batching
+from nightdesk.streams.runtime.consuming.batches import BatchConsumer, enable_batching
 from nightdesk.streams.runtime.consuming.sensor import QuietMonitor
 from nightdesk.streams.runtime.membership.coordinator import Membership
 from nightdesk.streams.runtime.membership.lease import Lease
@@ -61,6 +61,11 @@ class App(faust.App):
         await super().on_first_start()
         for task in self._first_tasks:
             self.add_future(task())
+
+    def on_rebalance_end(self) -> None:
+        super().on_rebalance_end()
+        assert isinstance(self.consumer, BatchConsumer), "`build` lets it consume in batches"
+        self.consumer.on_rebalance_end()
 
 
 def build(app_id: str, policy: WorkerPolicy, lease: Lease) -> App:

@@ -15,10 +15,8 @@ from nightdesk.streams.runtime import faust_app
 from nightdesk.streams.runtime.consuming.batches import (
     FETCH_WAIT_MS,
     QUIET_FETCH_WAIT_MS,
-    RECORDS_AT_ONCE,
     BatchConsumer,
     FetchThread,
-    round_robin,
 )
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 from nightdesk.streams.runtime.membership.lease import Lease
@@ -50,13 +48,6 @@ async def test_a_seek_is_made_by_the_thread_that_fetches() -> None:
     finally:
         await thread.stop()
     assert thread.sought == [(FIRST, 5, False)]
-
-
-def test_partitions_take_turns_and_keep_their_order() -> None:
-    long, short = list(range(2 * RECORDS_AT_ONCE + 1)), [0, 1]
-    turns = [(tp, list(records)) for tp, records in round_robin({FIRST: long, SECOND: short})]
-    assert [tp for tp, _ in turns] == [FIRST, SECOND, FIRST, FIRST]
-    assert [record for tp, records in turns if tp == FIRST for record in records] == long
 
 
 async def test_the_end_of_a_partition_that_a_rebalance_took_away_is_not_known() -> None:
