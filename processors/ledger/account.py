@@ -1,7 +1,7 @@
 """The totals of one agent, derived from its facts, for the budget stage and `nightdesk budget show`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nightdesk.processors.ledger.facts import AGENT_TOTAL, Fact
 from nightdesk.processors.quantities import Rate
@@ -29,6 +29,16 @@ class Balance:
 
 
 NOTHING = Balance()
+
+
+class Amounts(NamedTuple):
+    """What is added to a balance."""
+
+    reserved_microusd: int
+    spent_microusd: int
+    unknown_microusd: int
+    tokens: int
+    steps: int
 
 
 @dataclass
@@ -61,28 +71,34 @@ class Account:
         self.admitted.set_back(now)
         return self.admitted.room_at(rate, now)
 
+    def add_balance(self, day: str, task: str, amounts: Amounts) -> None:
+        """Add what facts of a day and scope add up to."""
+        balance = self.balances.get((day, task))
+        if balance is None:
+            balance = self.balances[day, task] = Balance()
+        balance.reserved_microusd += amounts.reserved_microusd
+        balance.spent_microusd += amounts.spent_microusd
+        balance.unknown_microusd += amounts.unknown_microusd
+        balance.tokens += amounts.tokens
+        balance.steps += amounts.steps
+        if not balance.steps:
+            del self.balances[day, task]  # the day is over and deleted
+
     def _count(self, fact: Fact, sign: int) -> None:
         if not fact.is_counted:
             return
-        for balance in self._balances_of(fact, sign):
-            balance.steps += sign
-            if fact.state == "open":
-                balance.reserved_microusd += sign * fact.reserved_microusd
-            elif fact.state == "unknown" and fact.corrected_microusd is None:
-                balance.unknown_microusd += sign * fact.reserved_microusd
-            else:
-                balance.spent_microusd += sign * fact.counted_microusd
-                balance.tokens += sign * fact.tokens
-
-    def _balances_of(self, fact: Fact, sign: int) -> Iterator[Balance]:
+        amounts = amounts_of(fact, sign)
         for task in fact.tasks():
-            place = (fact.day, task)
-            balance = self.balances.get(place)
-            if balance is None:
-                balance = self.balances[place] = Balance()
-            yield balance
-            if sign < 0 and not balance.steps:
-                del self.balances[place]  # the day is over and deleted
+            self.add_balance(fact.day, task, amounts)
+
+
+def amounts_of(fact: Fact, sign: int = 1) -> Amounts:
+    """What a counted fact adds to each balance that it counts in."""
+    if fact.state == "open":
+        return Amounts(sign * fact.reserved_microusd, 0, 0, 0, sign)
+    if fact.state == "unknown" and fact.corrected_microusd is None:
+        return Amounts(0, 0, sign * fact.reserved_microusd, 0, sign)
+    return Amounts(0, sign * fact.counted_microusd, 0, sign * fact.tokens, sign)
 
 
 def _admitted_at(fact: Fact | None) -> float | None:

@@ -1,11 +1,16 @@
 """Where the entries of one table in one partition are kept: in memory here, or on disk (`streams/runtime/state`)."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from nightdesk.messaging import changelog
 from nightdesk.messaging.producer import Message, Span
+
+# One of the totals of a table: its name, and whole numbers that are summed over all entries.
+Total = tuple[bytes, tuple[int, ...]]
+# What an entry (its key and value) adds to the totals of its table. Raises `ValueError` for an unreadable value.
+Adds = Callable[[bytes, bytes], Iterable[Total]]
 
 
 class Entries(Protocol):
@@ -44,6 +49,11 @@ class Entries(Protocol):
 
     def clear(self) -> None:
         """Forget what is not certainly in the changelog."""
+
+    def totals(self, first: bytes, end: bytes) -> Iterator[Total] | None:
+        """The totals whose names lie from `first` up to `end`, in no order; None if none are kept here. A total that is
+        zero is not there.
+        """
 
 
 class MemoryEntries:
@@ -97,6 +107,9 @@ class MemoryEntries:
 
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]  # it is like new
+
+    def totals(self, first: bytes, end: bytes) -> None:
+        """None: whoever needs them reads all entries, which are in memory."""
 
     def _apply(self, key: bytes, entry: changelog.Entry) -> None:
         if entry.value is None:

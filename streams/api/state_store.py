@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from nightdesk.messaging import changelog
 from nightdesk.messaging.producer import Message, Span
-from nightdesk.streams.api.entries import Entries, MemoryEntries
+from nightdesk.streams.api.entries import Adds, Entries, MemoryEntries, Total
 
 # A slice of this size takes a few milliseconds.
 SLICE_ENTRIES = 500
@@ -34,8 +34,10 @@ class Put(NamedTuple):
 class StateStore:
     """`key -> value` for each partition that this process owns."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, adds: Adds | None = None) -> None:
+        """`adds` says what each entry adds to the totals."""
         self.name = name
+        self.adds = adds
         self.changelog_topic = f"{name}-changelog"
         self._partitions: dict[int, Entries] = {}
         self._terms: dict[int, int] = {}
@@ -61,12 +63,25 @@ class StateStore:
         """Partitions with any entry."""
         return [partition for partition, entries in self._partitions.items() if len(entries)]
 
-    def slices(self) -> Iterator[list[tuple[int, bytes, bytes]]]:
-        """All entries as (partition, key, value), some hundred at a time: between two slices the loop gets a turn."""
+    def slices(self, only: int | None = None) -> Iterator[list[tuple[int, bytes, bytes]]]:
+        """All entries, or those of one partition, as (partition, key, value), some hundred at a time: between two
+        slices the loop gets a turn.
+        """
         for partition, entries in list(self._partitions.items()):
-            held = entries.items()
+            held = entries.items() if only in (None, partition) else iter(())
             while some := [(partition, key, value) for key, value in islice(held, SLICE_ENTRIES)]:
                 yield some
+
+    def totals(self, partition: int, first: bytes, end: bytes) -> Iterator[Total] | None:
+        """The totals whose names lie from `first` up to `end`, in no order; None if they are not kept. Nothing may be
+        written before the iterator has ended.
+        """
+        entries = self._partitions.get(partition)
+        return None if entries is None else entries.totals(first, end)
+
+    def held_partitions(self) -> list[int]:
+        """Partitions that have a place for entries, with or without any."""
+        return list(self._partitions)
 
     def expired(self, partition: int, now: float) -> list[bytes]:
         """The keys that have expired at `now` (epoch seconds), the first ones if there are many. Each is returned once:

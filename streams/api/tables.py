@@ -4,12 +4,13 @@ A value is stored as JSON. It is decoded only when it is read, so that recovery 
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator
 
+from nightdesk.streams.api.entries import Total
 from nightdesk.streams.api.staged_writes import StagedWrites
 from nightdesk.streams.api.state_store import StateStore
 
@@ -17,6 +18,8 @@ V = TypeVar("V", bound=BaseModel)
 # Handles an expired entry: called with its key, its value and the staged writes. It must delete the entry or write it
 # again, now or through a record that it emits, because no entry is passed twice.
 OnExpired = Callable[[str, V, StagedWrites], None]
+# What an entry adds to the totals of its table.
+TableAdds = Callable[[bytes, V], Iterable[Total]]
 # A field of a table's model that has bytes, which JSON does not have.
 Base64Bytes = Annotated[bytes, BeforeValidator(lambda value: b64decode(value) if isinstance(value, str) else value)]
 
@@ -26,12 +29,15 @@ class Table(Generic[V]):
     are only staged.
     """
 
-    def __init__(self, name: str, model: type[V], on_expired: OnExpired[V] | None = None) -> None:
+    def __init__(
+        self, name: str, model: type[V], on_expired: OnExpired[V] | None = None, adds: TableAdds[V] | None = None
+    ) -> None:
         """`name` is part of the changelog topic's name: renaming it loses the state. Without `on_expired` an expired
-        entry is deleted.
+        entry is deleted. What `adds` returns for each entry is summed where the entries rest on disk; change
+        `PROGRAM_FORMAT` (`streams/runtime/state/local_state.py`) with it.
         """
         self.name = name
-        self.store = StateStore(name)
+        self.store = StateStore(name, None if adds is None else lambda key, value: adds(key, self._decode(value)))
         self._model = model
         self._on_expired = on_expired
 
@@ -88,9 +94,11 @@ class Table(Generic[V]):
         """Partitions with any entry."""
         return self.store.partitions()
 
-    def slices(self) -> Iterator[list[tuple[int, str, V]]]:
-        """All entries as (partition, key, value), some hundred at a time: for `Stage.recovered`."""
-        for entries in self.store.slices():
+    def slices(self, only: int | None = None) -> Iterator[list[tuple[int, str, V]]]:
+        """All entries, or those of one partition, as (partition, key, value), some hundred at a time: for
+        `Stage.recovered`.
+        """
+        for entries in self.store.slices(only):
             yield [(partition, key.decode(), self._decode(value)) for partition, key, value in entries]
 
     def _decode(self, value: bytes) -> V:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.ledger import Account, Fact, day_of
@@ -10,7 +11,9 @@ from nightdesk.schemas import ids
 from nightdesk.schemas.records import Case
 from nightdesk.schemas.topics import BUDGET
 from nightdesk.streams.api import StagedWrites, Table
+from nightdesk.streams.api.state_store import SLICE_ENTRIES
 from nightdesk.streams.metrics import BUDGET_LEFT
+from nightdesk.streams.stages import account_totals
 
 
 class Accounts:
@@ -18,18 +21,45 @@ class Accounts:
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
-        self.table = Table("ledger", Fact, self._on_expired)
+        self.table = Table("ledger", Fact, self._on_expired, account_totals.added_by)
 
-    def recovered(self) -> Iterator[list[Fact]]:
-        """Derive every account again. Yields slices of the facts."""
+    def recovered(self, now: float, recent_s: float) -> Iterator[list[Fact]]:
+        """Derive every account again: from the totals on disk, or from all facts in memory. Yields slices of the facts,
+        at least those that changed in the last `recent_s` before `now` (epoch seconds).
+        """
         for agent in self._accounts:
             BUDGET_LEFT.remove(agent)  # another worker may have it now
         self._accounts = {}
-        for entries in self.table.slices():
+        for partition in self.table.store.held_partitions():
+            reading = account_totals.read(self.table.store, partition, self.of)
+            if reading is None:
+                yield from self._from_facts(partition)
+                continue
+            for _ in reading:
+                yield []
+            recent = self.recent(partition, now - recent_s) if recent_s else iter(())
+            while some := list(islice(recent, SLICE_ENTRIES)):
+                yield some
+
+    def _from_facts(self, partition: int) -> Iterator[list[Fact]]:
+        for entries in self.table.slices(partition):
             facts = [fact for _, _, fact in entries]
             for fact in facts:
                 self.of(fact.agent).replace(None, fact)
             yield facts
+
+    def recent(self, partition: int, since: float) -> Iterator[Fact]:
+        """The facts that changed since a time (epoch seconds), or all that are in memory. Nothing may be written before
+        the iterator has ended.
+        """
+        keys = account_totals.recent_keys(self.table.store, partition, since)
+        if keys is None:
+            yield from (fact for _, fact in self.table.items(partition))
+            return
+        for key in keys:
+            fact = self.table.get(partition, key)
+            if fact is not None:
+                yield fact
 
     def of(self, agent: str) -> Account:
         """The totals of an agent."""

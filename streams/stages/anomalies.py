@@ -8,7 +8,7 @@ redelivered, and no other record gives one before somebody has resumed the agent
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 ANOMALY_BREAKER = "nightdesk: the anomaly breaker"
 
 
+# The facts of a partition that changed since a time (epoch seconds), and possibly older ones.
+RecentFacts = Callable[[int, float], Iterable[Fact]]
+
+
 class GivenOrder(BaseModel):
     """An order that was given. `place` is the record of the budget topic that exceeded the bound."""
 
@@ -38,14 +42,20 @@ class GivenOrder(BaseModel):
 class Breaker:
     """The anomaly detectors for the agents of this process."""
 
-    def __init__(self, control: Control, clock: Clock, ledger: Table[Fact]) -> None:
+    def __init__(self, control: Control, clock: Clock, recent: RecentFacts) -> None:
         self._control = control
         self._clock = clock
         self._watches: dict[str, AnomalyDetector] = {}
         # For a resume order with a future time: that time, and when it was first seen.
         self._early: dict[str, tuple[float, float]] = {}
-        self._ledger = ledger
+        self._recent = recent
         self.table = Table("pauses", GivenOrder)
+
+    @property
+    def window_s(self) -> float:
+        """The longest window of all promoted charters; 0 if none has bounds."""
+        policies = (compiled.charter.anomalies for compiled in self._control.current())
+        return max((policy.window for policy in policies if policy is not None), default=0.0)
 
     def recovered(self) -> None:
         """Prepare to observe the facts of the ledger again."""
@@ -99,7 +109,7 @@ class Breaker:
         watch = self._watches.get(agent)
         if watch is None or watch.policy != policy:
             watch = self._watches[agent] = AnomalyDetector(policy)
-            for _, fact in self._ledger.items(partition):
+            for fact in self._recent(partition, self._clock().timestamp() - policy.window):
                 if fact.agent == agent:
                     watch.observe(fact)
         return watch

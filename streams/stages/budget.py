@@ -1,9 +1,9 @@
 """Budget: reserves the worst price of a step of a case before it starts, and settles its real cost.
 
 There is one writer for each agent. `ledger` has one fact for each step of a case (`processors/ledger/`); the totals of
-each agent are derived from them in memory and rebuilt in recovery (`accounts.py`). A step without money or room waits
-in its agent's queue, or goes to a person, or is refused, as its charter says (`admission.py`). A reservation that is
-never settled expires: it counts as spent until somebody corrects it. The rate limits of actions and connections have
+each agent are derived from them in memory, and kept beside them on disk (`accounts.py`). A step without money or room
+waits in its agent's queue, or goes to a person, or is refused, as its charter says (`admission.py`). A reservation that
+is never settled expires: it counts as spent until somebody corrects it. The rate limits of actions and connections have
 their single writer here too (`rate_limits.py`).
 """
 
@@ -40,7 +40,7 @@ class Budget(Stage):
         self._rate_limits = RateLimits(clock)
         self._accounts = Accounts()
         self._admission = Admission(control, clock, self._accounts)
-        self._breaker = Breaker(control, clock, self._accounts.table)
+        self._breaker = Breaker(control, clock, self._accounts.recent)
         self.tables = (
             self._accounts.table,
             *self._admission.tables,
@@ -58,7 +58,7 @@ class Budget(Stage):
         """Derive all accounts, queues and rate slots again."""
         self._breaker.recovered()
         yield from self._rate_limits.recovered()
-        for facts in self._accounts.recovered():
+        for facts in self._accounts.recovered(self._clock().timestamp(), self._breaker.window_s):
             for fact in facts:
                 self._breaker.remember(fact)
             yield

@@ -98,6 +98,10 @@ class Database:
         with self._checked():
             self._rocksdb.flush()
 
+    def refuse(self, reason: str) -> NoReturn:
+        """End the process, because what is stored cannot be understood."""
+        self._on_failure(f"the local state in {self.path}: {reason}")
+
     def close(self) -> None:
         """Nothing may be read or written afterwards."""
         self._rocksdb.close()
@@ -113,6 +117,11 @@ class Database:
         if "Corruption" in str(error):
             (self.path / DAMAGED).touch()
         self._on_failure(f"the local state in {self.path} failed: {error}")
+
+
+def after(prefix: bytes) -> bytes:
+    """The first key after all keys with the prefix, which ends with a zero byte."""
+    return prefix[:-1] + b"\1"
 
 
 def _options(memory: Memory) -> Options:

@@ -5,7 +5,7 @@ So the store is never ahead of the changelog, and a start reads the changelog on
 the changelog's value, with its term. A deleted one keeps its term for a day, so that a late write of a former owner
 does not bring it back.
 
-Beside the entries lies an index of their expiries in the order of time.
+Beside the entries lie an index of their expiries in the order of time, and the table's totals (`totals.py`).
 """
 
 import logging
@@ -18,8 +18,10 @@ from typing import NamedTuple
 
 from nightdesk.messaging import changelog
 from nightdesk.messaging.producer import Message, Span
-from nightdesk.streams.runtime.state.database import Change, Database
+from nightdesk.streams.api.entries import Adds, Total
+from nightdesk.streams.runtime.state.database import Change, Database, after
 from nightdesk.streams.runtime.state.stored_form import Identity, Progress, stored_form, term_of, until_of, value_of
+from nightdesk.streams.runtime.state.totals import Replaced, Totals
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +50,11 @@ class _Replacement:
 class DiskEntries:
     """One table of one partition in the database of the partition."""
 
-    def __init__(self, database: Database, table: str, identity: Identity) -> None:
+    def __init__(self, database: Database, table: str, identity: Identity, adds: Adds | None = None) -> None:
         name = table.encode() + b"\0"
         self._database = database
         self._entry, self._index, self._about = b"e" + name, b"t" + name, b"p" + name
+        self._totals = None if adds is None else Totals(database, b"s" + name, adds)
         self._pending: dict[bytes, _Pending] = {}
         self._recovering: dict[bytes, _Replacement] = {}
         self._given: dict[bytes, float] = {}
@@ -70,7 +73,7 @@ class DiskEntries:
         return value_of(self._database.get(self._entry + key))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        for place, stored in self._database.items(self._entry, _after(self._entry)):
+        for place, stored in self._database.items(self._entry, after(self._entry)):
             key = place[len(self._entry) :]
             value = value_of(stored) if key not in self._pending else None
             if value is not None:
@@ -82,6 +85,12 @@ class DiskEntries:
     def __len__(self) -> int:
         return self._count
 
+    def totals(self, first: bytes, end: bytes) -> Iterator[Total] | None:
+        if self._totals is None:
+            return None
+        pending = (Replaced(key, value_of(one.stored), one.entry.value) for key, one in self._pending.items())
+        return self._totals.items(first, end, pending)
+
     def expired(self, now: float) -> list[bytes]:
         if now < self._next_expiry:
             return []
@@ -90,7 +99,7 @@ class DiskEntries:
     def _expired(self, now: float) -> Iterator[bytes]:
         """Nothing changes the store while this runs, except the deletion of what is deleted already."""
         forgotten: list[Change] = []
-        for place, _ in self._database.items(self._index, _after(self._index)):
+        for place, _ in self._database.items(self._index, after(self._index)):
             until, key = _TIME.unpack_from(place, len(self._index))[0], place[len(self._index) + _TIME.size :]
             if until > now:
                 self._next_expiry = until
@@ -128,12 +137,13 @@ class DiskEntries:
             pending = self._pending.get(key)
             if pending is None:
                 continue  # the partition was taken from us, and came back
-            after = stored_form(changelog.decode(message.value, message.headers))
-            replaced[key] = _Replacement(after, pending.stored)
+            stored = stored_form(changelog.decode(message.value, message.headers))
+            earlier = replaced.get(key)  # of the same batch: what it replaced is what lies on disk
+            replaced[key] = _Replacement(stored, pending.stored if earlier is None else earlier.before)
             if pending.message is message:
                 del self._pending[key]
             else:
-                self._pending[key] = pending._replace(stored=after)
+                self._pending[key] = pending._replace(stored=stored)
         # A record of somebody else lies between: a former owner's late one. The next start reads from there again.
         follows = self._follows and span.first == self.progress.offset and span.is_whole
         if self._follows and not follows:
@@ -172,7 +182,9 @@ class DiskEntries:
         """Begin again without entries."""
         identity = self.progress.identity
         for prefix in (self._entry, self._index, self._about):
-            self._database.delete_all(prefix, _after(prefix))
+            self._database.delete_all(prefix, after(prefix))
+        if self._totals is not None:
+            self._totals.throw_away()
         self.progress = Progress(identity=identity)
         self.clear()
 
@@ -185,15 +197,18 @@ class DiskEntries:
         changes: list[Change] = []
         count, newest = self.progress.count, self.progress.newest_term
         for key, replacement in replaced.items():
-            before, after = replacement.before, replacement.after
-            count += (value_of(after) is not None) - (value_of(before) is not None)
-            newest = max(newest, term_of(after))
-            if before is not None and (until := until_of(before)):
+            old, new = replacement.before, replacement.after
+            count += (value_of(new) is not None) - (value_of(old) is not None)
+            newest = max(newest, term_of(new))
+            if old is not None and (until := until_of(old)):
                 changes.append((self._index_key(until, key), None))
-            if until := until_of(after):
+            if until := until_of(new):
                 changes.append((self._index_key(until, key), b""))
                 self._next_expiry = min(self._next_expiry, until)
-            changes.append((self._entry + key, after))
+            changes.append((self._entry + key, new))
+        if self._totals is not None:
+            values = (Replaced(key, value_of(one.before), value_of(one.after)) for key, one in replaced.items())
+            changes += self._totals.changes(values)
         self.progress = Progress(
             identity=self.progress.identity, offset=offset, newest_term=newest, count=count, written_at=time.time()
         )
@@ -202,8 +217,3 @@ class DiskEntries:
 
     def _index_key(self, until: float, key: bytes) -> bytes:
         return self._index + _TIME.pack(until) + key
-
-
-def _after(prefix: bytes) -> bytes:
-    """The first key after all keys with the prefix, which ends with a zero byte."""
-    return prefix[:-1] + b"\1"

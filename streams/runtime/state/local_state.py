@@ -21,7 +21,7 @@ from nightdesk.streams.runtime.state.stored_form import Identity, Progress
 log = logging.getLogger(__name__)
 
 # Raise it if a program cannot read what an older one stored locally; the entries are then read again.
-PROGRAM_FORMAT = 1
+PROGRAM_FORMAT = 2
 # Kafka removes a deletion from a compacted topic after a day (delete.retention.ms). Whoever reads on later never learns
 # of it.
 BEHIND_AT_MOST_S = 12 * 3600
@@ -58,7 +58,7 @@ class LocalState:
         found = self._changelogs.look(store.changelog_topic, partitions)
         for partition in partitions:
             now = found[partition]
-            entries = DiskEntries(self._folder.database(partition), store.name, now.identity)
+            entries = DiskEntries(self._folder.database(partition), store.name, now.identity, store.adds)
             reason = _useless_because(entries.progress, now, time.time())
             if reason:
                 place = f"{store.changelog_topic}/{partition}"

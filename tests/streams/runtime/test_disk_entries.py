@@ -46,12 +46,17 @@ def folder(tmp_path: Path) -> Iterator[StateFolder]:
     folder.close()
 
 
+def adds(key: bytes, value: bytes) -> list[tuple[bytes, tuple[int, ...]]]:
+    """How many values begin with a byte and how long they are; and an index by length."""
+    return [(b"sum " + value[:1], (1, len(value))), (b"long" + bytes([len(value)]) + key, (1,))]
+
+
 class Worker:
     """One process with one table in one partition: what it writes gets the next offsets of the log."""
 
     def __init__(self, folder: StateFolder, log: list[Message]) -> None:
         self.log = log
-        self.entries = DiskEntries(folder.database(0), "facts", IDENTITY)
+        self.entries = DiskEntries(folder.database(0), "facts", IDENTITY, adds)
         self.read = 0
         for offset in range(self.entries.progress.offset, len(log)):
             message, self.read = log[offset], self.read + 1
@@ -113,11 +118,13 @@ def test_after_each_death_the_disk_says_what_the_whole_changelog_says(
             worker.store.clear()
             worker = Worker(folder, log)
             assert _all(worker.store) == _all(_from_the_beginning(log))
+        assert _totals(worker.store) == _summed(worker.store), "also of writes that are on their way"
     worker.store.clear()
     worker = Worker(folder, log)
     plain = _from_the_beginning(log)
     assert _all(worker.store) == _all(plain)
     assert worker.store.count(0) == plain.count(0)
+    assert _totals(worker.store) == _summed(plain)
     assert sorted(worker.store.expired(0, 15.0)) == sorted(plain.expired(0, 15.0))
     assert sorted(worker.store.expired(0, 25.0)) == sorted(plain.expired(0, 25.0)), "each is given once"
     folder.close()
@@ -134,6 +141,44 @@ def _from_the_beginning(log: list[Message]) -> StateStore:
 
 def _all(store: StateStore) -> dict[bytes, bytes]:
     return dict(store.items(0))
+
+
+def _totals(store: StateStore) -> dict[bytes, tuple[int, ...]]:
+    found = list(store.totals(0, b"", b"\xff") or ())
+    assert len(dict(found)) == len(found), "each once"
+    return dict(found)
+
+
+def _summed(store: StateStore) -> dict[bytes, tuple[int, ...]]:
+    sums: dict[bytes, tuple[int, ...]] = {}
+    for key, value in store.items(0):
+        for name, amounts in adds(key, value):
+            sums[name] = tuple(map(sum, zip(sums.get(name, (0,) * len(amounts)), amounts, strict=True)))
+    return sums
+
+
+def test_totals_are_found_by_their_names_and_thrown_away_with_the_entries(folder: StateFolder) -> None:
+    worker = Worker(folder, [])
+    worker.deliver(*(worker.write(bytes([number]), b"v" * number) for number in range(1, 9)))
+    worker.write(b"\x09", b"v" * 6)
+    found = dict(worker.store.totals(0, b"long\x06", b"long\x08") or ())
+    assert found == {b"long\x06\x06": (1,), b"long\x06\x09": (1,), b"long\x07\x07": (1,)}
+    assert MemoryEntries().totals(b"", b"\xff") is None
+    worker.store.clear()
+    worker.entries.throw_away()
+    assert _totals(worker.store) == {}
+
+
+def test_an_entry_that_cannot_be_read_ends_the_process(folder: StateFolder) -> None:
+    """Faust ignores what recovery raises, and would go on without the entry."""
+
+    def refuse(_key: bytes, _value: bytes) -> list[tuple[bytes, tuple[int, ...]]]:
+        raise ValueError("of a newer program")
+
+    entries = DiskEntries(folder.database(0), "facts", IDENTITY, refuse)
+    entries.recover(b"k", Entry(1, 0.0, b"v"))
+    with pytest.raises(Failed, match="of a newer program"):
+        entries.recovered_to(1)
 
 
 def test_the_disk_is_never_ahead_of_the_changelog(folder: StateFolder) -> None:
