@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from nightdesk.local.child import Child
 from nightdesk.local.parts import Part
 from nightdesk.local.ports import claim_port
@@ -141,6 +143,17 @@ class Fleet:
         """Within about a second, set its wall clock ahead of the machine's by so many seconds (behind, if negative)."""
         self.faults["clock set"] += 1
         set_clock(_clock(self._clocks, name), ahead_s)
+
+    def tables(self, name: str) -> Path:
+        """The folder of its tables; only the first instance of each stage has one."""
+        return Path(self._children[name].part.environment[STATE_DIR])
+
+    def fill_disk(self, name: str) -> None:
+        """From now on none of its files can grow, its log included. Its successor has room again."""
+        self.faults["disk filled"] += 1
+        process = self._children[name].process
+        if process is not None and process.poll() is None:
+            psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))
 
     def start_twin(self, name: str) -> Child:
         """Start a second process under the instance id of `name`, as on another machine: with a disk of its own. It is

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from typing import NoReturn
 
@@ -52,5 +53,6 @@ def leave(code: ExitCode) -> NoReturn:
     for callback in _callbacks:
         callback(code)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(OSError):  # its disk may be full, which may be why the process exits
+            stream.flush()
     os._exit(code)

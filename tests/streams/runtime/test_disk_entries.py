@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from nightdesk.messaging.changelog import Entry, encode
 from nightdesk.messaging.producer import Message, Span
-from nightdesk.streams.api.entries import MemoryEntries
+from nightdesk.streams.api.entries import Entries, MemoryEntries
 from nightdesk.streams.api.state_store import Put, StateStore
 from nightdesk.streams.runtime.state.disk_entries import EXPIRED_AT_MOST, DiskEntries
 from nightdesk.streams.runtime.state.state_folder import FolderInUse, StateFolder
@@ -163,7 +163,8 @@ def test_totals_are_found_by_their_names_and_thrown_away_with_the_entries(folder
     worker.write(b"\x09", b"v" * 6)
     found = dict(worker.store.totals(0, b"long\x06", b"long\x08") or ())
     assert found == {b"long\x06\x06": (1,), b"long\x06\x09": (1,), b"long\x07\x07": (1,)}
-    assert MemoryEntries().totals(b"", b"\xff") is None
+    in_memory: Entries = MemoryEntries()
+    assert in_memory.totals(b"", b"\xff") is None
     worker.store.clear()
     worker.entries.throw_away()
     assert _totals(worker.store) == {}
@@ -350,6 +351,8 @@ def test_a_kill_in_the_midst_of_a_write_leaves_whole_batches_with_their_offset(t
 
 
 def _fill_the_disk(path: str) -> None:
+    sys.stdout = (Path(path) / "log").open("w", buffering=1_000_000)
+    sys.stdout.write("x" * 300_000)  # what the process said last does not fit either
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     folder = StateFolder(Path(path), CACHE_BYTES)
     worker = Worker(folder, [])
