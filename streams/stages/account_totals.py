@@ -56,10 +56,12 @@ def _read(balances: Iterable[Total], admitted: Iterable[Total], account: Callabl
         yield
 
 
-def recent_keys(store: StateStore, partition: int, since: float) -> list[str] | None:
-    """The keys of the facts that changed since a time (epoch seconds); None if the store keeps no totals."""
+def recent_keys(store: StateStore, partition: int, since: float) -> list[bytes]:
+    """The keys of the facts that changed since a time (epoch seconds); all keys if the store keeps no totals."""
     found = store.totals(partition, RECENT + _TIME.pack(max(0.0, since)), _after(RECENT))
-    return None if found is None else [name[1 + _TIME.size :].decode() for name, _ in found]
+    if found is None:
+        return [key for key, _ in store.items(partition)]
+    return [name[1 + _TIME.size :] for name, _ in found]
 
 
 def _after(kind: bytes) -> bytes:

@@ -49,15 +49,11 @@ class Accounts:
             yield facts
 
     def recent(self, partition: int, since: float) -> Iterator[Fact]:
-        """The facts that changed since a time (epoch seconds), or all that are in memory. Nothing may be written before
-        the iterator has ended.
+        """The facts that changed since a time (epoch seconds), or all that are in memory, as they are when they are
+        read. Between two of them others may be written.
         """
-        keys = account_totals.recent_keys(self.table.store, partition, since)
-        if keys is None:
-            yield from (fact for _, fact in self.table.items(partition))
-            return
-        for key in keys:
-            fact = self.table.get(partition, key)
+        for key in account_totals.recent_keys(self.table.store, partition, since):
+            fact = self.table.get(partition, key.decode())
             if fact is not None:
                 yield fact
 

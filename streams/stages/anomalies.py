@@ -8,8 +8,9 @@ redelivered, and no other record gives one before somebody has resumed the agent
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from pydantic import BaseModel
 
@@ -26,9 +27,11 @@ from nightdesk.streams.metrics import ANOMALIES
 log = logging.getLogger(__name__)
 
 ANOMALY_BREAKER = "nightdesk: the anomaly breaker"
+# Read after a change of the bounds, in each tick and with each entry of the agent: some tens of milliseconds.
+FACTS_AT_ONCE = 2000
 
 
-# The facts of a partition that changed since a time (epoch seconds), and possibly older ones.
+# The facts of a partition that changed since a time (epoch seconds), and possibly older ones; read one by one.
 RecentFacts = Callable[[int, float], Iterable[Fact]]
 
 
@@ -46,6 +49,8 @@ class Breaker:
         self._control = control
         self._clock = clock
         self._watches: dict[str, AnomalyDetector] = {}
+        # The facts that the detectors of changed bounds have yet to see.
+        self._unread: dict[str, Iterator[Fact]] = {}
         # For a resume order with a future time: that time, and when it was first seen.
         self._early: dict[str, tuple[float, float]] = {}
         self._recent = recent
@@ -59,7 +64,12 @@ class Breaker:
 
     def recovered(self) -> None:
         """Prepare to observe the facts of the ledger again."""
-        self._watches = {}
+        self._watches, self._unread = {}, {}
+
+    def tick(self) -> None:
+        """Let the detectors of changed bounds see more of the ledger."""
+        for agent in list(self._unread):
+            self._read_on(agent)
 
     def remember(self, fact: Fact) -> None:
         """Observe a fact of the ledger during recovery, if its agent is watched."""
@@ -77,9 +87,12 @@ class Breaker:
         policy = None if charter is None else charter.charter.anomalies
         if policy is None:
             self._watches.pop(fact.agent, None)
+            self._unread.pop(fact.agent, None)
             return
         watch = self._watch(fact.agent, policy, delivery.partition)
         watch.observe(fact)
+        if not self._read_on(fact.agent):
+            return  # shares of a part of the window say nothing
         now = self._clock()
         resumed_at = self._resumed_at(fact.agent, now.timestamp())
         watch.forget_before(max(now.timestamp() - policy.window, resumed_at))
@@ -109,10 +122,21 @@ class Breaker:
         watch = self._watches.get(agent)
         if watch is None or watch.policy != policy:
             watch = self._watches[agent] = AnomalyDetector(policy)
-            for fact in self._recent(partition, self._clock().timestamp() - policy.window):
-                if fact.agent == agent:
-                    watch.observe(fact)
+            self._unread[agent] = iter(self._recent(partition, self._clock().timestamp() - policy.window))
         return watch
+
+    def _read_on(self, agent: str) -> bool:
+        """Read the next facts, and not all at once: a day may have a million. Whether all are read."""
+        unread = self._unread.get(agent)
+        if unread is None:
+            return True
+        facts = list(islice(unread, FACTS_AT_ONCE))
+        for fact in facts:
+            if fact.agent == agent:
+                self._watches[agent].observe(fact)
+        if len(facts) < FACTS_AT_ONCE:
+            del self._unread[agent]
+        return agent not in self._unread
 
     def _resumed_at(self, agent: str, now: float) -> float:
         """When the agent was last resumed. If the time of the order is in the future, because a clock was ahead, the

@@ -67,6 +67,7 @@ class Budget(Stage):
     def tick(self, partition: int, writes: StagedWrites) -> None:
         """Start waiting steps that may go on, and measure."""
         self._accounts.measure(self._control.current(), self._clock())
+        self._breaker.tick()
         self._admission.tick(partition, writes)
 
     def enter(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:

@@ -10,6 +10,7 @@ from nightdesk.schemas.records import BudgetEntry, Case, ControlCommand, Decisio
 from nightdesk.schemas.topics import ACT, BUDGET, CONTROL, DECIDE
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.control import Control
+from nightdesk.streams.stages import anomalies
 from nightdesk.streams.stages.act import Act
 from nightdesk.streams.stages.anomalies import ANOMALY_BREAKER
 from nightdesk.streams.stages.budget import Budget
@@ -128,6 +129,21 @@ async def test_what_another_process_saw_meanwhile_counts_when_the_partition_come
     await _doubt(other, range(1, 2))
     [found] = await _doubt(bench.inherit(other), range(2, 3))
     assert len(_pauses(found)) == 1
+
+
+async def test_changed_bounds_are_compared_when_the_window_is_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomalies, "FACTS_AT_ONCE", 1)
+    budget = Budget(in_force(CHARTER), Clock())
+    bench = Bench(budget)
+    await _doubt(bench, range(2))
+    budget._breaker.recovered()  # as after a change of the bounds: there is no detector for them
+    [found] = await _doubt(bench, range(2, 3))
+    assert not _pauses(found), "one of three facts is read, and one in a row is no share of a window"
+    for _ in range(3):
+        bench.tick()
+    [found] = await _doubt(bench, range(3, 4))
+    [pause] = _pauses(found)
+    assert pause.reason.startswith("4 of 4 decisions")
 
 
 async def test_playbooks_that_fail_pause_it_too() -> None:
