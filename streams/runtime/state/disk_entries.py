@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # In one tick; the others follow in the next ticks.
 EXPIRED_AT_MOST = 1000
+# So many groups are acknowledged behind a gap before it is taken for records of another process.
+GROUPS_AHEAD = 100
 _TIME = struct.Struct(">d")
 _NEVER = float("inf")
 
@@ -59,7 +61,9 @@ class DiskEntries:
         self._recovering: dict[bytes, _Replacement] = {}
         self._given: dict[bytes, float] = {}
         self._next_expiry = 0.0
-        self._follows = True
+        # Where what was acknowledged behind a gap begins and ends.
+        self._ahead: dict[int, int] = {}
+        self._stands_still = False
         known = database.get(self._about)
         self.progress = Progress(identity=identity) if known is None else Progress.model_validate_json(known)
         self._count = self.progress.count
@@ -144,13 +148,23 @@ class DiskEntries:
                 del self._pending[key]
             else:
                 self._pending[key] = pending._replace(stored=stored)
-        # A record of somebody else lies between: a former owner's late one. The next start reads from there again.
-        follows = self._follows and span.first == self.progress.offset and span.is_whole
-        if self._follows and not follows:
-            topic, offset = messages[0].topic, self.progress.offset
-            log.warning("%s has records of another process from %d on: the next start reads on there", topic, offset)
-        self._follows = follows
-        self._store(replaced, span.last + 1 if self._follows else self.progress.offset)
+        self._store(replaced, self._followed_to(span))
+
+    def _followed_to(self, span: Span) -> int:
+        """The offset before which everything is ours and acknowledged. Two groups are on their way at once, and the
+        later one may be acknowledged first. If records of somebody else lie between, a former owner's late ones, the
+        offset stands still, and the next start reads from there again.
+        """
+        if span.is_whole and not self._stands_still:
+            self._ahead[span.first] = span.last + 1
+        offset = self.progress.offset
+        while (following := self._ahead.pop(offset, None)) is not None:
+            offset = following
+        if len(self._ahead) > GROUPS_AHEAD:
+            log.warning("a changelog has records of another process at %d: the next start reads on there", offset)
+            self._ahead.clear()
+            self._stands_still = True
+        return offset
 
     # -- recover
 
@@ -176,6 +190,8 @@ class DiskEntries:
         self._pending.clear()
         self._recovering.clear()
         self._given.clear()
+        self._ahead.clear()
+        self._stands_still = False
         self._next_expiry, self._count = 0.0, self.progress.count
 
     def throw_away(self) -> None:

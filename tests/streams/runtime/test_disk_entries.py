@@ -22,7 +22,7 @@ from nightdesk.messaging.changelog import Entry, encode
 from nightdesk.messaging.producer import Message, Span
 from nightdesk.streams.api.entries import Entries, MemoryEntries
 from nightdesk.streams.api.state_store import Put, StateStore
-from nightdesk.streams.runtime.state.disk_entries import EXPIRED_AT_MOST, DiskEntries
+from nightdesk.streams.runtime.state.disk_entries import EXPIRED_AT_MOST, GROUPS_AHEAD, DiskEntries
 from nightdesk.streams.runtime.state.state_folder import FolderInUse, StateFolder
 from nightdesk.streams.runtime.state.stored_form import DELETED_KEPT_S, Identity
 from tests.effort import examples
@@ -210,6 +210,26 @@ def test_records_of_a_former_owner_between_ours_are_read_at_the_next_start(folde
     worker.log.append(Message("facts-changelog", b"a", value, headers, 0))
     worker.deliver(late)
     assert Worker(folder, worker.log).store.get(0, "a") == b"of the successor"
+
+
+def test_groups_that_are_acknowledged_in_another_order_are_not_read_again(folder: StateFolder) -> None:
+    """Two are on their way at once; the broker has them in their order, and its answers come as they like."""
+    worker = Worker(folder, [])
+    first, second, third = (worker.write(b"key", b"%d" % number) for number in range(3))
+    worker.log.extend((first, second, third))
+    worker.store.acknowledged(0, [second], Span(1, 1, 1))
+    worker.store.acknowledged(0, [third], Span(2, 2, 1))
+    worker.store.acknowledged(0, [first], Span(0, 0, 1))
+    again = Worker(folder, worker.log)
+    assert (again.store.get(0, "key"), again.read) == (b"2", 0)
+
+
+def test_records_of_another_process_are_said_once(folder: StateFolder, caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(folder, [])
+    for number in range(1, 3 * GROUPS_AHEAD):
+        worker.store.acknowledged(0, [worker.write(b"%d" % number, b"v")], Span(number, number, 1))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert worker.entries.progress.offset == 0
 
 
 def test_a_late_write_of_an_earlier_term_does_not_bring_back_what_was_deleted(folder: StateFolder) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightdesk.messaging.producer import Span
-from nightdesk.processors.charter.quantities import Rate
 from nightdesk.processors.ledger import Fact
+from nightdesk.processors.quantities import Rate
 from nightdesk.streams.api import StagedWrites, Table
 from nightdesk.streams.runtime.state.disk_entries import DiskEntries
 from nightdesk.streams.runtime.state.state_folder import StateFolder
