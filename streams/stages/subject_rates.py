@@ -78,12 +78,6 @@ class SubjectRates:
         self._put(writes, queue, Admission(now, case.case_id), rate)
         return Admitted(case, now, before)
 
-    def _log(self, partition: int, queue: str) -> AdmissionLog:
-        log = self._logs.get((partition, queue))
-        if log is None:
-            log = self._logs[partition, queue] = AdmissionLog()
-        return log
-
     def count(self, partition: int, admitted: Admitted) -> None:
         """Count the admission, when everything else that its case causes is staged."""
         if admitted.at is None:
