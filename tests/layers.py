@@ -63,6 +63,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "sensor",
             "transaction_watch",
         ),
+        ("fetch_thread",),
         ("batches", "partition_reader"),
         ("assignment", "log_watch", "progress"),
     ),

@@ -13,7 +13,7 @@ from faust.types import TP
 from nightdesk.messaging.producer import Message, Producer, Spans
 from nightdesk.streams.api.entries import MemoryEntries
 from nightdesk.streams.runtime import faust_app
-from nightdesk.streams.runtime.consuming.batches import FetchThread
+from nightdesk.streams.runtime.consuming.fetch_thread import FetchThread
 from nightdesk.streams.runtime.consuming.log_watch import LogWatch
 from nightdesk.streams.runtime.consuming.offset_commits import OffsetCommits
 from nightdesk.streams.runtime.consuming.offset_tracker import OffsetTracker

@@ -12,12 +12,8 @@ from faust.types import TP
 from mode.threads import QueueServiceThread
 
 from nightdesk.streams.runtime import faust_app
-from nightdesk.streams.runtime.consuming.batches import (
-    FETCH_WAIT_MS,
-    QUIET_FETCH_WAIT_MS,
-    BatchConsumer,
-    FetchThread,
-)
+from nightdesk.streams.runtime.consuming.batches import BatchConsumer
+from nightdesk.streams.runtime.consuming.fetch_thread import FETCH_WAIT_MS, QUIET_FETCH_WAIT_MS, FetchThread
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 from nightdesk.streams.runtime.membership.lease import Lease
 from nightdesk.streams.runtime.policy import WorkerPolicy

@@ -13,7 +13,8 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from faust.types import TP
 
 from nightdesk.streams.runtime import faust_app
-from nightdesk.streams.runtime.consuming.batches import BatchConsumer, FetchThread
+from nightdesk.streams.runtime.consuming.batches import BatchConsumer
+from nightdesk.streams.runtime.consuming.fetch_thread import FetchThread
 from nightdesk.streams.runtime.consuming.fetches import RECORDS_AT_ONCE, Fetched, Taken
 from nightdesk.streams.runtime.membership.lease import Lease
 from nightdesk.streams.runtime.policy import WorkerPolicy
