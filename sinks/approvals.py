@@ -19,6 +19,7 @@ from nightdesk.processors.four_eyes import ApprovalRule
 from nightdesk.schemas.approval_details import ApprovalRequestDetail, Approver, ExcludedPerson
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.sinks.ends import ends_of_subjects
+from nightdesk.sinks.pauses import pauses_since
 from nightdesk.sinks.story import parsed
 
 # Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. Which
@@ -115,9 +116,8 @@ class NewerEvent:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A waiting decision. `parameters` is what would be executed, `payload_sha256` binds an answer to what is shown.
-
-    `approvers` different persons have to approve it, and those of `approved_by` have done so. Nobody of `excluded` may,
-    and nobody at all if `nobody_because` says why.
+    `expires_at` includes the pauses of its agent so far. `approvers` different persons have to approve it, those of
+    `approved_by` have done so, nobody of `excluded` may, and nobody at all if `nobody_because` says why.
     """
 
     decision_id: str
@@ -164,15 +164,19 @@ def waiting(client: Client, decision_id: str = "", beside: bool = True) -> list[
     `beside`: not the open cases and newer events of their subjects, which cost a look-up for each subject.
     """
     answered = {row["decision_id"]: row["answered_at"] for row in client.query(ANSWERED).named_results()}
-    given = {"decision": decision_id}
-    asked = _last_asked(client.query(ASKED, parameters=given).named_results())
+    asked = _last_asked(client.query(ASKED, parameters={"decision": decision_id}).named_results())
     # A replay asks again after the expiry.
     unanswered = [(one, row) for one, row in asked if row["asked_at"] > answered.get(one.decision_id, _NEVER)]
-    if not unanswered or not beside:
-        return [one for one, _ in unanswered]
+    if not unanswered:
+        return []
+    longer = pauses_since(client, [(one.agent, row["asked_at"]) for one, row in unanswered], datetime.now(UTC))
+    found = [replace(one, expires_at=one.expires_at + by) for (one, _), by in zip(unanswered, longer, strict=True)]
+    if not beside:
+        return found
     subjects = sorted({one.subject for one, _ in unanswered})
     cases, events = (_by_subject(_of_subjects(client, query, subjects)) for query in (OPEN_CASES, events_query()))
-    return [_beside(one, row, cases.get(one.subject, []), events.get(one.subject, [])) for one, row in unanswered]
+    rows = (row for _, row in unanswered)
+    return [_beside(one, next(rows), cases.get(one.subject, []), events.get(one.subject, [])) for one in found]
 
 
 def _last_asked(rows: Iterable[Row]) -> list[tuple[Waiting, Row]]:

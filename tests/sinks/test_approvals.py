@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -18,12 +19,12 @@ from nightdesk.schemas.approval_details import (
     Approver,
     OtherDecision,
 )
-from nightdesk.schemas.audit import EventDetail
+from nightdesk.schemas.audit import ControlDetail, EventDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.approvals import ANSWERED, Waiting, waiting
 from nightdesk.sinks.audit.hours import count_hours
 from nightdesk.sinks.similar_approvals import similar_approvals
-from tests.sinks.records import acted, at, decided, land, of_case, record
+from tests.sinks.records import AGENT, acted, at, decided, land, of_case, record
 
 
 def _received(seconds: float, event_id: str = "evt-1", text: str = "Refund!") -> AuditRecord:
@@ -51,6 +52,33 @@ def _approval(seconds: float, detail: Any, event_id: str = "evt-1", status: str 
     case = of_case(event_id)
     about = {"decision_id": ids.decision_id(case["case_id"], 0), "action": "refund", "status": status}
     return record("approval", seconds, detail, **about, **case)
+
+
+def _ordered(seconds: float, order: Any, agent: str = AGENT) -> AuditRecord:
+    detail = ControlDetail(order=order, issued_by="ada")
+    return record("control", seconds, detail, subject=agent, event_id="", event_source="", event_type="")
+
+
+@pytest.mark.parametrize(
+    ("orders", "later_s"),
+    [
+        ([(5, "pause", AGENT), (25, "resume", AGENT)], 15),
+        ([(12, "pause", AGENT), (14, "stop_all", "*"), (20, "resume", AGENT), (30, "resume", "*")], 18),
+        ([(12, "pause", "another"), (13, "resume", AGENT)], 0),
+        ([(1, "pause", AGENT), (9, "resume", AGENT)], 0),
+    ],
+)
+def test_a_card_expires_later_by_the_pauses_of_its_agent(
+    client: Client, orders: list[tuple[float, str, str]], later_s: int
+) -> None:
+    land(client, _received(0), _decided(1), _asked(10), *(_ordered(*order) for order in orders))
+    assert _one(client).expires_at == at(999) + timedelta(seconds=later_s)
+
+
+def test_while_the_agent_is_paused_a_card_has_the_time_that_it_had(client: Client) -> None:
+    land(client, _received(0), _decided(1), _asked(10), _ordered(20, "pause"))
+    left = _one(client).expires_at - datetime.now(UTC)
+    assert abs(left - timedelta(seconds=979)) < timedelta(minutes=5)
 
 
 def _count(client: Client, table: str) -> int:
