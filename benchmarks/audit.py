@@ -43,6 +43,7 @@ TIMES_ASKED = 11
 FACTS = (
     "ids",
     "case_states",
+    "case_lines",
     "decision_facts",
     "step_facts",
     "model_call_facts",

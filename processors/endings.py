@@ -15,7 +15,7 @@ from nightdesk.schemas.records import DeadLetter, DeadLetterEnd
 
 # The kinds of records by their place in the life of a step. Of two records the one with the later place counts, and of
 # two with the same place the one with the later time. A person may be asked after a wait for an order, and the reverse,
-# so these share a place.
+# so these share a place, also with an action that failed: its dead letter may be replayed, and then it may wait again.
 LIFECYCLE = {
     "received": 0,
     "deferred": 1,
@@ -78,6 +78,8 @@ class AuditLine(NamedTuple):
             kind = f"parked {parked.topic}" if parked else kind
         if kind == "refused" and read(EventDetail, self.detail) is not None:
             return -1  # the limit of its subject refused it, and its event may have been offered again since
+        if kind == "acted" and self.status == "failed":
+            return LIFECYCLE["queued"]
         return LIFECYCLE.get(kind, -1)
 
 

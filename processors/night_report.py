@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
 from nightdesk.processors.endings import AuditLine, CaseEnding, EventEnding, EventKey, WaitPeriod, event_of
-from nightdesk.schemas.audit import ControlDetail, DecisionDetail, NotificationDetail
+from nightdesk.schemas.audit import ControlDetail, NotificationDetail
 from nightdesk.schemas.audit_kinds import read
 
 
@@ -84,6 +86,15 @@ class NightReport:
         return sum(agent.cost_microusd for agent in self.agents)
 
 
+class _Measures(BaseModel):
+    """Of a decision's detail, what is counted. The audit store gives no more of it."""
+
+    model_calls: int = 0
+    unanswered_microusd: int = 0
+    baseline_s: int = 0
+    baseline_microusd: int = 0
+
+
 @dataclass(slots=True)
 class _Case:
     """One case so far. Questions and costs before the period are subtracted."""
@@ -101,7 +112,7 @@ class _Case:
     def add(self, line: AuditLine, since: datetime) -> None:
         self.ending.add(line)
         self.is_completed = self.ending.ended == "completed" and (self.is_completed or line.time >= since)
-        detail = read(DecisionDetail, line.detail) if line.kind == "decided" else None
+        detail = read(_Measures, line.detail) if line.kind == "decided" else None
         if detail is None:
             return
         if line.time < since:

@@ -29,6 +29,9 @@ ATTEMPTS_HEADER = "nightdesk.replay.attempts"
 # On a letter that blocks a queue, and on the resolution or the replay that may release the queue: a random token.
 # Anyone can compute ids of letters; a client without the token has not read `<topic>.dlq`.
 RELEASE_HEADER = "nightdesk.dead_letter.release"
+# Errors of a record that proves nothing about the case that it names. No stage of ours wrote a forged record; otherwise
+# anyone with write access could have an agent paused by its error rate. Nobody has checked who wrote one in quarantine.
+PROVE_NOTHING = ("Forged", "Quarantined", "WrongPartition")
 _CONNECT = "__connect.errors."
 _OURS = (CONTEXT_HEADER, END_HEADER, REPLAY_HEADER, ATTEMPTS_HEADER, RELEASE_HEADER)
 

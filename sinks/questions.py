@@ -19,10 +19,13 @@ from nightdesk.sinks import (
     cases,
     costs,
     data_set,
+    decided_and_acted,
     follow_ups,
     halts,
     late_calls,
     model_calls,
+    night,
+    pauses,
     queries,
     similar_approvals,
     untaken,
@@ -135,6 +138,14 @@ def _ended(asked: Asked) -> Mapping[str, Any]:
     return {"hours": [asked.hour], "cases": [asked.case_id]}
 
 
+def _night(begins: timedelta, lasts: timedelta) -> Callable[[Asked], Mapping[str, Any]]:
+    return lambda asked: night.parameters(asked.now - begins, asked.now - begins + lasts)
+
+
+def _tried(asked: Asked) -> Mapping[str, Any]:
+    return decided_and_acted.parameters(asked.agent, asked.now - timedelta(days=1))
+
+
 def _to_come(asked: Asked) -> Mapping[str, Any]:
     return {"now": asked.now, "timer": ""}
 
@@ -172,6 +183,9 @@ QUESTIONS = (
     Question("failed cases", "cases list", cases.LISTED, _statuses(days=1)),
     Question("decisions that were answered", "approvals list", approvals.ANSWERED, lambda asked: {}),
     Question("decisions that were asked for", "approvals list", approvals.ASKED, lambda asked: {"decision": ""}),
+    Question(
+        "pauses of the agents of approvals", "approvals list", pauses.ORDERS, lambda asked: {"agents": [asked.agent]}
+    ),
     Question("open cases beside an approval", "approvals show", approvals.OPEN_CASES, _beside),
     Question("events beside an approval", "approvals show", approvals.events_query(), _beside),
     Question(
@@ -189,6 +203,9 @@ QUESTIONS = (
     Question("open dead letters by agent", "console", attention.OPEN_LETTERS, lambda asked: {}),
     Question("orders in force for all", "console", halts.HALTS, lambda asked: {"agents": []}),
     Question("follow-ups to come", "follow-ups list", follow_ups.TO_COME, _to_come),
+    Question("last night", "night", night.LINES, _night(timedelta(hours=14), timedelta(hours=14))),
+    Question("two hours of a month ago", "night", night.LINES, _night(timedelta(days=30), timedelta(hours=2))),
+    Question("decisions to try bounds on", "anomalies try", decided_and_acted.LINES, _tried),
     Question("costs of cases", "budget verify", costs.COSTS, _since(days=1)),
     Question("calls after an order", "stop verify", late_calls.LATE_STEPS, _late),
     Question("questions after an order", "stop verify", late_calls.LATE_QUESTIONS, _late),

@@ -15,6 +15,7 @@ TABLES = (
     "model_call_facts",
     "records_by_kind",
     "case_states",
+    "case_lines",
     "follow_up_facts",
     "ids",
     "audit_records",

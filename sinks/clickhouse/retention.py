@@ -42,6 +42,7 @@ TABLES = (
     Kept("step_facts", "hour", ("result", "error")),
     Kept("model_call_facts", "hour", prompts=("prompt", "reply")),
     Kept("case_states", "hour"),
+    Kept("case_lines", "hour"),
     Kept("follow_up_facts", "toDateTime(due_at)"),
     Kept("ids", "hour"),
 )

@@ -15,7 +15,7 @@ from nightdesk.schemas import audit_records
 from nightdesk.schemas.records import AuditRecord, Fallback
 from tests.nightdesk.command_line import CommandLine
 from tests.processors.examples import CHARTER, FILES, case, compiled, event
-from tests.sinks.records import land
+from tests.sinks.records import dead_letter, land
 from tests.streams.stages.stage_harness import TRACE
 from tests.streams.stages.world import decision
 
@@ -57,6 +57,21 @@ def test_when_it_would_have_stopped_and_why(nightdesk: CommandLine, tmp_path: Pa
     told = nightdesk("anomalies", "try", dear).out
     assert told.startswith("desk: 10 decisions since 20")
     assert "1 times out of bounds" in told
+
+
+@pytest.mark.parametrize(("error", "stops"), [("Forged", []), ("TimeoutError", ["error_rate"])])
+@pytest.mark.usefixtures("night")
+def test_a_forged_record_is_no_error_of_the_agent_whose_case_it_names(
+    nightdesk: CommandLine, client: Client, tmp_path: Path, error: str, stops: list[str]
+) -> None:
+    letters = (
+        dead_letter(0, detail={"error": error}, agent="desk", case_id=f"c-{number}", event_id=f"f-{number}")
+        for number in range(20)
+    )
+    land(client, *(one.model_copy(update={"time": BEGAN_AT + timedelta(hours=1)}) for one in letters), first=100)
+    folder = _charter(tmp_path, "at_least: 4, error_rate: 0.1")
+    found = nightdesk("anomalies", "try", folder, "-o", "json").json()["stops"]
+    assert [stop["bounds"][0] for stop in found][:1] == stops
 
 
 @pytest.mark.usefixtures("night")

@@ -18,7 +18,7 @@ from nightdesk.sinks.settings import ClickHouseSettings
 CASES = 200_000
 END = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 SPAN_S = 60 * 86_400
-LARGE = ("audit_records", "case_states", "decision_facts", "step_facts")
+LARGE = ("audit_records", "case_states", "case_lines", "decision_facts", "step_facts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tests.sinks.test_facts import TABLES, answers, night
 
 (FACTS,) = [one for one in migrations() if one.name == "0003_facts"]
 (FOLLOW_UPS,) = [one for one in migrations() if one.name == "0010_follow_ups"]
+(LINES,) = [one for one in migrations() if one.name == "0015_case_lines"]
 SLICES = 5
 BACKFILL = re.compile(r"INSERT INTO audit_feed\b")
 
@@ -71,6 +72,18 @@ def test_follow_ups_and_ends_of_steps_that_were_stored_before_are_found(client: 
     client.command(f"ALTER TABLE migrations DELETE WHERE version = {FOLLOW_UPS.version} SETTINGS mutations_sync = 1")
     assert migrate(client) == [FOLLOW_UPS.name]
     assert answers(client)["follow_ups"] == expected
+
+
+def test_lines_that_were_stored_before_are_found(client: Client) -> None:
+    records = night(4)
+    land(client, *records)
+    expected = answers(client)["case_lines FINAL"]
+    client.command("TRUNCATE TABLE audit_records")
+    land(client, *(one.model_copy(update={"case_at": None}) for one in records), partition=1)
+    client.command("TRUNCATE TABLE case_lines")
+    client.command(f"ALTER TABLE migrations DELETE WHERE version = {LINES.version} SETTINGS mutations_sync = 1")
+    assert migrate(client) == [LINES.name]
+    assert answers(client)["case_lines FINAL"] == expected
 
 
 def test_the_slices_have_every_record_once() -> None:

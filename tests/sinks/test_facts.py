@@ -11,6 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from nightdesk.processors.endings import AuditLine, CaseEnding, EventKey
 from nightdesk.schemas.audit import CancelledDetail, EventDetail, ParkedDetail, StepCostDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
@@ -31,6 +32,7 @@ VIEWS = (
 TABLES = (
     "ids",
     "case_states",
+    "case_lines",
     "decision_facts",
     "step_facts",
     "model_call_facts",
@@ -42,7 +44,7 @@ RECOUNT = """
 WITH
     if(r.kind = 'parked', concat('parked ', JSONExtractString(r.detail, 'topic')), toString(r.kind)) AS place,
     indexOf(['received', 'deferred', 'refused', 'parked decide', 'decided', 'parked act', 'waits', 'acted'],
-        if(place IN ('approval', 'queued'), 'waits', place)) AS lifecycle,
+        if(place IN ('approval', 'queued') OR (place = 'acted' AND r.status = 'failed'), 'waits', place)) AS lifecycle,
     countIf(r.kind = 'dead_letter') > 0
         AND maxIf(r.time, r.kind = 'dead_letter') >= maxIf(r.time, r.kind IN ('acted', 'replayed')) AS is_dead
 SELECT
@@ -115,7 +117,9 @@ def night(seed: int) -> list[AuditRecord]:
 
 
 def answers(client: Client) -> dict[str, list[dict[str, Any]]]:
-    return {view: rows(client, f"SELECT * FROM {view} ORDER BY ALL") for view in VIEWS}
+    lines = "case_lines FINAL"  # `nightdesk night` reads the table
+    found = {view: rows(client, f"SELECT * FROM {view} ORDER BY ALL") for view in VIEWS}
+    return {**found, lines: rows(client, f"SELECT * EXCEPT precedence FROM {lines} ORDER BY ALL")}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -134,6 +138,27 @@ def test_facts_are_what_a_recount_says_and_no_repetition_changes_them(client: Cl
     for table in TABLES:
         client.command(f"OPTIMIZE TABLE {table} FINAL")
     assert answers(client) == first
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [("queued", "waiting"), ("approval", "needs_approval"), ("acted", "completed")]
+)
+def test_what_failed_and_was_replayed_is_what_it_says_next(client: Client, kind: str, status: str) -> None:
+    of = {"step": 0, **of_case()}
+    told = [
+        record("received", 0, EventDetail(data="{}", time=at(0)), **of),
+        decided(1),
+        record("acted", 2, status="failed", **of),
+        dead_letter(2, detail={"dead_letter_id": "dl-1"}, **of),
+        record("replayed", 3, **of),
+        record(kind, 4, status=status, **of),
+    ]
+    ending = CaseEnding(EventKey("ticket-1", "shop/helpdesk", "evt-1"))
+    for one in told:
+        ending.add(AuditLine(*(getattr(one, name) for name in AuditLine._fields)))
+    land(client, *reversed(told))
+    (case,) = rows(client, "SELECT status FROM cases")
+    assert (case["status"], ending.ended) == (status, status)
 
 
 def test_what_a_failed_insert_left_out_of_the_facts_comes_with_the_next(client: Client) -> None:

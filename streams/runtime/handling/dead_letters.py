@@ -13,7 +13,6 @@ from pathlib import Path
 
 from nightdesk.messaging.producer import Headers, Message
 from nightdesk.processors.ledger.entries import closing_by_dead_letter
-from nightdesk.processors.provenance import Forged
 from nightdesk.schemas import audit_records, dead_letters, ids, oversized
 from nightdesk.schemas.bounds import NAME_CHARACTERS_AT_MOST
 from nightdesk.schemas.dead_letters import MESSAGE_CHARACTERS, TRACEBACK_CHARACTERS, Original, as_text
@@ -23,7 +22,7 @@ from nightdesk.schemas.truncation import fit
 from nightdesk.streams.api.staged_writes import Oversized, StagedWrites
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 from nightdesk.streams.runtime.handling.origins import describe_origin
-from nightdesk.streams.runtime.handling.repartitioning import WrongPartition, origin_of
+from nightdesk.streams.runtime.handling.repartitioning import origin_of
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +82,8 @@ def send_to_dlq(writes: StagedWrites, event: RawEvent, failure: RecordFailure) -
     )
     writes.audited.append(audited)
     case = _case_of(failure.record)
-    # No stage of ours wrote a forged record, so it proves nothing about the case that it names; otherwise anyone with
-    # write access could have an agent paused by its error rate. Nobody has checked who wrote a quarantined record, so
-    # the reservation of its step expires.
-    if case is not None and not isinstance(failure.error, WrongPartition | Forged | Quarantined):
+    # The reservation of a step of which the record proves nothing expires.
+    if case is not None and letter.error not in dead_letters.PROVE_NOTHING:
         writes.emit(BUDGET, closing_by_dead_letter(case, failure.now))
     return letter
 
