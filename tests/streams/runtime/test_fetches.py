@@ -164,7 +164,8 @@ async def test_a_waiting_request_delivers_at_once_when_the_rebalance_ends() -> N
         await _open(group, ready=False)
         group.respond(STAGE, 5, 8)
         caller = asyncio.ensure_future(group.deliver(LONG_S))
-        await asyncio.sleep(0)
+        for _ in range(10):  # until it waits for records
+            await asyncio.sleep(0)
         group.consumer.on_rebalance_end()
         assert await caller == [(STAGE, 7)]
 
