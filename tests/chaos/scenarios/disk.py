@@ -15,7 +15,7 @@ NAME = "disk"
 EVENTS = 80
 TIMES_SHORT, TIMES_LONG = 1, 10
 PAUSES_S = (0.5, 2.0)
-ENDS_WITHIN_S = 30.0
+ENDS_WITHIN_S, READY_WITHIN_S = 60.0, 120.0
 
 
 def _delete(tables: Path, _chance: Random) -> None:
@@ -44,12 +44,14 @@ def _files(tables: Path, chance: Random) -> list[Path]:
 
 
 DAMAGES: dict[str, Callable[[Path, Random], None]] = {
+    "ingest-0": _overwrite,
     "decide-0": _delete,
     "act-0": _truncate,
-    "ingest-0": _overwrite,
 }
 # Its tables of now are replaced by those of its first kill.
-OF_ANOTHER_TIME, FULL = "budget-0", "act-0"
+OF_ANOTHER_TIME = "budget-0"
+# Each event is a write of its own there; it was struck first, so it is back first.
+FULL = "ingest-0"
 
 
 def play(world: World, size: int, chance: Random) -> None:
@@ -62,7 +64,7 @@ def play(world: World, size: int, chance: Random) -> None:
             world.pause(chance.uniform(*PAUSES_S))
             _strike(world, name, lambda tables, damage=damage: damage(tables, chance))  # type: ignore[misc]  # mypy cannot infer it
         _strike(world, OF_ANOTHER_TIME, lambda tables, copy=copy: _replace(tables, copy))  # type: ignore[misc]  # mypy cannot infer it
-        world.until(lambda: world.fleet.is_ready(FULL), ENDS_WITHIN_S)
+        world.until(lambda: world.fleet.is_ready(FULL), READY_WITHIN_S)
         ended = world.fleet.ended(FULL)
         world.fleet.fill_disk(FULL)
         world.send(draw(f"{NAME}-full-{number}", EVENTS // 4, chance, (ANSWER, APPEND)))
