@@ -28,13 +28,13 @@ def load(record: type[Record]) -> dict[str, Any]:
 
 @cache
 def parsed(record: type[Record]) -> dict[str, Any]:
-    """The same schema, parsed for fastavro's reader and writer."""
+    """The same schema, parsed for fastavro's reader and for our encoders."""
     return cast(dict[str, Any], _interned(parse_schema(load(record))))
 
 
 def _interned(schema: Any) -> Any:
     """The same schema with interned names, like the names of our fields. Two dictionaries that share a key object find
-    it by identity, without comparing characters, and writing a record consists mostly of such lookups.
+    it by identity, without comparing characters, and validating what was read consists mostly of such lookups.
     """
     if isinstance(schema, str):
         return sys.intern(schema)
@@ -43,17 +43,6 @@ def _interned(schema: Any) -> Any:
     if isinstance(schema, dict):
         return {sys.intern(name): _interned(part) for name, part in schema.items()}
     return schema
-
-
-@cache
-def nesting(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
-    """The fields that contain a record or an array of records, each with the record's name if it may be null.
-
-    Given `(name, value)`, fastavro takes that branch of a union; otherwise it tries the value against each branch,
-    field by field.
-    """
-    found = ((field["name"], field["type"]) for field in parsed(record)["fields"])
-    return tuple((name, _nullable_record(kind)) for name, kind in found if _holds_records(kind))
 
 
 @cache
@@ -66,21 +55,6 @@ def _is_moment(kind: Any) -> bool:
     if isinstance(kind, list):
         return any(map(_is_moment, kind))
     return isinstance(kind, dict) and kind.get("logicalType") == "timestamp-micros"
-
-
-def _holds_records(kind: Any) -> bool:
-    if isinstance(kind, list):
-        return any(_holds_records(branch) for branch in kind)
-    if isinstance(kind, dict):
-        return kind["type"] == "record" or (kind["type"] == "array" and _holds_records(kind["items"]))
-    return "." in str(kind)  # a name: fastavro defines a record at its first use
-
-
-def _nullable_record(kind: Any) -> str | None:
-    if not isinstance(kind, list):
-        return None
-    [other] = (branch for branch in kind if branch != "null")
-    return str(other if isinstance(other, str) else other["name"])
 
 
 def text(record: type[Record]) -> str:
