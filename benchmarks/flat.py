@@ -23,7 +23,7 @@ from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.records import BudgetEntry, Case
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.stages.accounts import Accounts
-from nightdesk.streams.stages.subject_rates import Admitted, SubjectRates
+from nightdesk.streams.stages.subject_rates import Admitted, SubjectRates, queue_of
 from tests.processors.examples import case, compiled
 from tests.streams.stages.stage_harness import CODEC
 
@@ -52,7 +52,7 @@ def per_subject(size: int) -> Cost:
         return first.model_copy(update={"case_id": f"{number:036d}"}), _writes(), began + number / 1_000
 
     def admit(one: Case, writes: StagedWrites, now: float) -> None:
-        admitted = rates.admit(one, rate, writes, now)
+        admitted = rates.admit(one.case_id, queue_of(one), rate, writes, now)
         assert isinstance(admitted, Admitted)
         rates.count(0, admitted)
 

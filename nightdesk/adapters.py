@@ -20,11 +20,11 @@ from nightdesk.effects.handlers.registry import build
 from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.messaging.producer import Message, NotDelivered, Producer
 from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.execution import StepPolicy
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.notifications import Message as Notice
 from nightdesk.processors.notifications import RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
-from nightdesk.processors.quantities import Rate
 from nightdesk.streams.metrics import MODEL_CALLS
 
 
@@ -84,15 +84,15 @@ class CharterActions:
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._client: HttpClient | None = None
 
-    def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
-        return self._handlers_of(compiled)[handler].repeatable
-
-    def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        return compiled.charter.handlers[handler].call_rules.retries
-
-    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        connection = self._connections.get(compiled.charter.handlers[handler].outside)
-        return connection.rate if connection else None
+    def policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
+        policy = compiled.charter.handlers[handler]
+        connection = self._connections.get(policy.outside)
+        return StepPolicy(
+            handler=policy,
+            repeatable=self._handlers_of(compiled)[handler].repeatable,
+            retries=policy.call_rules.retries,
+            connection_rate=connection.rate if connection else None,
+        )
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         handler = self._handlers_of(compiled)[step.handler]

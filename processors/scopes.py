@@ -5,6 +5,7 @@ expressions and templates of a charter in it. Nothing else is visible: no clock,
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import cel
@@ -101,8 +102,15 @@ def event_values(event: Event) -> dict[str, Any]:
         "type": event.type,
         "subject": event.subject,
         "time": event.time,
-        "data": parse_exact(event.data, "event.data"),
+        "data": _data(event.data),
     }
+
+
+# While one record is handled, its event is read several times: to route it, for the rules, for the playbook. Nothing
+# changes the value, so all of them may have the same one.
+@lru_cache(maxsize=1)
+def _data(text: str) -> Any:
+    return parse_exact(text, "event.data")
 
 
 def _past_steps(case: Case) -> list[dict[str, Any]]:

@@ -59,16 +59,21 @@ def check(key: bytes | None, value: bytes | None, headers: Headers, value_bytes_
 def _check_headers(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     if len(headers) > HEADERS_AT_MOST + OUR_HEADERS_AT_MOST:
         raise OutOfBounds(f"the record has {len(headers)} headers: at most {HEADERS_AT_MOST} are allowed")
-    for name, _ in headers:
+    size = 0
+    for name, value in headers:
         if len(name) > HEADER_NAME_CHARACTERS_AT_MOST:
             raise OutOfBounds(
                 f"a header's name has {len(name)} characters: at most {HEADER_NAME_CHARACTERS_AT_MOST} are allowed"
             )
-    size = size_of_headers(headers)
+        size += _size_of_header(name, value)
     if size > HEADER_BYTES_AT_MOST + OUR_HEADER_BYTES_AT_MOST:
         raise OutOfBounds(f"the headers have {size} bytes: at most {HEADER_BYTES_AT_MOST} in total are allowed")
 
 
 def size_of_headers(headers: Headers) -> int:
     """The bytes of names and values, as they are sent."""
-    return sum(len(name.encode(errors="replace")) + len(value or b"") for name, value in headers)
+    return sum(_size_of_header(name, value) for name, value in headers)
+
+
+def _size_of_header(name: str, value: bytes | None) -> int:
+    return len(name.encode(errors="replace")) + len(value or b"")

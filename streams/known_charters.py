@@ -193,6 +193,9 @@ class KnownCharters:
 
     async def charter_soon(self, agent: str, version: str) -> CompiledCharter:
         """Like `charter`, for an async handler: while its record waits for an unknown charter, others continue."""
+        known = self.known(agent, version)
+        if known is not None:
+            return known
         wait = self.wait_for((agent, version))
         if wait is not None:
             await wait()
@@ -200,8 +203,11 @@ class KnownCharters:
 
     def known(self, agent: str, version: str) -> CompiledCharter | None:
         """The charter, if its order has been read; restricted if the promoted charter applies to waiting cases."""
-        own, promoted = self._compiled.get((agent, version)), self.promoted(agent)
-        if own is None or promoted is None or promoted is own or agent not in self._restricting:
+        own = self._compiled.get((agent, version))
+        if own is None or agent not in self._restricting:
+            return own
+        promoted = self.promoted(agent)
+        if promoted is None or promoted is own:
             return own
         found = self._restricted.get((agent, version, promoted.version))
         if found is None:

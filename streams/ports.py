@@ -6,10 +6,10 @@ from typing import Protocol
 
 from nightdesk.processors.breaker import CallReport
 from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.execution import StepPolicy
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
 from nightdesk.processors.notifications import Message, RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
-from nightdesk.processors.quantities import Rate
 from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.records import ApprovalReply
 
@@ -82,14 +82,8 @@ class Notifier(Protocol):
 class Actions(Protocol):
     """The handlers of the charters' playbooks."""
 
-    def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
-        """Whether a second call with the same key has no second effect."""
-
-    def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        """How often a failed call may be repeated."""
-
-    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        """The rate limit of the system that the handler calls, if there is one."""
+    def policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
+        """The settings for the calls of a handler, by the charter and by the connection of the system that it calls."""
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         """What `perform` would send for the step, as JSON. Sends nothing."""

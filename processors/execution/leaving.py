@@ -52,7 +52,7 @@ def conclude(execution: Execution, ending: Ending, now: datetime) -> Next:
     """The decision has ended, and the next step of its case is known. A case continues only once: a replay that ends
     differently, because a failed undo has succeeded, does not escalate a second time.
     """
-    state, changes = execution.state.ended(now, execution.compiled.restricted_by), {}
+    state, changes = execution.state, dict[str, str]()
     if ending.following is not None:
         next_sha256 = case_sha256(ending.following)
         if state.next_sha256 not in (None, next_sha256):
@@ -61,8 +61,10 @@ def conclude(execution: Execution, ending: Ending, now: datetime) -> Next:
             changes["next_sha256"] = next_sha256
     if ending.dead_letter:
         changes["dead_letter_id"] = ids.decision_letter_id(execution.decision.decision_id, state.replays)
-    execution = execution.having(state=state.model_copy(update=changes) if changes else state)
-    return leave(remembering(execution, to_wait=False), Conclude(ending))
+    # The payload's hash with them, because each copy of the state takes time.
+    changes["payload_sha256"] = execution.payload_sha256
+    state = state.ended(now, execution.compiled.restricted_by, **changes).left(to_wait=False)
+    return execution.having(state=state, phase=Phase.LEFT), Conclude(ending)
 
 
 def remembering(execution: Execution, *, to_wait: bool) -> Execution:

@@ -168,12 +168,12 @@ class ExecutionState(BaseModel):
         """The state as the decision waits or has ended."""
         return self if self.is_left == to_wait else self.model_copy(update={"is_left": to_wait})
 
-    def ended(self, now: datetime, restricted_by: str) -> Self:
-        """The state after the end of the decision; unchanged if it had ended before."""
-        if self.ended_at is not None:
-            return self
-        update = {"ended_at": now, "ended_restricted": bool(restricted_by), "ended_under": restricted_by}
-        return self.model_copy(update=update)
+    def ended(self, now: datetime, restricted_by: str, **changes: str) -> Self:
+        """The state after the end of the decision, with further `changes`; if it had ended before, only with those."""
+        update: dict[str, object] = {**changes}
+        if self.ended_at is None:
+            update |= {"ended_at": now, "ended_restricted": bool(restricted_by), "ended_under": restricted_by}
+        return self.model_copy(update=update) if update else self
 
     def with_halt(self) -> Self:
         """The state as the decision begins to wait for an order. If it waits for a system afterwards, that is told

@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from nightdesk.processors.breaker import CallReport, Result
-from nightdesk.processors.charter.compiled import CompiledCharter
-from nightdesk.processors.execution import BREAKER, StepPolicy, advance, current_step
+from nightdesk.processors.execution import BREAKER, advance, current_step
 from nightdesk.processors.execution.commands import Command, ConfirmOrders, Continue, MakeCall, Save, TakeSlot
 from nightdesk.processors.execution.events import CallEnded, CircuitShut, Event, OrdersConfirmed, Saved, StepDue
 from nightdesk.processors.playbook import RunStep
@@ -86,7 +85,7 @@ class Calls:
         if step.rehearsed:
             shown = self._actions.preview(task.execution.compiled, step, task.execution.decision.subject)
             return Continue(step.outcome(shown, started_at=self._clock(), latency_ms=0, attempts=0))
-        policy = self._policy(task.execution.compiled, step.handler)
+        policy = self._actions.policy(task.execution.compiled, step.handler)
         cached = self._response_cache.find(task, step, policy.handler)
         command = self.advance(task, StepDue(step, policy, cached))
         if not isinstance(command, ConfirmOrders):
@@ -99,15 +98,6 @@ class Calls:
             if result is not None:
                 call.fate = result.status
         return command
-
-    def _policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
-        actions = self._actions
-        return StepPolicy(
-            handler=compiled.charter.handlers[handler],
-            repeatable=actions.repeatable(compiled, handler),
-            retries=actions.retries(compiled, handler),
-            connection_rate=actions.rate(compiled, handler),
-        )
 
     # -- commands
 

@@ -94,11 +94,12 @@ class SubjectQueues:
 
         The caller passes the result to `count` when everything else is staged.
         """
-        if self._queues[writes.partition].get(queue_of(case)):
+        queue = queue_of(case)
+        if self._queues[writes.partition].get(queue):
             return None
         if limits.per_subject is None:
-            return Admitted(case, at=None)
-        admitted = self._rates.admit(case, limits.per_subject, writes, now)
+            return Admitted(case.case_id, queue, at=None)
+        admitted = self._rates.admit(case.case_id, queue, limits.per_subject, writes, now)
         return admitted if isinstance(admitted, Admitted) else None
 
     def count(self, partition: int, admitted: Admitted) -> None:
@@ -156,7 +157,7 @@ class SubjectQueues:
                 continue
             overdue = waiting.until <= now
             if not overdue and waiting.rate is not None:
-                admitted = self._rates.admit(waiting.case, waiting.rate, writes, now)
+                admitted = self._rates.admit(waiting.case.case_id, queue, waiting.rate, writes, now)
                 if not isinstance(admitted, Admitted):
                     look_at = min(admitted, waiting.until)
                     break

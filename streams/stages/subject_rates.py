@@ -28,11 +28,12 @@ class AdmittedCase(BaseModel):
 
 
 class Admitted(NamedTuple):
-    """A case whose admission is staged and not counted yet. Without a rate there is no time, and nothing to count.
-    `before` is its earlier admission, if a process died before the reservation was durable.
+    """The admission of a case of a queue, staged and not counted yet. Without a rate there is no time, and nothing to
+    count. `before` is its earlier admission, if a process died before the reservation was durable.
     """
 
-    case: Case
+    case_id: str
+    queue: str
     at: float | None
     before: Admission | None = None
 
@@ -58,16 +59,15 @@ class SubjectRates:
                 yield
         self._logs = {place: AdmissionLog(admissions) for place, admissions in found.items()}
 
-    def admit(self, case: Case, rate: Rate, writes: StagedWrites, now: float) -> Admitted | float:
-        """Stage the admission of a case; if there is no room, when there will be (epoch seconds).
+    def admit(self, case_id: str, queue: str, rate: Rate, writes: StagedWrites, now: float) -> Admitted | float:
+        """Stage the admission of a case of a queue; if there is no room, when there will be (epoch seconds).
 
         A case that was admitted before and did not go on begins now, so its period does, too.
         """
-        queue = queue_of(case)
         log = self._log(writes.partition, queue)
         for changed in log.set_back(now):  # a clock that was ahead wrote them: they count from now, whoever reads them
             self._put(writes, queue, changed, rate)
-        before = self._admission(writes.partition, queue, case.case_id)
+        before = self._admission(writes.partition, queue, case_id)
         if before is not None:
             log.discard(before)
         room_at = log.room_at(rate, now)
@@ -75,17 +75,17 @@ class SubjectRates:
             log.add(before)
         if room_at > now:
             return room_at
-        self._put(writes, queue, Admission(now, case.case_id), rate)
-        return Admitted(case, now, before)
+        self._put(writes, queue, Admission(now, case_id), rate)
+        return Admitted(case_id, queue, now, before)
 
     def count(self, partition: int, admitted: Admitted) -> None:
         """Count the admission, when everything else that its case causes is staged."""
         if admitted.at is None:
             return
-        log = self._log(partition, queue_of(admitted.case))
+        log = self._log(partition, admitted.queue)
         if admitted.before is not None:
             log.discard(admitted.before)
-        log.add(Admission(admitted.at, admitted.case.case_id))
+        log.add(Admission(admitted.at, admitted.case_id))
 
     def _log(self, partition: int, queue: str) -> AdmissionLog:
         log = self._logs.get((partition, queue))

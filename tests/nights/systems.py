@@ -16,8 +16,8 @@ from nightdesk.effects.handlers.perform import perform
 from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
+from nightdesk.processors.execution import StepPolicy
 from nightdesk.processors.playbook import RunStep, StepResult
-from nightdesk.processors.quantities import Rate
 from tests.nights.outages import Outages
 from tests.nights.schedule import Schedule
 from tests.simulator.agenda import Life
@@ -69,15 +69,10 @@ class Connections:
     schedule: Schedule
     life: Callable[[], Life]
 
-    def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
+    def policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
         policy = compiled.charter.handlers[handler]
-        return policy.read_only or (isinstance(policy, HttpHandler) and policy.repeatable)
-
-    def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        return compiled.charter.handlers[handler].call_rules.retries
-
-    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        return None
+        repeatable = policy.read_only or (isinstance(policy, HttpHandler) and policy.repeatable)
+        return StepPolicy(policy, repeatable, policy.call_rules.retries)
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         return StepResult("done", orjson.dumps(step.request).decode())

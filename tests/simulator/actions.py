@@ -19,6 +19,7 @@ from nightdesk.effects.handlers.perform import perform
 from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.charter.handlers import HttpHandler
+from nightdesk.processors.execution import StepPolicy
 from nightdesk.processors.playbook import RunStep, StepResult
 from nightdesk.processors.quantities import Rate
 from tests.simulator.agenda import Agenda, Life
@@ -96,15 +97,10 @@ class Calling:
     halted: Callable[[str, str], bool]
     limit: Rate | None
 
-    def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
+    def policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
         policy = _policy(compiled, handler)
-        return policy.idempotent != "none" or policy.read_only
-
-    def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        return _policy(compiled, handler).retries
-
-    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        return self.limit
+        repeatable = policy.idempotent != "none" or policy.read_only
+        return StepPolicy(policy, repeatable, policy.retries, self.limit)
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         raise NotImplementedError("no world is a dry run")

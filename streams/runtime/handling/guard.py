@@ -122,8 +122,9 @@ class Guard:
         return StagedWrites(self._codec, self._topic_prefix, partition)
 
     def _new_writes(self, event: RawEvent) -> StagedWrites:
-        headers = trace_headers(event.headers, event.topic, event.partition, event.offset)
-        return StagedWrites(self._codec, self._topic_prefix, event.partition, headers)
+        topic, partition = event.tp
+        headers = trace_headers(event.headers, topic, partition, event.offset)
+        return StagedWrites(self._codec, self._topic_prefix, partition, headers)
 
     def _delivery(self, event: RawEvent, route: Route, record: Record, writes: StagedWrites) -> Delivery[Any]:
         if route.makes_dead_letters:

@@ -133,7 +133,7 @@ def test_a_subjects_rate_is_the_same_on_disk(
                     assert list(rates.recovered()) in ([], [None])
                 rates.table.expire(0, writes, now)
                 write(writes)
-                answer = rates.admit(asks, rate, writes, now)
+                answer = rates.admit(asks.case_id, queue_of(asks), rate, writes, now)
                 if not isinstance(answer, float):
                     rates.count(0, answer)
                 write(writes)

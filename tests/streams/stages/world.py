@@ -3,6 +3,7 @@
 import orjson
 
 from nightdesk.processors.charter.compiled import CompiledCharter
+from nightdesk.processors.execution import StepPolicy
 from nightdesk.processors.playbook import RunStep, StepResult
 from nightdesk.processors.quantities import Rate
 from nightdesk.schemas import ids
@@ -29,14 +30,9 @@ class World:
     def handlers(self) -> list[str]:
         return [handler for handler, _ in self.calls]
 
-    def repeatable(self, compiled: CompiledCharter, handler: str) -> bool:
-        return handler not in self._once
-
-    def retries(self, compiled: CompiledCharter, handler: str) -> int:
-        return self._retries
-
-    def rate(self, compiled: CompiledCharter, handler: str) -> Rate | None:
-        return self.rates.get(handler)
+    def policy(self, compiled: CompiledCharter, handler: str) -> StepPolicy:
+        policy = compiled.charter.handlers[handler]
+        return StepPolicy(policy, handler not in self._once, self._retries, self.rates.get(handler))
 
     def preview(self, compiled: CompiledCharter, step: RunStep, subject: str) -> StepResult:
         return StepResult("done", result=orjson.dumps({"sent": step.request}).decode())
