@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.money import money
+from nightdesk.schemas.persons import shown_person
 
 ID_CHARACTERS = 8
 
@@ -92,6 +93,7 @@ FILTERS = {
     "lines": lines,
     "money": money,
     "percent": percent,
+    "person": shown_person,
     "pretty": pretty,
     "short": short,
     "time": time,

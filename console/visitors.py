@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
@@ -94,9 +94,11 @@ class Visitors:
         """
         found = self.by_login.get(identity.name.casefold())
         if found is not None:
-            return found
+            return replace(found, person=replace(found.person, login=identity.login))
         of = next((one for one in self.groups if one.group in identity.groups), None)
-        return None if of is None else Visitor(Person(of_a_person(identity.name)), of.role, of.agents)
+        if of is None:
+            return None
+        return Visitor(Person(of_a_person(identity.name), login=identity.login), of.role, of.agents)
 
 
 def digest(token: str) -> str:

@@ -92,6 +92,7 @@ def answer(installation: Installation, decision: Waiting, given: ApprovalAnswer,
         payload_sha256=decision.payload_sha256,
         parameters=given.parameters,
         person=person.name,
+        login=person.login,
         reason=given.reason,
         time=datetime.now(UTC),
     )

@@ -23,9 +23,11 @@ from joserfc.jwk import KeySet
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import plain
 from nightdesk.operations.settings import OidcSettings
+from nightdesk.schemas.foreign_text import visible
 
 ANSWER_WITHIN_S = 10.0
 CLOCKS_DIFFER_S = 60
+SUBJECT_AT_MOST = 255  # OpenID Connect Core, section 2
 # Signatures with a key that only the provider has; `none` and shared secrets are not among them.
 ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 TIMEOUT = httpx2.Timeout(ANSWER_WITHIN_S)
@@ -43,10 +45,11 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who logged in at the provider."""
+    """Who logged in at the provider. `login` has its issuer and the subject there, which stays when names change."""
 
     name: str
     groups: frozenset[str]
+    login: str
 
 
 class IdentityProvider:
@@ -107,6 +110,7 @@ class IdentityProvider:
         jwt.JWTClaimsRegistry(
             leeway=CLOCKS_DIFFER_S,
             iss={"essential": True, "value": self._settings.issuer},
+            sub={"essential": True},
             aud={"essential": True, "value": self._settings.client_id},
             exp={"essential": True},
             iat={"essential": True},
@@ -120,7 +124,9 @@ class IdentityProvider:
             raise _no_identity(f"its ID token has no {self._settings.claim}")
         if self._settings.claim == "email" and claims.get("email_verified") is not True:
             raise _no_identity("it has not verified the e-mail address")
-        return Identity(name.strip(), frozenset(map(str, groups)) if isinstance(groups, list) else frozenset())
+        subject = visible(str(claims["sub"]))[:SUBJECT_AT_MOST]
+        of = frozenset(map(str, groups)) if isinstance(groups, list) else frozenset[str]()
+        return Identity(name.strip(), of, f"{self._settings.issuer} {subject}")
 
     def _read(self) -> KeySet:
         keys = KeySet.import_key_set(_json(lambda: httpx2.get(self._endpoint("jwks_uri"), timeout=TIMEOUT)))  # type: ignore[arg-type]

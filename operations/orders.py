@@ -29,10 +29,11 @@ SwitchKind = Literal["pause", "resume", "stop_all"]
 
 
 class By(NamedTuple):
-    """Why an order is given, and by whom, as the audit shows it."""
+    """Why an order is given, and by whom, as the audit shows it: the name, and the login if there was one."""
 
     reason: str
     name: str
+    login: str = ""
 
 
 def charter_orders(charters: Sequence[Charter], applies_to: AppliesTo = "new") -> list[ControlCommand]:
@@ -67,6 +68,7 @@ def promote_order(agent: str, version: str, by: By, applies_to: AppliesTo = "new
         applies_to=applies_to,
         reason=by.reason,
         issued_by=by.name,
+        login=by.login,
         time=datetime.now(UTC),
     )
 
@@ -76,9 +78,8 @@ def promotion_key(agent: str) -> str:
     return f"{agent}/promoted"
 
 
-def switch(settings: Installation, kind: SwitchKind, agent: str, reason: str, person: str = "") -> ControlCommand:
-    """Stop or resume one agent or all. Returns the order when the broker has it. Without a `person` it is the user who
-    is logged in.
+def switch(settings: Installation, kind: SwitchKind, agent: str, by: By) -> ControlCommand:
+    """Stop or resume one agent or all. Returns the order when the broker has it.
 
     Raises `Failure` for an agent without a charter, because with a misspelled name the right agent would go on.
     """
@@ -88,8 +89,9 @@ def switch(settings: Installation, kind: SwitchKind, agent: str, reason: str, pe
         key=agent,
         kind=kind,
         agent=agent,
-        reason=reason,
-        issued_by=of_a_person(person) if person else claimed_name(),
+        reason=by.reason,
+        issued_by=of_a_person(by.name),
+        login=by.login,
         time=datetime.now(UTC),
     )
     give_orders(settings, [order])

@@ -134,10 +134,13 @@ class KeyHolders:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever answers or orders something: the name, and the key that proves it, if there is one."""
+    """Whoever answers or orders something: the name, the key that proves it, if there is one, and the login at the
+    identity provider (issuer and subject, with a space between them), if there was one.
+    """
 
     name: str
     signer: Signer | None = None
+    login: str = ""
 
     @classmethod
     def of(cls, settings: PersonSettings) -> Person:

@@ -85,6 +85,7 @@ def retire(installation: Installation, agent: str, by: By) -> ControlCommand:
         before=_before(promotion, ""),
         reason=by.reason,
         issued_by=by.name,
+        login=by.login,
         time=datetime.now(UTC),
     )
     [given] = _give(installation, [order])

@@ -126,7 +126,14 @@ def _or_none(read: Callable[[], Answer]) -> Answer | None:
 
 def _halts(installation: Installation) -> list[Halt]:
     return [
-        Halt(agent=order.agent, order=order.kind, issued_by=order.issued_by, reason=order.reason, since=order.time)
+        Halt(
+            agent=order.agent,
+            order=order.kind,
+            issued_by=order.issued_by,
+            login=order.login,
+            reason=order.reason,
+            since=order.time,
+        )
         for order in read_control(installation).orders()
         if order.kind in ("pause", "stop_all")
     ]

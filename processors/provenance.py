@@ -94,5 +94,8 @@ def _sha256(value: object) -> str:
 
 
 def signed_content(reply: ApprovalReply) -> bytes:
-    """The bytes that a person's signature covers: the whole answer except its time, in one notation."""
-    return orjson.dumps(reply.model_dump(mode="json", exclude={"signature", "time"}), option=orjson.OPT_SORT_KEYS)
+    """The bytes that a person's signature covers: the whole answer except its time, in one notation. Without a login
+    they are those of a program that knows none.
+    """
+    left_out = {"signature", "time"} if reply.login else {"signature", "time", "login"}
+    return orjson.dumps(reply.model_dump(mode="json", exclude=left_out), option=orjson.OPT_SORT_KEYS)

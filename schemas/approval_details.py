@@ -80,3 +80,7 @@ class ApprovalReplyDetail(Detail):
         default=None, description="parameters that the person put in place of those shown, as JSON text; only with edit"
     )
     reason: str = Field(default="", description="reason that the person gave")
+    login: str = Field(
+        default="",
+        description="login of whoever answered in the console: issuer and subject, with a space between them",
+    )

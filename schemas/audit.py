@@ -138,6 +138,9 @@ class ControlDetail(Detail):
         " one"
     )
     issued_by: str = Field(description="who gave the order")
+    login: str = Field(
+        default="", description="login of whoever gave it in the console: issuer and subject, with a space between them"
+    )
     would: str | None = Field(default=None, description="with observed: the order that was not given")
     applies_to: Literal["new", "waiting"] | None = Field(
         default=None, description="with promote: whether the charter restricts cases that wait, too"

@@ -13,14 +13,17 @@ from nightdesk.schemas.records import ControlCommand
 SYSTEM = "nightdesk:"
 
 
-def shown_person(name: str, identity: Identity = "claimed") -> str:
-    """The name, with a mark that it is only claimed unless it is verified."""
-    return name if identity == "verified" else f"{name} (claimed)"
+def shown_person(name: str, identity: Identity = "claimed", login: str = "") -> str:
+    """The name, with a mark that it is only claimed unless it is verified, and with the login (issuer and subject)."""
+    issuer, _, subject = login.partition(" ")
+    known = ["claimed"] if identity != "verified" else []
+    known += [f"login {subject} at {issuer}"] if subject else []
+    return f"{name} ({', '.join(known)})" if known else name
 
 
 def shown_order(order: ControlCommand) -> str:
     """The order, who gave it and why. Orders are not signed."""
-    return f"{order.kind} by {shown_person(order.issued_by)}: {order.reason}"
+    return f"{order.kind} by {shown_person(order.issued_by, login=order.login)}: {order.reason}"
 
 
 def is_same_person(one: str, other: str) -> bool:

@@ -30,6 +30,7 @@ class GivenAnswer:
     verdict: str
     person: str
     identity: Identity | None
+    login: str
     counts: bool
     reason: str
     why: str
@@ -46,6 +47,7 @@ def approval_answers(client: Client, decision_id: str) -> list[GivenAnswer]:
             detail.verdict,
             detail.person,
             detail.identity,
+            detail.login,
             detail.counts,
             detail.reason,
             row["reason"],

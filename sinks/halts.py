@@ -11,7 +11,8 @@ from nightdesk.sinks.story import Halt
 # The last order for each agent. An order's subject is its agent, or `*` for every one. No `agents` are all.
 HALTS = """
 SELECT r.subject AS agent, argMax(JSONExtractString(r.detail, 'order'), r.time) AS order,
-    argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by, argMax(r.reason, r.time) AS reason,
+    argMax(JSONExtractString(r.detail, 'issued_by'), r.time) AS issued_by,
+    argMax(JSONExtractString(r.detail, 'login'), r.time) AS login, argMax(r.reason, r.time) AS reason,
     max(r.time) AS since
 FROM records_by_kind AS r FINAL
 WHERE r.kind = 'control' AND (empty({agents:Array(String)}) OR r.subject IN {agents:Array(String)})

@@ -126,6 +126,7 @@ class Halt(StoryPart):
     agent: str
     order: str
     issued_by: str
+    login: str = ""
     reason: str
     since: datetime
 

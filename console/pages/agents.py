@@ -135,8 +135,7 @@ def put_in_force(
 ) -> Response:
     """Let new cases start with another known version of the charter."""
     visit.visitor.check(Role.operator, name)
-    by = By(reason.strip(), of_a_person(visit.visitor.name))
-    promote(visit.console.installation, {name: version}, by)
+    promote(visit.console.installation, {name: version}, _by(visit, reason))
     return visit.done(f"/agents/{quote(name)}")
 
 
@@ -155,8 +154,13 @@ def order_all(
 
 
 def _give(visit: Visit, kind: Literal["pause", "resume", "stop_all"], agent: str, reason: str, then: str) -> Response:
-    switch(visit.console.installation, kind, agent, reason.strip(), visit.visitor.name)
+    switch(visit.console.installation, kind, agent, _by(visit, reason))
     return visit.done(then)
+
+
+def _by(visit: Visit, reason: str) -> By:
+    person = visit.visitor.person
+    return By(reason.strip(), of_a_person(person.name), person.login)
 
 
 def _row(agent: Agent, balances: Sequence[ScopeBalance]) -> AgentRow:

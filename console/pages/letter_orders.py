@@ -98,7 +98,8 @@ def resolve(visit: Changing, order: Annotated[Order, Depends(Order)]) -> Respons
     visit.visitor.check(Role.operator)
     order.check()
     name = "" if order.ids else order.filter_name.strip()
-    given = LetterOrder(order.verdict, order.reason.strip(), visit.now, visit.visitor.name, name)
+    person = visit.visitor.person
+    given = LetterOrder(order.verdict, order.reason.strip(), visit.now, person.name, name, person.login)
     choice, letters = order.filter.choice(visit.now, order.ids or ()), visit.console.dead_letters
     if not order.sure:
         found = letters.end(choice, "open", given, How(dry_run=True))

@@ -151,7 +151,7 @@ def _recorded(console: Console, visitor: Visitor, interaction: slack.Interaction
                 continue
             if not given.counts:
                 return slack.only_to_the_person(f"Your answer does not count: {given.why}")
-            who = shown_person(given.person, given.identity or "claimed")
+            who = shown_person(given.person, given.identity or "claimed", given.login)
             if given.verdict == "agree":
                 return slack.only_to_the_person(f"Approved by {who}. {given.why}")
             return slack.decided(interaction, f"{given.verdict} by {who}")
@@ -165,7 +165,7 @@ def _how_it_ended(console: Console, decision_id: str) -> str | None:
     if not ends:
         return None
     last = ends[-1]
-    who = shown_person(last.person, last.identity or "claimed")
+    who = shown_person(last.person, last.identity or "claimed", last.login)
     return f"It does not wait any more: {last.verdict}" + ("" if last.verdict in NOBODYS else f" by {who}")
 
 

@@ -109,7 +109,8 @@ def render(letter: Letter, contents: Contents, record: Record | None) -> Iterato
     yield f"dead letter {about.dead_letter_id}: {letter.state}" + (
         ""
         if end is None
-        else f" by {clean(shown_person(end.person))}, {end.time:%Y-%m-%d %H:%M:%S UTC}" + _because(end.reason)
+        else f" by {clean(shown_person(end.person, login=end.login))}, {end.time:%Y-%m-%d %H:%M:%S UTC}"
+        + _because(end.reason)
     )
     yield f"  record      {about.topic}, partition {about.partition}, offset {about.offset}: {letter.size_bytes} bytes"
     yield f"  subject     {clean(about.subject or '')}" + (f", case {about.case_id}" if about.case_id else "")

@@ -11,7 +11,8 @@ import typer
 
 from nightdesk.commands.stop import Timeout, after_the_order, held_back_rows
 from nightdesk.operations.halted_decisions import halted_decisions, held_back_text
-from nightdesk.operations.orders import EVERY_AGENT, SwitchKind, switch
+from nightdesk.operations.orders import EVERY_AGENT, By, SwitchKind, switch
+from nightdesk.operations.persons import claimed_name
 from nightdesk.output import Output, OutputOption, print_json, print_line
 from nightdesk.settings import Settings, load_settings
 
@@ -56,7 +57,7 @@ def stop_all(
 def _order(kind: SwitchKind, agent: str, reason: str, told: Output | None = Output.text) -> Settings:
     """Give the order, and print it unless the caller prints more."""
     settings = load_settings()
-    order = switch(settings, kind, agent, reason)
+    order = switch(settings, kind, agent, By(reason, claimed_name()))
     held_back = halted_decisions(settings) if told is not None and kind == "stop_all" else None
     if told is Output.json:
         document = order.model_dump(include={"kind", "agent", "reason", "issued_by", "time"})

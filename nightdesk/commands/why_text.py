@@ -23,7 +23,7 @@ def halted(halt: Halt) -> str:
     """The stopped agents, since when, and by whose order."""
     who = "every agent" if halt.agent == "*" else clean(halt.agent)
     but_for = "" if halt.order == "stop_all" and halt.agent == "*" else " but escalations"
-    ordered = f"{halt.order} by {clean(shown_person(halt.issued_by))}{_because(halt.reason)}"
+    ordered = f"{halt.order} by {clean(shown_person(halt.issued_by, login=halt.login))}{_because(halt.reason)}"
     return f"{who} acts on nothing{but_for} since {_time(halt.since)}: {ordered}"
 
 

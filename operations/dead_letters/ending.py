@@ -35,7 +35,7 @@ Verdict = Literal["replayed", "discarded"]
 @dataclass(frozen=True, slots=True)
 class LetterOrder:
     """What to do with letters, and the person who ordered it. Without a `person` it is the user who is logged in.
-    `filter_name` is the name of the filter that selects them, if one does.
+    `filter_name` is the name of the filter that selects them, if one does, and `login` the person's in the console.
     """
 
     verdict: Verdict
@@ -43,6 +43,7 @@ class LetterOrder:
     time: datetime
     person: str = ""
     filter_name: str = ""
+    login: str = ""
 
     def end(self, letter: Letter) -> DeadLetterEnd:
         return DeadLetterEnd(
@@ -52,6 +53,7 @@ class LetterOrder:
             reason=self.reason,
             time=self.time,
             filter_name=self.filter_name,
+            login=self.login,
         )
 
 

@@ -43,6 +43,7 @@ def approval_answered(
         identity=identity,
         parameters=reply.parameters,
         reason=reply.reason,
+        login=reply.login,
     )
     return _approval(decision, "running", reason, cause, detail, traceparent, now)
 
@@ -66,7 +67,12 @@ def approval_reconsidered(
 def approval_void(reply: ApprovalReply, reason: str, cause: str, traceparent: str, now: datetime) -> AuditRecord:
     """An answer that does not count. The record names no case, so that it changes no case's status."""
     detail = ApprovalReplyDetail(
-        verdict=reply.verdict, person=reply.person, counts=False, parameters=reply.parameters, reason=reply.reason
+        verdict=reply.verdict,
+        person=reply.person,
+        counts=False,
+        parameters=reply.parameters,
+        reason=reply.reason,
+        login=reply.login,
     )
     return AuditRecord(
         record_id=ids.record_id("approval", reply.decision_id, cause),

@@ -12,7 +12,7 @@ from nightdesk.schemas.records import AuditRecord, ControlCommand, UnreadableCha
 def ordered(order: ControlCommand, traceparent: str | None) -> AuditRecord:
     """An order was given."""
     applies_to = order.applies_to if order.kind == "promote" else None
-    detail = ControlDetail(order=order.kind, issued_by=order.issued_by, applies_to=applies_to)
+    detail = ControlDetail(order=order.kind, issued_by=order.issued_by, login=order.login, applies_to=applies_to)
     return _control(order, "control", order.reason, detail, traceparent)
 
 

@@ -49,7 +49,7 @@ def ended(letter: DeadLetter, record: Record | None, end: DeadLetterEnd) -> Audi
         kind=end.verdict,
         time=end.time,
         status="running" if end.verdict == "replayed" else "failed",
-        reason=f"by {shown_person(end.person)}"
+        reason=f"by {shown_person(end.person, login=end.login)}"
         + (f", filter {end.filter_name}" if end.filter_name else "")
         + (f": {end.reason}" if end.reason else ""),
         detail=end.model_dump_json(),

@@ -12,7 +12,8 @@ class ApprovalReply(Record):
     `edit`. `expire` is no person's: it ends what nobody answered, and counts only when its time is over.
 
     `signature` is a compact JWS by the person's key over `processors.provenance.signed_content`; if it is empty, the
-    name is only claimed.
+    name is only claimed. `login` is the login of whoever gave it in the console: issuer and subject, with a space
+    between them.
     """
 
     decision_id: Name
@@ -21,6 +22,7 @@ class ApprovalReply(Record):
     payload_sha256: Name
     parameters: Text | None = None
     person: Text
+    login: Text = ""
     reason: Text = ""
     time: datetime
     signature: Text = ""

@@ -12,7 +12,8 @@ class ControlCommand(Record):
     stop_all, `<agent>/promoted` for promote and retire, `<agent>/<version>` for a charter. A promotion that
     `applies_to` what waits restricts cases of older versions too. `before` are the versions that were in force before
     a promote or retire, the latest first. `oldest_program` is the oldest version of Nightdesk that is known to read the
-    promoted charter. The kind and key `installation` says to which `installation` all topics belong.
+    promoted charter. The kind and key `installation` says to which `installation` all topics belong. `login` is the
+    login of whoever gave it in the console: issuer and subject, with a space between them.
     """
 
     key: Name
@@ -26,6 +27,7 @@ class ControlCommand(Record):
     installation: Name = ""
     reason: Text = ""
     issued_by: Name
+    login: Text = ""
     time: datetime
 
 

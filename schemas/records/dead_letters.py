@@ -77,3 +77,6 @@ class DeadLetterEnd(Record):
     filter_name: Text = Field(
         default="", description="name of the filter that selected the letter; empty if the person named letters"
     )
+    login: Text = Field(
+        default="", description="login of whoever did it in the console: issuer and subject, with a space between them"
+    )

@@ -62,8 +62,9 @@ def agreed(
         identity=agreement.identity,
         parameters=reply.parameters,
         reason=reply.reason,
+        login=reply.login,
     )
-    reason = f"{reply.verdict} by {shown_person(agreement.person, agreement.identity)}" + _said(reply)
+    reason = f"{reply.verdict} by {shown_person(agreement.person, agreement.identity, reply.login)}" + _said(reply)
     reason = (
         f"{reason}; {agreement.missing} more {'person has' if agreement.missing == 1 else 'persons have'} to approve"
     )
@@ -91,4 +92,4 @@ def _said(reply: ApprovalReply) -> str:
 
 def shown(reply: ApprovalReply, identity: Identity) -> str:
     """Who answered, for people. An expiry is nobody's answer, whatever name its record has."""
-    return EXPIRY if reply.verdict == "expire" else shown_person(reply.person, identity)
+    return EXPIRY if reply.verdict == "expire" else shown_person(reply.person, identity, reply.login)

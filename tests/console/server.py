@@ -74,6 +74,14 @@ class Browser:
         return self.client.post(path, data={"csrf": self.csrf(page), **fields})
 
 
+def log_in(console: RunningConsole, client: httpx2.Client, path: str) -> httpx2.Response:
+    """As a browser does: to the identity provider and back. Returns the answer to coming back."""
+    sent = client.get(f"{console.url}/login/provider", params={"next": path})
+    assert sent.status_code == 303, sent.text
+    back = httpx2.get(sent.headers["location"])
+    return client.get(back.headers["location"])
+
+
 def token_of(person: str) -> str:
     return f"token-of-{person}"
 
@@ -81,7 +89,7 @@ def token_of(person: str) -> str:
 def token_file(folder: Path) -> Path:
     """A token file with everybody in it."""
     persons = [
-        {"person": name, "token_sha256": digest(token_of(name)), "role": role, "agents": agents}
+        {"person": name, "login": name, "token_sha256": digest(token_of(name)), "role": role, "agents": agents}
         for name, (role, agents) in PERSONS.items()
     ]
     file = folder / "tokens.yaml"

@@ -82,11 +82,11 @@ def test_a_team_stands_for_its_agents_and_a_login_for_its_person(tmp_path: Path)
     teams = {"billing": ["refunds", "invoices"]}
     file.write_text(yaml.safe_dump({"teams": teams, "persons": [ada], "groups": [leads]}))
     visitors = read_visitors(file)
-    found = visitors.with_identity(Identity("ADA@example.com", frozenset({"leads"})))
+    found = visitors.with_identity(Identity("ADA@example.com", frozenset({"leads"}), "https://id.example.com 1"))
     assert found is not None
     assert (found.name, found.role, found.agents) == ("ada", Role.approver, frozenset({"refunds", "invoices", "x"}))
     assert visitors.groups == [GroupRole("leads", Role.operator, frozenset({"refunds", "invoices"}))]
-    assert Visitors().with_identity(Identity("ada@example.com", frozenset())) is None
+    assert Visitors().with_identity(Identity("ada@example.com", frozenset(), "https://id.example.com 1")) is None
     for wrong, problem in (({"teams": ["sales"]}, "no team sales"), ({"login": None}, "token_sha256 or login")):
         file.write_text(yaml.safe_dump({"teams": teams, "persons": [ada | wrong]}))
         with pytest.raises(Failure, match=problem):

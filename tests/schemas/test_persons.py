@@ -23,6 +23,12 @@ def test_only_a_verified_name_stands_alone() -> None:
     assert shown_person("ada", "claimed") == shown_person("ada", "forged") == shown_person("ada") == "ada (claimed)"
 
 
+def test_a_login_is_shown_and_proves_no_name() -> None:
+    login = "https://id.example.com 24829"
+    assert shown_person("ada", "verified", login) == "ada (login 24829 at https://id.example.com)"
+    assert shown_person("ada", login=login) == "ada (claimed, login 24829 at https://id.example.com)"
+
+
 @pytest.mark.parametrize("kind", ["pause", "stop_all", "resume"])
 def test_an_order_names_a_claimed_person(kind: str) -> None:
     order = ControlCommand.model_validate(
