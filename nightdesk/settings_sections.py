@@ -63,7 +63,6 @@ class RouteSettings(Section):
     to: str = ""
     topic: str = ""
     allow_private: bool = False
-    buttons: bool = False
     tell: str = "all"
     agents: str = ""
     always: str = "stop,fault"
@@ -74,6 +73,7 @@ class RouteSettings(Section):
     otherwise: str = ""
     unanswered_after: DurationSeconds | None = None
     give_up_after: DurationSeconds = 3600
+    buttons: bool = False
 
     @model_validator(mode="after")
     def _has_a_policy(self) -> Self:

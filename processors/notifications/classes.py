@@ -28,6 +28,8 @@ OF_A_CASE: tuple[EventClass, ...] = ("failure", "unknown", "budget")
 ANSWERED: frozenset[EventClass] = frozenset({"stop", "anomaly", "approval", "dead_letter", "fault"})
 # What these tell is told once until it is over: each worker says it.
 TOLD_ONCE: frozenset[EventClass] = frozenset({"outage"})
+# Where a message has buttons, people are told of the end of what they answer: the buttons stay.
+WITH_BUTTONS: frozenset[EventClass] = frozenset({"approval"})
 # How an action leaves a case that somebody was told of: nothing of it is left to be done by us.
 ENDED: frozenset[CaseStatus] = frozenset({"completed", "escalated", "waiting", "refused", "dry_run"})
 TEXT_CHARACTERS_AT_MOST = 500
@@ -47,8 +49,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What `about` names is over: a person took care of it, or it passed. `text` says so to those who were told of it
-    and whose channel closes nothing, in a message of `event_class`; empty if they need not know.
+    """What `about` names is over: a person took care of it, or it passed. `text` says so in a message of `event_class`,
+    to those who were told of it and whose policy `tells_end`; empty if nobody need know.
     """
 
     about: str
@@ -120,7 +122,7 @@ def _approval(record: AuditRecord) -> Notice | Closing | None:
     if record.status == "needs_approval":
         asked = read(ApprovalRequestDetail, record.detail)
         return Notice("approval", _text(record), about, None if asked is None else ApprovalCard.of(record, asked))
-    return Closing(about) if reply is not None and reply.counts else None
+    return Closing(about, _text(record), "approval") if reply is not None and reply.counts else None
 
 
 def _spent(record: AuditRecord) -> Notice | CaseClosing | None:

@@ -22,6 +22,8 @@ NAMES = {
     "outage": "systems do not answer, or answer again",
     "test": "test of a route",
 }
+# Of messages that only tell of ends.
+NAMES_OF_ENDS = {"approval": "decisions wait no more"}
 SEVERITIES = {
     "stop": "critical",
     "fault": "critical",
@@ -61,7 +63,8 @@ class Message:
 
 def message_of(batch: Batch, over: int = 0) -> Message:
     """The message of a batch, of which so many are over by now: it may have waited for the end of quiet hours."""
-    name = NAMES.get(batch.event_class, batch.event_class)
+    names = NAMES | NAMES_OF_ENDS if batch.ends == batch.count else NAMES
+    name = names.get(batch.event_class, batch.event_class)
     notes = (one_line(batch.note), f"{over} over by now" if over else "")
     note = "".join(f" ({note})" for note in notes if note)
     return Message(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from nightdesk.processors.notifications.classes import CLASSES, Notice
+from nightdesk.processors.notifications.classes import CLASSES, TOLD_ONCE, WITH_BUTTONS, Notice
 from nightdesk.processors.quantities import DurationSeconds
 from nightdesk.schemas.records import EventClass
 
@@ -47,7 +47,8 @@ class RoutePolicy(BaseModel):
     It gets the classes in `tell` of `agents` (empty: all). In `quiet_hours` (22:00-07:00, in `time_zone`) its messages
     wait, except the classes in `always`. Notices of a class are collected for `batch`, and while messages of a class
     follow each other, for twice as long each time, up to `batch_at_most`. `otherwise` names the route to
-    use if this one fails for `give_up_after`, or if nobody reacts within `unanswered_after`.
+    use if this one fails for `give_up_after`, or if nobody reacts within `unanswered_after`. `buttons`: its messages
+    have buttons for approvals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,11 @@ class RoutePolicy(BaseModel):
     otherwise: str = Field(default="", max_length=64)
     unanswered_after: DurationSeconds | None = None
     give_up_after: DurationSeconds = 3600
+    buttons: bool = False
+
+    def tells_end(self, event_class: str) -> bool:
+        """Whether people are told that something of this class is over, if their channel cannot close its message."""
+        return event_class in TOLD_ONCE or (self.buttons and event_class in WITH_BUTTONS)
 
     def due_at(self, event_class: str, now: datetime, run: int = 0) -> datetime:
         """When a batch that begins now is sent, after `run` messages of its class that followed each other."""

@@ -136,9 +136,10 @@ class Notify(Stage):
 
     def _close(self, notice: Notification, policy: RoutePolicy, writes: StagedWrites) -> None:
         """Handle that something is over: messages about it are over, unless they are about something else that is open.
-        Where the channel cannot close them, those who were told are told of the end, if it has a text.
+        Where the channel cannot close them, those who were told are told of the end, if the route's policy says so.
         """
-        if notice.text and notice.route not in self._notifier.closes and self._batches.was_told(notice, writes):
+        is_told = policy.tells_end(notice.event_class) and notice.route not in self._notifier.closes
+        if is_told and notice.text and self._batches.was_told(notice, writes):
             self._batches.collect(notice, policy, writes)
         for batch in self._batches.close(notice, writes):
             if self._messages.is_to_be_closed(batch, writes, notice.about):

@@ -149,7 +149,9 @@ def test_an_approval_that_waits_is_told_and_its_reminder_too_until_it_is_answere
     reply = ApprovalReply(
         decision_id=MADE.decision_id, subject="t-1", verdict="approve", payload_sha256="x", person="jo", time=NOW
     )
-    assert _one(audit_records.approval_answered(MADE, reply, "claimed", "", "c", "t", NOW)) == Closing(MADE.decision_id)
+    assert _one(audit_records.approval_answered(MADE, reply, "claimed", "", "c", "t", NOW)) == Closing(
+        MADE.decision_id, "desk respond t-1: running", "approval"
+    )
     assert classify(audit_records.approval_void(reply, "late", "c", "t", NOW)) == ()
 
 

@@ -483,6 +483,22 @@ async def test_an_outage_is_told_once_though_each_worker_says_so_and_its_end_is_
     assert [message.route for message in night.people.got[4:]] == ["ops", "chat"], "another outage"
 
 
+async def test_the_end_of_an_approval_is_told_where_its_message_has_buttons() -> None:
+    routes = {"chat": RoutePolicy(buttons=True), "mail": RoutePolicy()}
+    night, (waits, answered) = Night(People(routes)), asked()
+    answered = answered.model_copy(update={"reason": "approve by jo (claimed)"})
+    await night.read(waits)
+    await night.until(60)
+    for _ in range(2):
+        await night.read(answered)
+    await night.until(3600)
+    assert [(message.route, message.count) for message in night.people.got] == [("chat", 1), ("mail", 1), ("chat", 1)]
+    end = night.people.got[-1]
+    assert end.title == "Nightdesk: decisions wait no more: 1"
+    assert (end.lines, end.cards) == (("desk refund t-1: approve by jo (claimed)",), ())
+    assert len(night.people.got) == 3, "nobody is asked to take care of an end"
+
+
 async def test_who_was_not_told_of_an_outage_is_not_told_of_its_end() -> None:
     night = Night(People(one(tell="stop")))
     for record in (lasting(), lasting(is_over=True)):
