@@ -27,10 +27,12 @@ from nightdesk.local.ports import claim_port
 from nightdesk.local.progress import Silent
 from nightdesk.local.secrets import LocalSecrets
 from nightdesk.local.supervisor import Supervisor
-from nightdesk.sinks.audit.hours import ROLL_UPS, count_hours
+from nightdesk.sinks.audit.hours import count_hours
 from nightdesk.sinks.audit.table import COLUMNS, AuditTable, InsertSlice
+from nightdesk.sinks.clickhouse import retention
 from nightdesk.sinks.clickhouse.connection import connect
 from nightdesk.sinks.clickhouse.migrate import migrate
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 from nightdesk.sinks.questions import QUESTIONS, Asked, Question
 from nightdesk.sinks.settings import ClickHouseSettings
 
@@ -40,18 +42,7 @@ ROWS_OF_AN_INSERT = 10_000
 INSERTS = 5
 TIMES_ASKED = 11
 
-FACTS = (
-    "ids",
-    "case_states",
-    "case_lines",
-    "decision_facts",
-    "step_facts",
-    "model_call_facts",
-    "records_by_kind",
-    "follow_up_facts",
-    "hour_states",
-)
-TABLES = ("audit_records", "audit_places", *FACTS, *(one.table for one in ROLL_UPS))
+TABLES = (*retention.NAMES, "hour_states", *(one.table for one in ROLL_UPS))
 HOURS_AT_ONCE = 100
 BYTES = """
 SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts

@@ -10,36 +10,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
 from nightdesk.sinks.clickhouse.connection import ANY_FAILURE, one_line
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 
 log = logging.getLogger(__name__)
 
 # Few at a time, because the sink inserts nothing meanwhile. More than a hundred would not fit into a URL.
 HOURS_AT_ONCE = 4
 
-
-@dataclass(frozen=True, slots=True)
-class RollUp:
-    """A table, and the view that counts its rows from the facts; `keys` are the columns that a row is replaced by."""
-
-    table: str
-    recount: str
-    keys: tuple[str, ...]
-
-
-ROLL_UPS = (
-    RollUp("hourly_counts", "hourly_recount", ("hour", "agent", "event_type")),
-    RollUp(
-        "hourly_decision_counts",
-        "hourly_decisions_recount",
-        ("hour", "agent", "event_type", "action", "disposition", "provider", "model"),
-    ),
-    RollUp("hourly_step_counts", "hourly_steps_recount", ("hour", "agent", "handler", "status")),
-)
 
 # The time is asked for first: what a count reads is never older than the time that it is recorded with.
 NOW = "SELECT toUnixTimestamp64Micro(now64(6))"

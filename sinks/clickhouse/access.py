@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nightdesk.sinks.clickhouse.quoting import literal, quoted
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 from nightdesk.sinks.clickhouse.statements import READER_LIMITS
 from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 from nightdesk.sinks.clickhouse.views import views
@@ -47,12 +48,8 @@ OF_ALL_AGENTS = frozenset({"ends"})
 # What the sink looks up in the records: their places and ids, and no text.
 LOOKED_UP = ("record_id", "kind", "subject", "case_id", "case_at", "topic", "partition", "offset", "incarnation")
 INSERTED = ("audit_records", "audit_feed", "audit_links", "incarnations", "hour_states")
-# The roll-ups that the sink counts, each with the view that counts it.
-COUNTS = {
-    "hourly_counts": "hourly_recount",
-    "hourly_decision_counts": "hourly_decisions_recount",
-    "hourly_step_counts": "hourly_steps_recount",
-}
+# What it reads and deletes when it counts hours.
+COUNTING = tuple(name for one in ROLL_UPS for name in (one.table, one.recount))
 CHANGES = (
     "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE,"
     " OPTIMIZE, BACKUP"
@@ -117,11 +114,8 @@ def grants_of(account: Account) -> tuple[Grant, ...]:
             return (Grant(CHANGES),)
         case "sink":
             return (
-                *(Grant("INSERT", table) for table in (*INSERTED, *COUNTS)),
-                *(
-                    Grant("SELECT", name)
-                    for name in ("audit_places", "incarnations", "open_hours", *COUNTS, *COUNTS.values())
-                ),
+                *(Grant("INSERT", table) for table in (*INSERTED, *(one.table for one in ROLL_UPS))),
+                *(Grant("SELECT", name) for name in ("audit_places", "incarnations", "open_hours", *COUNTING)),
                 Grant("SELECT", "audit_records", LOOKED_UP),
             )
         case "reader":

@@ -1,6 +1,7 @@
 """Keeps a database's views equal to this version's files in `views/`.
 
-A view's file is its whole definition, and `VIEWS` lists the files, each after the views that it reads. Unlike a table,
+A view's file is its whole definition, but for those that read a roll-up: they have the columns of the view that counts
+it (`roll_ups.py`). `VIEWS` lists all, each after the views that it reads. Unlike a table,
 a view has no data, so it needs no history: `update` replaces a view whose digest differs and drops a view that has no
 file any more. The digest is in the view's own comment, so it cannot differ from what the database has. A view that
 somebody else created has no such comment and is left alone.
@@ -16,12 +17,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from nightdesk.sinks.clickhouse.quoting import literal, quoted
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 from nightdesk.sinks.clickhouse.topology import ONE_SERVER, Topology
 
 if TYPE_CHECKING:  # the settings know the views by name, and every worker reads the settings
     from clickhouse_connect.driver.client import Client
 
-# One line for each file. A view comes after those that it reads.
+# One line for each view. It comes after those that it reads.
 VIEWS = (
     "records",
     "cases",
@@ -56,7 +58,7 @@ OURS = "SELECT name, comment FROM system.tables WHERE database = currentDatabase
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The file `views/<name>.sql`: comment lines that say what a row is, then one `CREATE OR REPLACE VIEW`."""
+    """The text of `views/<name>.sql`: comment lines that say what a row is, then one `CREATE OR REPLACE VIEW`."""
 
     name: str
     text: str
@@ -72,6 +74,11 @@ class View:
     def columns(self) -> tuple[str, ...]:
         """The names of its columns, in order."""
         return tuple(_COLUMN.findall(_QUERY.split(self.text, maxsplit=1)[0]))
+
+    @property
+    def column_definitions(self) -> str:
+        """The lines that define its columns."""
+        return self.text.partition("\n(\n")[2].partition("\n)\n")[0]
 
     @property
     def definition(self) -> str:
@@ -97,6 +104,11 @@ def views() -> list[View]:
 
 def view(name: str) -> View:
     """The view of that name."""
+    for one in ROLL_UPS:
+        if one.view == name:
+            counting = view(one.recount)
+            columns = counting.column_definitions
+            return View(name, one.reading(counting.description, columns, ", ".join(counting.columns)))
     folder = files("nightdesk.sinks.clickhouse").joinpath("views")
     return View(name, folder.joinpath(f"{name}.sql").read_text(encoding="utf-8"))
 

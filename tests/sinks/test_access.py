@@ -13,11 +13,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from nightdesk.schemas.audit import ActionDetail, DecisionDetail
 from nightdesk.sinks.audit.chain import Chains
-from nightdesk.sinks.audit.hours import COUNT, COUNTED, DELETE, ROLL_UPS, count_hours
+from nightdesk.sinks.audit.hours import COUNT, COUNTED, DELETE, count_hours
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
 from nightdesk.sinks.clickhouse.access import HIDDEN_FROM_VIEWERS, OF_ALL_AGENTS, Account, statements_for
 from nightdesk.sinks.clickhouse.migrate import migrate, outdated
 from nightdesk.sinks.clickhouse.quoting import literal
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 from nightdesk.sinks.clickhouse.topology import Topology
 from nightdesk.sinks.clickhouse.views import View, views
 from nightdesk.sinks.queries import story

@@ -15,6 +15,7 @@ from nightdesk.processors.endings import AuditLine, CaseEnding, EventKey
 from nightdesk.schemas.audit import CancelledDetail, EventDetail, ParkedDetail, StepCostDetail
 from nightdesk.schemas.records import AuditRecord
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
+from nightdesk.sinks.clickhouse import retention
 from tests.sinks.records import acted, at, dead_letter, decided, land, of_case, outcome, question, record
 
 VIEWS = (
@@ -28,16 +29,6 @@ VIEWS = (
     "impact",
     "follow_ups",
     "budget_entries",
-)
-TABLES = (
-    "ids",
-    "case_states",
-    "case_lines",
-    "decision_facts",
-    "step_facts",
-    "model_call_facts",
-    "records_by_kind",
-    "follow_up_facts",
 )
 # The life of a case, counted anew from all of its records.
 RECOUNT = """
@@ -135,7 +126,7 @@ def test_facts_are_what_a_recount_says_and_no_repetition_changes_them(client: Cl
         land(client, *records[start : start + 17], first=1000 + start)
     AuditTable(lambda: client).feed([InsertSlice("test.audit", 0, records, range(len(records)))])
     assert answers(client) == first
-    for table in TABLES:
+    for table in retention.NAMES:
         client.command(f"OPTIMIZE TABLE {table} FINAL")
     assert answers(client) == first
 

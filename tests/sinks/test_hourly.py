@@ -18,8 +18,9 @@ from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequ
 from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.records import AuditRecord
-from nightdesk.sinks.audit.hours import ROLL_UPS, count_hours
+from nightdesk.sinks.audit.hours import count_hours
 from nightdesk.sinks.audit.table import AuditTable, InsertSlice
+from nightdesk.sinks.clickhouse.roll_ups import ROLL_UPS
 from tests.sinks.records import START, acted, at, dead_letter, decided, land, of_case, outcome, record
 
 ANSWERS = {"approve": "approved", "edit": "edited", "reject": "rejected", "expire": "expired"}
