@@ -49,14 +49,15 @@ class Agent:
 
 def read_agents(installation: Installation) -> list[Agent]:
     """Every agent that has a charter, by name. Raises `Failure`."""
-    control, versions = Control(), dict[str, list[CharterVersion]]()
+    control, versions = Control(), dict[str, dict[str, CharterVersion]]()
     with registered_codec(installation) as codec:
         for message in read_topic(installation.kafka, installation.kafka.topic_prefix + CONTROL.name):
             apply_record(control, codec, message.value())
             command = _charter_in(codec, message.value())
             if command is not None:
-                versions.setdefault(command.agent, []).append(_version(command))
-    return [_agent(control, name, versions.get(name, [])) for name in sorted(versions)]
+                # As compaction will leave it: the last record of a version that was applied again.
+                versions.setdefault(command.agent, {})[command.charter_version or ""] = _version(command)
+    return [_agent(control, name, [*versions[name].values()]) for name in sorted(versions)]
 
 
 def read_agent(installation: Installation, name: str) -> Agent:

@@ -42,10 +42,11 @@ class Approvals:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One decision. `waiting` is None once it has an answer; `sent` is the visitor's answer, which may not be recorded
-    yet. `problem` says why an answer was not sent, and `edited` is what the person wrote then. `expired_letter` is the
-    dead letter of a decision that nobody answered: who replays it has people asked again. `refusal` says why the
-    visitor may not approve it, though the role would allow that.
+    """One decision. `waiting` is None once it has an answer; `sent` is the visitor's answer while it is not recorded,
+    and `known` how many of the visitor's answers were recorded before it. `problem` says why an answer was not sent,
+    and `edited` is what the person wrote then. `expired_letter` is the dead letter of a decision that nobody answered:
+    who replays it has people asked again. `refusal` says why the visitor may not approve it, though the role would
+    allow that.
     """
 
     decision_id: str
@@ -56,6 +57,7 @@ class Card:
     may_answer: bool
     refusal: str
     sent: str
+    known: int
     is_settled: bool
     problem: str
     similar: SimilarApprovals | None
@@ -81,8 +83,10 @@ def list_waiting(visit: Visiting) -> Response:
 
 
 @page(router, "/approvals/{decision_id}")
-def show(visit: Visiting, decision_id: str, sent: Literal["", "approve", "reject", "edit"] = "") -> Response:
-    return _show(visit, decision_id, Unsent(), sent)
+def show(
+    visit: Visiting, decision_id: str, sent: Literal["", "approve", "reject", "edit"] = "", known: int = 0
+) -> Response:
+    return _show(visit, decision_id, Unsent(), sent, known)
 
 
 @changing(router, "/approvals/{decision_id}")
@@ -97,18 +101,26 @@ def give(
 ) -> Response:
     """Send the answer, unless it is to something else than what the person saw."""
     given = Given(verdict, payload_sha256, newer_events, reason, parameters)
+    known = _of(visit, given_answers(visit.console.installation, decision_id))
     try:
         send_answer(visit.console.installation, visit.visitor, decision_id, given)
     except NotSent as unsent:
         return _show(visit, decision_id, Unsent(unsent.problem, parameters, unsent.status))
-    return visit.done(f"/approvals/{quote(decision_id)}?sent={verdict}")
+    return visit.done(f"/approvals/{quote(decision_id)}?sent={verdict}" + (f"&known={known}" if known else ""))
 
 
-def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "") -> Response:
+def _of(visit: Visit, answers: Sequence[GivenAnswer]) -> int:
+    """How many of the answers are the visitor's."""
+    return sum(one.person == visit.visitor.name for one in answers)
+
+
+def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "", known: int = 0) -> Response:
     installation = visit.console.installation
+    # In this order: what is read last is newest, so no form stands below an answer that has ended the decision.
+    answers = given_answers(installation, decision_id)
     waiting = waiting_for(installation, visit.visitor, decision_id)
     story = seen_by(visit.visitor, trace(installation, decision_id))
-    answers = given_answers(installation, decision_id)
+    is_open = bool(sent) and _of(visit, answers) <= known
     case = next((case for case in story.cases if any(one.decision_id == decision_id for one in case.decisions)), None)
     letter = "" if case is None or waiting is not None else _expired(case)
     view = Card(
@@ -119,8 +131,9 @@ def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "") -> Res
         None if case is None else case_view(visit.visitor, case),
         waiting is not None and visit.visitor.may(Role.approver, waiting.agent),
         "" if waiting is None else waiting.refusal(visit.visitor.name),
-        sent,
-        not (sent and not answers) and (waiting is not None or case is None or case.status != "running"),
+        sent if is_open else "",
+        known,
+        not is_open and (waiting is not None or case is None or case.status != "running"),
         unsent.problem,
         None if waiting is None else similar(installation, waiting, visit.now),
         unsent.edited,

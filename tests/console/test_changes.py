@@ -6,6 +6,7 @@ import html
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,21 +15,24 @@ from urllib.parse import quote
 import httpx2
 import pytest
 from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
 
 from nightdesk.local.stack import LocalStack
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.topic_reader import read_topic
+from nightdesk.operations.identity_provider import OidcSettings
 from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.operations.schemas import register_schemas
 from nightdesk.operations.topics import apply_topics
 from nightdesk.schemas import ids
 from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail, Approver, ExcludedPerson
-from nightdesk.schemas.audit import DecisionDetail, EventDetail
+from nightdesk.schemas.audit import ControlDetail, DecisionDetail, EventDetail
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import ApprovalReply, AuditRecord, DeadLetterEnd
 from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
-from tests.console.server import Browser, RunningConsole, running, token_of
+from tests.console.server import Browser, RunningConsole, log_in, running, token_of
+from tests.fakes.identity_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, providing
 from tests.nightdesk.letters import Buried
 from tests.processors.examples import compiled
 from tests.sinks.records import START, at, dead_letter, land, of_case, record
@@ -44,6 +48,16 @@ class Desk:
     settings: Settings
     codec: Codec
     console: RunningConsole
+    provider: FakeProvider | None = None
+
+    @contextmanager
+    def browser(self, login: str) -> Iterator[Browser]:
+        """A person who has logged in at the identity provider."""
+        assert self.provider is not None
+        self.provider.person = {"email": login, "email_verified": True}
+        with httpx2.Client(base_url=self.console.url, timeout=60) as client:
+            assert log_in(self.console, client, "/ask").status_code == 303
+            yield Browser(client)
 
     def replies(self) -> list[ApprovalReply]:
         topic = f"{self.settings.kafka.topic_prefix}approvals"
@@ -64,8 +78,10 @@ def desk(stack: LocalStack, database: ClickHouseSettings, tmp_path_factory: pyte
     apply_topics(kafka)
     register_schemas(settings)
     give_orders(settings, charter_orders([compiled().charter]))
-    with registered_codec(settings) as codec, running(settings, tmp_path_factory.mktemp("desk")) as console:
-        yield Desk(settings, codec, console)
+    with registered_codec(settings) as codec, providing() as provider:
+        oidc = OidcSettings(issuer=provider.issuer, client_id=CLIENT_ID, client_secret=SecretStr(CLIENT_SECRET))
+        with running(settings, tmp_path_factory.mktemp("desk"), oidc=oidc) as console:
+            yield Desk(settings, codec, console, provider)
 
 
 def ask(
@@ -109,6 +125,20 @@ def test_an_answer_names_the_person_and_is_of_what_was_shown(desk: Desk, client:
         "it is due",
         "hash-1",
     )
+
+
+def test_what_a_person_does_after_a_login_names_the_login(desk: Desk, client: Client) -> None:
+    decision_id, path = ask(client, 12)
+    assert desk.provider is not None
+    login = f"{desk.provider.issuer} 1"
+    with desk.browser("otto") as otto:
+        otto.post(path, path, verdict="reject", payload_sha256="hash-12", reason="no receipt")
+        otto.post(f"/agents/{AGENT}/orders", "/agents", kind="pause", reason="login")
+        assert f"pause by otto (claimed, login 1 at {desk.provider.issuer}): login" in otto.get(f"/agents/{AGENT}").text
+        otto.post(f"/agents/{AGENT}/orders", "/agents", kind="resume")
+    [reply] = [one for one in desk.replies() if one.decision_id == decision_id]
+    assert (reply.person, reply.login) == ("otto", login)
+    assert ControlDetail.model_validate_json(desk.audit("control")[-1].detail).login == login
 
 
 def test_a_tool_of_your_own_answers_by_the_same_rules(desk: Desk, client: Client) -> None:
@@ -155,7 +185,12 @@ def test_four_eyes_are_on_the_card_and_the_wrong_person_cannot_approve(desk: Des
             refused = browser.post(path, path, verdict="approve", payload_sha256="hash-8")
             assert (refused.status_code, why in refused.text) == (403, True)
         assert not [one for one in desk.replies() if one.decision_id == decision_id]
-        assert bob.post(path, path, verdict="approve", payload_sha256="hash-8").status_code == 303
+        agreed = ApprovalReplyDetail(verdict="agree", person="ada", counts=True, identity="claimed")
+        about = {"subject": "ticket-8", "decision_id": decision_id, "status": "needs_approval", **of_case("evt-8")}
+        land(client, record("approval", 1, agreed, **about), first=86)
+        sent = bob.post(path, path, verdict="approve", payload_sha256="hash-8")
+        page = bob.get(sent.headers["location"]).text
+        assert ("has not recorded it yet" in page, '<form class="answer"' in page) == (True, False)
         rejected = ada.post(path, path, verdict="reject", reason="I was wrong", payload_sha256="hash-8")
         assert rejected.status_code == 303
     assert [(one.person, one.verdict) for one in desk.replies() if one.decision_id == decision_id] == [
@@ -252,6 +287,7 @@ def test_an_agent_is_paused_and_resumed_in_the_persons_name(desk: Desk) -> None:
 
 
 def test_an_agent_shows_its_charter_and_its_money(desk: Desk) -> None:
+    give_orders(desk.settings, charter_orders([compiled().charter]))  # a version that is applied again is one version
     view = desk.console.get(f"/agents/{AGENT}.json").json()
     assert view["row"]["version"] == compiled().version
     assert f"agent: {AGENT}" in view["charter"]
