@@ -42,9 +42,9 @@ class RollUp:
         """The definition of the view that people read, from that of the view that counts: what a row is, its columns as
         they are defined, and their names.
         """
-        said = rows.partition(COUNTED)[0].strip()
+        kind_of_row = rows.partition(COUNTED)[0].strip()
         return READ.format(
-            rows=said, view=self.view, columns=columns, names=names, table=self.table, recount=self.recount
+            rows=kind_of_row, view=self.view, columns=columns, names=names, table=self.table, recount=self.recount
         )
 
 
