@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from nightdesk.local.stack import LocalStack
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.topic_reader import read_topic
-from nightdesk.operations.identity_provider import OidcSettings
 from nightdesk.operations.orders import charter_orders, give_orders
 from nightdesk.operations.schemas import register_schemas
+from nightdesk.operations.settings import OidcSettings
 from nightdesk.operations.topics import apply_topics
 from nightdesk.schemas import ids
 from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail, Approver, ExcludedPerson
