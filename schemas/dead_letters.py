@@ -12,6 +12,7 @@ from importlib.metadata import version
 from nightdesk.schemas import bounds, ids
 from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import DeadLetter, DeadLetterEnd, Record
+from nightdesk.schemas.topics import INGEST
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -32,6 +33,8 @@ RELEASE_HEADER = "nightdesk.dead_letter.release"
 # Errors of a record that proves nothing about the case that it names. No stage of ours wrote a forged record; otherwise
 # anyone with write access could have an agent paused by its error rate. Nobody has checked who wrote one in quarantine.
 PROVE_NOTHING = ("Forged", "Quarantined", "WrongPartition")
+# Those among them that no stage of ours can have written, on a topic to which only we produce.
+_NOT_OURS = ("Forged", "WrongPartition")
 _CONNECT = "__connect.errors."
 _OURS = (CONTEXT_HEADER, END_HEADER, REPLAY_HEADER, ATTEMPTS_HEADER, RELEASE_HEADER)
 
@@ -147,6 +150,11 @@ def as_text(value: str | bytes, characters_at_most: int) -> str:
     """Foreign text in a form that a record may have: valid Unicode of at most so many characters."""
     text = value[: 4 * characters_at_most].decode(errors="replace") if isinstance(value, bytes) else value
     return text[:characters_at_most].encode(errors="replace").decode()
+
+
+def is_ours(letter: DeadLetter) -> bool:
+    """Whether the record may be ours or a producer's event. What another one names is a claim of a stranger."""
+    return letter.topic == INGEST.name or letter.error not in _NOT_OURS
 
 
 def case_id(record: Record | None) -> str | None:

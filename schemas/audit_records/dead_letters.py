@@ -5,7 +5,7 @@ from typing import Any
 
 from nightdesk.schemas import bounds, ids
 from nightdesk.schemas.audit import NotReleasedDetail, ParkedDetail
-from nightdesk.schemas.dead_letters import as_text, case_id
+from nightdesk.schemas.dead_letters import as_text, case_id, is_ours
 from nightdesk.schemas.persons import shown_person
 from nightdesk.schemas.records import AuditRecord, Case, DeadLetter, DeadLetterEnd, Event, Record
 
@@ -24,7 +24,7 @@ def dead_lettered(letter: DeadLetter, record: Record | None) -> AuditRecord:
         status="failed",
         reason=f"{letter.stage}: {letter.error}: {letter.message}",
         detail=letter.model_dump_json(),
-        **_about(letter.subject, letter.case_id, record),
+        **_named_by(letter, record),
     )
 
 
@@ -37,7 +37,7 @@ def lost(letter: DeadLetter) -> AuditRecord:
         status="failed",
         reason=f"{letter.stage}: {letter.error}: {letter.message}",
         detail=letter.model_dump_json(),
-        **_about(letter.subject, letter.case_id, None),
+        **_named_by(letter, None),
     )
 
 
@@ -53,7 +53,7 @@ def ended(letter: DeadLetter, record: Record | None, end: DeadLetterEnd) -> Audi
         + (f", filter {end.filter_name}" if end.filter_name else "")
         + (f": {end.reason}" if end.reason else ""),
         detail=end.model_dump_json(),
-        **_about(letter.subject, letter.case_id, record),
+        **_named_by(letter, record),
     )
 
 
@@ -87,6 +87,15 @@ def not_released(
         reason=f"{what} of dead letter {letter_id} without its release token: what waits behind the letter stays",
         detail=detail.model_dump_json(),
     )
+
+
+def _named_by(letter: DeadLetter, record: Record | None) -> dict[str, Any]:
+    """What the failed record is about. A record that is not ours is told of under its subject alone: with the ids that
+    it claims, anyone who can write to a topic could end another case or event in the audit.
+    """
+    if is_ours(letter):
+        return _about(letter.subject, letter.case_id, record)
+    return _about(letter.subject, None, None)
 
 
 def _about(subject: str | None, of_case: str | None, record: Record | None) -> dict[str, Any]:

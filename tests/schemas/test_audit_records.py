@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from nightdesk.schemas.audit_records import not_released, queued, undecided
-from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.audit_records import dead_lettered, ended, not_released, queued, undecided
+from nightdesk.schemas.dead_letters import lost
+from nightdesk.schemas.records import AuditRecord, DeadLetterEnd
 from tests.processors.examples import NOW, case, compiled
 from tests.streams.stages.stage_harness import TRACE
 from tests.streams.stages.world import decision
@@ -48,3 +49,24 @@ def test_what_released_nothing_is_told_with_its_place(key: bytes | None, subject
     assert record.reason.startswith("a replay of dead letter letter-1 without its release token")
     others = [not_released("letter-1", "a replay", key, place, NOW) for place in (("act", 3, 8), ("act", 2, 9))]
     assert len({record.record_id, *(other.record_id for other in others)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("topic", "error", "is_named"),
+    [
+        ("act", "Forged", False),
+        ("act", "WrongPartition", False),
+        ("act", "TimeoutError", True),
+        ("ingest", "WrongPartition", True),
+    ],
+)
+def test_a_record_that_is_not_ours_ends_no_case_that_it_names(topic: str, error: str, is_named: bool) -> None:
+    given = decision(CASE)
+    letter = lost("act", topic, 3, (9, 10), NOW).model_copy(
+        update={"error": error, "subject": CASE.subject, "case_id": CASE.case_id, "kind": "failed"}
+    )
+    end = DeadLetterEnd(dead_letter_id=letter.dead_letter_id, verdict="replayed", person="ada", reason="", time=NOW)
+    for record in (dead_lettered(letter, given), ended(letter, given, end)):
+        named = (record.case_id, record.decision_id, record.event_id, record.agent, record.case_at)
+        assert any(named) == is_named
+        assert record.subject == CASE.subject
