@@ -170,8 +170,9 @@ def _wanted(desk: Desk) -> Mapping[Place, list[tuple[AuditRecord, Notice]]]:
                     if not is_known:
                         found[Place(route, told.event_class)].append((record, told))
             elif isinstance(told, Closing):
-                for route in desk.night.routes:
-                    if (route, told.about) in still_open and told.event_class and route not in CLOSING:
+                for route, policy in desk.night.routes.items():
+                    is_told = policy.tells_end(told.event_class) and route not in CLOSING
+                    if is_told and (route, told.about) in still_open:
                         end = Notice(told.event_class, told.text)
                         found[Place(route, told.event_class)].append((record, end))
                     still_open.discard((route, told.about))
