@@ -85,6 +85,7 @@ def run(
             world.calm(calm_within_s)
         tell(f"calm after {monotonic() - began:.0f} s, exits: {dict(world.fleet.exits)}")
         world.fleet.stop()
+        assert len({(one.source, one.number) for one in world.sent}) == len(world.sent), "two sources have one name"
         facts = gather(world)
         more = [check for scenario in scenarios for check in scenario.checks]
         return Outcome(

@@ -67,7 +67,7 @@ def play(world: World, size: int, chance: Random) -> None:
         world.until(lambda: world.fleet.is_ready(FULL), READY_WITHIN_S)
         ended = world.fleet.ended(FULL)
         world.fleet.fill_disk(FULL)
-        world.send(draw(f"{NAME}-full-{number}", EVENTS // 4, chance, (ANSWER, APPEND)))
+        world.send(draw(f"{NAME}-filled-{number}", EVENTS // 4, chance, (ANSWER, APPEND)))
         if not world.until(ended, ENDS_WITHIN_S):
             world.observed.append(f"{NAME}: {FULL} went on for {ENDS_WITHIN_S:.0f} s with its disk full")
 
