@@ -245,7 +245,9 @@ async def _until_gone(bench: Bench, record: Any) -> None:
 
 def intent_record(act: Any) -> None:
     """A call is made without a record before it."""
-    act._calls._actions.repeatable = lambda *_: True
+    actions = act._calls._actions
+    policy = actions.policy
+    actions.policy = lambda *which: policy(*which)._replace(repeatable=True)
 
 
 def saved_outcomes(act: Any) -> None:
