@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Iterator[StateFolder]:
 
 def adds(key: bytes, value: bytes) -> list[tuple[bytes, tuple[int, ...]]]:
     """How many values begin with a byte and how long they are; and an index by length."""
-    return [(b"sum " + value[:1], (1, len(value))), (b"long" + bytes([len(value)]) + key, (1,))]
+    return [(b"sum " + value[:1], (1, len(value))), (b"long" + bytes([min(len(value), 255)]) + key, (1,))]
 
 
 class Worker:
