@@ -171,8 +171,8 @@ def _wanted(desk: Desk) -> Mapping[Place, list[tuple[AuditRecord, Notice]]]:
                         found[Place(route, told.event_class)].append((record, told))
             elif isinstance(told, Closing):
                 for route, policy in desk.night.routes.items():
-                    is_told = policy.tells_end(told.event_class) and route not in CLOSING
-                    if is_told and (route, told.about) in still_open:
+                    was_told = (route, told.about) in still_open and route not in CLOSING
+                    if was_told and told.event_class and policy.tells_end(told.event_class):
                         end = Notice(told.event_class, told.text)
                         found[Place(route, told.event_class)].append((record, end))
                     still_open.discard((route, told.about))
