@@ -15,6 +15,8 @@ _ATTRIBUTES_AT = 21
 SMALLEST_OLD_BATCH = 26
 _COMPRESSION = 0x07
 _LOG_APPEND_TIME = 0x08
+# `timestamp_type` of a record that has the time at which the broker stored it, and not one of its producer.
+BROKER_TIME = 1
 
 
 class RecordBatch:
@@ -49,8 +51,13 @@ class RecordBatch:
         struct.pack_into(">h", head, _ATTRIBUTES_AT, self.attributes & ~_COMPRESSION)
         return RecordBatch(bytes(head) + records)
 
+    @property
+    def timestamp_type(self) -> int:
+        """As aiokafka names them: `BROKER_TIME` if the broker stamped the records, else 0."""
+        return BROKER_TIME if self.attributes & _LOG_APPEND_TIME else 0
+
     def timestamp(self, delta: int) -> int:
-        return self.max_timestamp if self.attributes & _LOG_APPEND_TIME else self.first_timestamp + delta
+        return self.max_timestamp if self.timestamp_type == BROKER_TIME else self.first_timestamp + delta
 
 
 class FetchedBytes:

@@ -132,8 +132,7 @@ class BoundedRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafk
             yield from self._stand_in(_Span(offset, last), parsed.reason)
         elif offset >= self.next_fetch_offset:
             self.next_fetch_offset = offset + 1
-            timestamp = batch.timestamp(parsed.timestamp_delta)
-            yield _record(self._tp, offset, timestamp, parsed)
+            yield _record(self._tp, offset, batch, parsed)
 
     def _stand_in(self, span: _Span, reason: str) -> Iterator[ConsumerRecord[bytes, bytes]]:
         first = max(span.first, self.next_fetch_offset)
@@ -156,11 +155,12 @@ def install() -> None:
     fetcher.PartitionRecords = BoundedRecords
 
 
-def _record(tp: Any, offset: int, timestamp: int, parsed: Parsed) -> ConsumerRecord[bytes, bytes]:
+def _record(tp: Any, offset: int, batch: RecordBatch, parsed: Parsed) -> ConsumerRecord[bytes, bytes]:
+    times = (batch.timestamp(parsed.timestamp_delta), batch.timestamp_type)
     sizes = [-1 if part is None else len(part) for part in (parsed.key, parsed.value)]
     headers: Any = parsed.headers
     return ConsumerRecord(
-        tp.topic, tp.partition, offset, timestamp, 0, parsed.key, parsed.value, None, sizes[0], sizes[1], headers
+        tp.topic, tp.partition, offset, *times, parsed.key, parsed.value, None, sizes[0], sizes[1], headers
     )
 
 

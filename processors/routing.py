@@ -83,8 +83,16 @@ def problems(compiled: CompiledCharter, event: Event) -> tuple[str, ...]:
     return match(compiled, event).problems
 
 
-def open_case(compiled: CompiledCharter, event: Event, received_at: datetime, case_at: datetime | None = None) -> Case:
-    """The case that a routed event starts. `case_at`: when it was first offered to the agent, if that was earlier."""
+def open_case(
+    compiled: CompiledCharter,
+    event: Event,
+    received_at: datetime,
+    case_at: datetime | None = None,
+    stored_at: datetime | None = None,
+) -> Case:
+    """The case that a routed event starts. `case_at`: when it was first offered to the agent, if that was earlier;
+    `stored_at`: when the broker stored the event.
+    """
     return Case(
         case_id=case_id(compiled.agent, event.source, event.id, event.subject),
         agent=compiled.agent,
@@ -92,4 +100,5 @@ def open_case(compiled: CompiledCharter, event: Event, received_at: datetime, ca
         event=event,
         received_at=received_at,
         case_at=case_at or received_at,
+        stored_at=stored_at,
     )

@@ -152,7 +152,7 @@ def _stale_because(execution: Execution, now: datetime) -> str:
     decision, state = execution.decision, execution.state
     if decision.kind != "respond" or state.is_begun:
         return ""
-    since = state.approved_at or decision.case.received_at
+    since = state.approved_at or decision.case.aged_from
     return stale_because(execution.compiled.charter.bounds, since, now)
 
 

@@ -10,6 +10,9 @@ from nightdesk.processors.ledger.facts import Fact, day_of
 from nightdesk.processors.ledger.reserving import BudgetPolicy, Granted, Withheld, held_for_s, policy_for, reserve
 from nightdesk.schemas.records import Case, StepCause
 
+# A reason says for how long an event lay in Kafka, if that was longer than the ordinary wait for a worker.
+UNREAD_UNREMARKED_S = 60.0
+
 
 def admit_step(
     account: Account,
@@ -50,11 +53,13 @@ def _reserve_again(
 
 def end_stale(charter: Charter, case: Case, now: datetime) -> Fact | None:
     """The end of a case that is too old to begin: a person gets it, or it is refused. None for any other case."""
-    age_s = (now - case.received_at).total_seconds()
+    age_s = (now - case.aged_from).total_seconds()
     if case.step or age_s <= charter.queue.stale_after:
         return None
     at_most = _hours(charter.queue.stale_after)
-    reason = f"the event came {_hours(age_s)} ago, and a case begins within {at_most} (queue.stale_after)"
+    unread_s = (case.received_at - case.aged_from).total_seconds()
+    unread = f", was read after {_hours(unread_s)}" if unread_s >= UNREAD_UNREMARKED_S else ""
+    reason = f"the event came {_hours(age_s)} ago{unread}, and a case begins within {at_most} (queue.stale_after)"
     end = escalate_step if charter.queue.when_stale == "escalate" else refuse_step
     return end(case, "stale", reason, now)
 

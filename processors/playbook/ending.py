@@ -73,7 +73,7 @@ def reconsidered(decision: Decision, compiled: CompiledCharter, event: Event, at
     """The ending of a decision that a newer event took back at `at`: the case is decided again with the event. The time
     that it waited does not count toward its bounds.
     """
-    case = decision.case.model_copy(update={"received_at": at})
+    case = decision.case.model_copy(update={"received_at": at, "stored_at": None})
     state = PlaybookRun(decision.model_copy(update={"case": case}), compiled, Progress(), at)
     following = _next_case(state)
     if reached := _bound_reached(state, following.spent):
@@ -110,7 +110,7 @@ def _next_step(state: PlaybookRun, timers: tuple[TimerRequest, ...]) -> Ending:
     reached = _bound_reached(state, case.spent)
     if reached:
         return _to_a_person(state, reached)
-    stale = stale_because(state.compiled.charter.bounds, decision.case.received_at, state.now)
+    stale = stale_because(state.compiled.charter.bounds, decision.case.aged_from, state.now)
     if stale and state.compiled.charter.bounds.when_stale == "drop":
         return Ending("refused", tuple(state.outcomes), None, timers, stale)
     if stale:
@@ -119,7 +119,7 @@ def _next_step(state: PlaybookRun, timers: tuple[TimerRequest, ...]) -> Ending:
         return Ending("running", tuple(state.outcomes), case, timers)
     due_at = state.now + timedelta(seconds=_wait_seconds(state))
     # The agent chose to wait, so the case is as fresh then as a new one.
-    case = case.model_copy(update={"received_at": due_at})
+    case = case.model_copy(update={"received_at": due_at, "stored_at": None})
     timer = TimerRequest(
         timer_id=ids.timer_id("wait", decision.decision_id),
         subject=decision.subject,

@@ -88,6 +88,8 @@ class Case(Record):
 
     `case_at` is when ingest first offered the event to the agent. Unlike `received_at`, from which the bounds count, it
     never changes, so every audit record of the case has it, and ClickHouse sorts by it. Older cases lack it.
+
+    `stored_at` is when the broker stored its event, empty if that does not count any more, or is not known.
     """
 
     case_id: Name
@@ -108,6 +110,14 @@ class Case(Record):
     waits_since: datetime | None = None
     case_at: datetime | None = None
     cause: StepCause = ""
+    stored_at: datetime | None = None
+
+    @property
+    def aged_from(self) -> datetime:
+        """From when its age counts: when its event was stored, though perhaps nobody read it for days, or the end of a
+        wait that it chose.
+        """
+        return min(self.stored_at, self.received_at) if self.stored_at else self.received_at
 
     @property
     def subject(self) -> str:

@@ -7,6 +7,7 @@ then output, then the offset. A handler that raises leaves nothing behind.
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial, wraps
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, final
 
@@ -23,7 +24,8 @@ class Delivery(NamedTuple, Generic[R]):
     """One record of a topic, at its place in the log. `replay_of` is the id of the dead letter that a person replayed;
     `attempts` counts this delivery and the failed ones before it. `origin` is the first place of a forwarded record, as
     `partition:offset`; empty for any other. `offered_to` is the agent to which a person offers an event again
-    (`schemas/reoffers.py`).
+    (`schemas/reoffers.py`). `stored_at` is when the broker stored the record, a forwarded one at its first
+    place; None if the broker does not say so, because its topic has the producers' times.
     """
 
     record: R
@@ -35,6 +37,7 @@ class Delivery(NamedTuple, Generic[R]):
     origin: str = ""
     offered_to: str = ""
     attempts: int = 1
+    stored_at: datetime | None = None
 
     @property
     def place(self) -> str:

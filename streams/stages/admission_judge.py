@@ -54,8 +54,7 @@ class AdmissionJudge:
             if isinstance(withheld, Withheld) and not (withheld.gate == "spent" and step.needs.ends_when_spent):
                 return _shut(withheld)
         case = self._steps.row(partition, step.key).case
-        stale = end_stale(compiled.charter, case, now)
-        return self.case(agent, compiled, case, step.order.rank, now) if stale is None else Ended(stale)
+        return self.case(agent, compiled, case, step.order.rank, now)
 
     def case(
         self,
@@ -71,6 +70,9 @@ class AdmissionJudge:
         """
         if case.escalate_because:  # a person gets it, so no model is asked
             return Ended(escalate_step(case, case.cause, case.escalate_because, now))
+        stale = end_stale(compiled.charter, case, now)
+        if stale is not None:
+            return Ended(stale)
         try:
             amount = (priced and priced[0]) or worst_price_microusd(compiled, case, now)
         except UnknownPrice as error:

@@ -134,7 +134,7 @@ class Ingest(Stage):
             if offer.result == "rejected":
                 tell_rejected(compiled, routing.match(compiled, reading.event, reading.scope).problems, offer, reading)
             else:
-                case = routing.open_case(compiled, reading.event, offer.at, offer.case_at)
+                case = routing.open_case(compiled, reading.event, offer.at, offer.case_at, reading.delivery.stored_at)
                 tell_offered(compiled, case, offer, reading)
         if not offers:
             ignore(reading, self._control, known.at)
@@ -151,7 +151,7 @@ class Ingest(Stage):
             offer = Offer(version=version, place=place, at=now, result="rejected", first_at=first_at)
             tell_rejected(compiled, match.problems, offer, reading)
             return offer
-        case = routing.open_case(compiled, reading.event, now, first_at)
+        case = routing.open_case(compiled, reading.event, now, first_at, reading.delivery.stored_at)
         result = self._admit(compiled, case, reading, now)
         offer = Offer(version=version, place=place, at=now, result=result, first_at=first_at)
         tell_offered(compiled, case, offer, reading)

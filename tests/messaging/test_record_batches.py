@@ -12,7 +12,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightdesk.messaging.batch_bytes import HEADER, FetchedBytes, RecordBatch
+from nightdesk.messaging.batch_bytes import BROKER_TIME, HEADER, FetchedBytes, RecordBatch
 from nightdesk.messaging.record_batches import READS_OF_A_CORRUPT_BATCH, UNPACKED_AT_ONCE, BoundedRecords
 from nightdesk.messaging.unpacking import UNPACKED_BYTES_AT_MOST, CannotUnpack, Compression, unpack
 from tests.hostile.batches import NOW_MS, PACKERS, Raw, batch, framed, varint
@@ -78,6 +78,13 @@ def test_a_header_name_that_is_no_text_costs_nobody_anything(compression: Compre
     assert [(record.offset, record.value) for record in found] == [(0, b"1"), (1, b"2"), (2, b"3")]
     assert found[1].headers == (("\\xff\\xfe", b"v"),)
     assert found[1].timestamp == NOW_MS
+
+
+def test_who_stamped_a_record_is_known_whoever_reads_it() -> None:
+    for name, attributes in ((b"plain", 0x08), (b"\xff", 0x08), (b"plain", 0), (b"\xff", 0)):
+        payload = Raw(value=b"1", headers=((name, b"v"),)).encoded(0)
+        [record] = read(framed(payload, 1, attributes))
+        assert record.timestamp_type == (BROKER_TIME if attributes else 0)
 
 
 @pytest.mark.parametrize("compression", [one for one in Compression if one], ids=lambda one: one.name)

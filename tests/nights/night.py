@@ -93,10 +93,11 @@ class People(Part):
 
 
 class Kill(Part):
-    """The worker of a stage ends without a word, and another begins."""
+    """The worker of a stage ends without a word, and another begins, at once or after a while."""
 
     at: Moment
     stage: str
+    back_after: DurationSeconds = 0
 
 
 class Night(Part):

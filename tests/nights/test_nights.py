@@ -176,6 +176,13 @@ def test_an_urgent_ticket_uses_the_reserve_when_the_others_wait() -> None:
     assert not any(subject.startswith("ticket-1-") for subject in waiting)
 
 
+def test_what_lay_unread_for_too_long_reaches_a_person_and_no_model() -> None:
+    desk = played("ingest_away").desk
+    stale = {record.subject for record in desk.audits.values() if "queue.stale_after" in record.detail}
+    assert stale == {event.subject for event in desk.events if event.subject.startswith("ticket-0-")}
+    assert not [record for record in desk.audits.values() if record.kind == "asked" and record.subject in stale]
+
+
 def test_of_two_exclusive_agents_the_first_takes_each_ticket() -> None:
     desk = played("exclusive").desk
     assert {record.agent for record in desk.audits.values() if record.kind == "decided"} == {"night-shift"}

@@ -29,7 +29,7 @@ from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.process.ratio import RatioPolicy
 from tests.nights import tickets
 from tests.nights.models import Connected, Provider
-from tests.nights.night import ROOT, Night, Order, merged
+from tests.nights.night import ROOT, Kill, Night, Order, merged
 from tests.nights.outages import Outages
 from tests.nights.people import Approvers
 from tests.nights.schedule import Schedule
@@ -96,7 +96,7 @@ class Desk:
         for given in night.orders:
             self.agenda.at(night.at(given.at).timestamp(), partial(self._give, given))
         for kill in night.kills:
-            self.agenda.at(night.at(kill.at).timestamp(), partial(self.kill, kill.stage))
+            self.agenda.at(night.at(kill.at).timestamp(), partial(self.kill, kill))
 
     @property
     def charter(self) -> CompiledCharter:
@@ -118,13 +118,18 @@ class Desk:
                 return
             self.agenda.forward(min(now + tick_s, until.timestamp()))
             for process in self._processes.values():
-                process.tick()
+                if not process.life.over:
+                    process.tick()
 
     # -- workers
 
-    def kill(self, stage: str) -> None:
+    def kill(self, kill: Kill) -> None:
         """The worker ends without a word, and another begins."""
-        self._start(stage)
+        self._processes[kill.stage].life.over = True
+        if kill.back_after:
+            self.agenda.after(kill.back_after, partial(self._start, kill.stage))
+        else:
+            self._start(kill.stage)
 
     def is_replaced(self) -> bool:
         return False

@@ -56,7 +56,7 @@ def charter(steps: Sequence[Mapping[str, Any]], *, kind: str = "respond", **more
 def decision(**changes: Any) -> Decision:
     case_id = ids.case_id("support", "tests", "event-1", "ticket-1")
     event = Event(id="event-1", source="tests", type="ticket.created", subject="ticket-1", time=NOW, data='{"n": 1}')
-    case = Case(case_id=case_id, agent="support", charter_version="1", event=event, received_at=NOW)
+    case = Case(case_id=case_id, agent="support", charter_version="1", event=event, received_at=NOW, stored_at=NOW)
     case = case.model_copy(update=changes.pop("case", {}))
     made = Decision(
         decision_id=ids.decision_id(case_id, case.step),
@@ -342,7 +342,7 @@ def test_a_wait_lets_the_next_step_ask_for_money_when_it_is_due(after: Any, at_m
     assert case is not None
     assert (timer.record.kind, case.case_id, case.step, timer.record.step) == ("reserve", made.case.case_id, 1, 1)
     assert case.reserved_microusd == 0, "while it waits nothing is held"
-    assert case.received_at == timer.due_at  # else waiting would use up bounds.seconds
+    assert case.received_at == case.aged_from == timer.due_at  # it chose to wait, and is not old by that
 
 
 REMIND = {"do": "remind", "with": {"after": "48h", "type": "ticket.followup", "data": {"n": "{{ event.data.n }}"}}}

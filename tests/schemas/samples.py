@@ -64,6 +64,7 @@ CASE = Case(
     returns=1,
     returned_microusd=40,
     waits_since=NOW,
+    stored_at=NOW,
 )
 DECISION = Decision(
     decision_id="decision-1",

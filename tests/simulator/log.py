@@ -57,7 +57,7 @@ class Log:
         forced = message.partition >= 0 and message.topic == PREFIX + INGEST.name
         tp = TP(message.topic, message.partition if forced else partition_of(message.key))
         lane = self.topics[tp]
-        entry = RawEvent(tp, len(lane), at, message.key, message.value, message.headers)
+        entry = RawEvent(tp, len(lane), at, message.key, message.value, message.headers, is_broker_time=True)
         lane.append(entry)
         self.entries.append(entry)
         return entry

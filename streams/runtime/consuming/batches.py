@@ -15,6 +15,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
 from nightdesk.messaging import record_batches
+from nightdesk.messaging.batch_bytes import BROKER_TIME
 from nightdesk.streams.runtime.consuming.fetch_thread import FetchThread
 from nightdesk.streams.runtime.consuming.fetches import Fetched
 from nightdesk.streams.runtime.handling.delivery import RawEvent
@@ -194,4 +195,6 @@ def _raw(tp: TP, record: Any) -> RawEvent:
     if type(record) is record_batches.Unreadable:
         records = record.offset - record.first_offset + 1
         return RawEvent(tp, record.first_offset, 0.0, None, None, (), records, record.reason)
-    return RawEvent(tp, record.offset, (record.timestamp or 0) / 1000, record.key, record.value, tuple(record.headers))
+    headers, is_broker_time = tuple(record.headers), record.timestamp_type == BROKER_TIME
+    timestamp = (record.timestamp or 0) / 1000
+    return RawEvent(tp, record.offset, timestamp, record.key, record.value, headers, is_broker_time=is_broker_time)

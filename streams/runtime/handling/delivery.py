@@ -1,6 +1,7 @@
 """A record as it arrived, and its trace."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from faust.types import TP
@@ -14,7 +15,8 @@ TRACEPARENT = "traceparent"
 
 
 class RawEvent(NamedTuple):
-    """A record as it arrived, not decoded. `timestamp` is in epoch seconds.
+    """A record as it arrived, not decoded. `timestamp` is in epoch seconds, and that of its producer unless
+    `is_broker_time`.
 
     `unreadable` says why nothing could be read at the `records` offsets from `offset` on, which this event represents.
     """
@@ -27,6 +29,12 @@ class RawEvent(NamedTuple):
     headers: Headers
     records: int = 1
     unreadable: str = ""
+    is_broker_time: bool = False
+
+    @property
+    def stored_at(self) -> datetime | None:
+        """When the broker stored it; None if it does not say so."""
+        return datetime.fromtimestamp(self.timestamp, UTC) if self.is_broker_time else None
 
     @property
     def topic(self) -> str:

@@ -26,6 +26,7 @@ from nightdesk.streams.runtime.handling.queues import BlockedKey
 from nightdesk.streams.runtime.handling.repartitioning import (
     Repartitioner,
     check_partition,
+    first_stored_at,
     origin_of,
     record_key,
 )
@@ -141,6 +142,8 @@ class Guard:
             origin_of(event) if is_event else "",
             offered_to(event.headers) if is_event else "",
             1 + replay.attempts if replay else 1,
+            # What a person sends again begins anew.
+            event.stored_at if replay or offered_to(event.headers) else first_stored_at(event),
         )
 
     def _is_end(self, event: RawEvent, writes: StagedWrites) -> bool:

@@ -168,6 +168,7 @@ def _stored(event: RawEvent) -> bytes:
     about = {
         "topic": event.topic,
         "timestamp": event.timestamp,
+        "is_broker_time": event.is_broker_time,
         "key": _text(event.key),
         "headers": [[name, _text(value)] for name, value in event.headers],
         "value": event.value is not None,
@@ -185,6 +186,7 @@ def _restored(turn: BlockedKey, stored: bytes) -> RawEvent:
         key=_bytes(about["key"]),
         value=value if about["value"] else None,
         headers=tuple((name, _bytes(text)) for name, text in about["headers"]),
+        is_broker_time=about.get("is_broker_time", False),
     )
 
 

@@ -12,6 +12,7 @@ modulo the number of partitions, as Java clients compute it. The guard calls thi
 """
 
 import re
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from nightdesk.messaging.partitions import partition_of
@@ -25,10 +26,13 @@ from nightdesk.streams.metrics import FORWARDED
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 
 ORIGIN_HEADER = "nightdesk-origin"
+# When the broker stored the record at its first place, in milliseconds since 1970.
+STORED_HEADER = "nightdesk-stored-ms"
 # A record that cannot be decoded goes by its Kafka key, and by its subject if a replay can decode it. More forwards
 # mean that workers disagree about the number of partitions: the record must not travel between them forever.
 FORWARDS_AT_MOST = 2
 _PLACE = re.compile(rb"\d{1,10}:\d{1,19}")
+_MILLISECONDS = re.compile(rb"\d{1,14}")
 
 
 class WrongPartition(ValueError):
@@ -97,7 +101,8 @@ def forward(writes: StagedWrites, event: RawEvent, key: bytes, home: int) -> Non
         raise RecordTooLarge(f"it is too large to be forwarded: at most {RECORD_BYTES_AT_MOST} bytes are allowed")
     place = f"{event.partition}:{event.offset}".encode()
     trace = tuple(header for header in writes.headers if header not in event.headers)
-    headers = (*event.headers, *trace, (ORIGIN_HEADER, place))
+    stored = ((STORED_HEADER, b"%d" % (event.timestamp * 1000)),) if event.is_broker_time else ()
+    headers = (*event.headers, *trace, (ORIGIN_HEADER, place), *stored)
     writes.messages.append(Message(event.topic, key, event.value, headers, home))
 
 
@@ -114,6 +119,20 @@ def _size(event: RawEvent, key: bytes) -> int:
 def _forwards(event: RawEvent) -> int:
     """How often the record claims to have been forwarded."""
     return sum(name == ORIGIN_HEADER and bool(_PLACE.fullmatch(value or b"")) for name, value in event.headers)
+
+
+def first_stored_at(event: RawEvent) -> datetime | None:
+    """When the broker stored the record at its first place; None if it does not say so.
+
+    Any producer can write this header, and with it makes its own event older and no other younger.
+    """
+    stored = event.stored_at
+    claimed = [
+        value for name, value in event.headers if name == STORED_HEADER and _MILLISECONDS.fullmatch(value or b"")
+    ]
+    if stored is None or not claimed:
+        return stored
+    return min(stored, datetime.fromtimestamp(int(claimed[0] or b"0") / 1000, UTC))
 
 
 def origin_of(event: RawEvent) -> str:

@@ -1,5 +1,7 @@
 """Records as Faust delivers them to a stage."""
 
+from datetime import UTC, datetime
+
 from faust.types import TP
 
 from nightdesk.messaging.producer import Headers
@@ -7,10 +9,12 @@ from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.runtime.handling.delivery import RawEvent
 from nightdesk.streams.runtime.handling.guard import Guard
 
+STORED_AT = datetime.fromtimestamp(1_795_000_000, UTC)
+
 
 def arrival(tp: TP, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> RawEvent:
     """The record at `offset` of `tp`."""
-    return RawEvent(tp, offset, 1_795_000_000.0, key, value, headers)
+    return RawEvent(tp, offset, STORED_AT.timestamp(), key, value, headers, is_broker_time=True)
 
 
 def handled(guard: Guard, event: RawEvent) -> StagedWrites:

@@ -1,6 +1,7 @@
 """The consumer that delivers many records at a time: who may touch fetched records, and their order."""
 
 import threading
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,3 +104,12 @@ def test_records_travel_whole_and_without_anything_that_faust_obeys(timestamp: i
     assert (message.offset, message.key, message.headers, message.generation_id) == (8, None, [], 3)
     at_s = 0.0 if timestamp is None else 1_795_000_000.5
     assert list(message.value or ()) == list[Any](RawEvent(FIRST, at, at_s, b"key", b"value", headers) for at in (7, 8))
+
+
+@pytest.mark.parametrize("is_broker_time", [True, False])
+def test_a_record_says_when_the_broker_stored_it_and_not_what_its_producer_says(*, is_broker_time: bool) -> None:
+    record: Any = ConsumerRecord("t", 0, 7, 1_795_000_000_000, int(is_broker_time), b"k", b"v", None, 1, 1, ())
+    consumer = SimpleNamespace(app=SimpleNamespace(consumer_generation_id=3))
+    message = BatchConsumer._together(consumer, FIRST, [record])  # type: ignore[arg-type]  # what it needs of one
+    events: list[Any] = list(message.value or ())
+    assert events[0].stored_at == (datetime.fromtimestamp(1_795_000_000, UTC) if is_broker_time else None)

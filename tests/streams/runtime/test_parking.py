@@ -38,7 +38,7 @@ from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.state.committer import Committer
 from tests.streams.fault_injection.conversation import local_codec
 from tests.streams.fault_injection.events import event
-from tests.streams.runtime.arrivals import arrival
+from tests.streams.runtime.arrivals import STORED_AT, arrival
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CODEC = local_codec()
@@ -178,6 +178,7 @@ class Process:
         self._committer.abandon()
 
     def _handle(self, delivery: Delivery[Event], writes: StagedWrites) -> None:
+        assert delivery.stored_at == STORED_AT, "however long it was parked"
         if delivery.record.id in self.world.broken:
             raise ConnectionError(delivery.record.id)
         writes.messages.append(Message("t.decide", b"k", delivery.record.id.encode()))

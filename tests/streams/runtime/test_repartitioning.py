@@ -11,16 +11,17 @@ from nightdesk.messaging.partitions import partition_of
 from nightdesk.messaging.producer import Headers, Message
 from nightdesk.schemas.bounds import RECORD_BYTES_AT_MOST
 from nightdesk.schemas.records import ApprovalReply, Decision, Event, Record
+from nightdesk.schemas.reoffers import REOFFER_HEADER
 from nightdesk.schemas.topics import ACT, APPROVALS, INGEST, Topic
 from nightdesk.streams.api import Delivery, Route, StagedWrites
 from nightdesk.streams.runtime.handling.delivery import TRACEPARENT, RawEvent
 from nightdesk.streams.runtime.handling.guard import Guard
 from nightdesk.streams.runtime.handling.parking import Parking
-from nightdesk.streams.runtime.handling.repartitioning import FORWARDS_AT_MOST, ORIGIN_HEADER
+from nightdesk.streams.runtime.handling.repartitioning import FORWARDS_AT_MOST, ORIGIN_HEADER, STORED_HEADER
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from tests.schemas.samples import SAMPLES
 from tests.streams.fault_injection.conversation import local_codec
-from tests.streams.runtime.arrivals import arrival, handled
+from tests.streams.runtime.arrivals import STORED_AT, arrival, handled
 from tests.streams.runtime.memory import table
 
 CODEC = local_codec()
@@ -74,7 +75,8 @@ def test_an_event_elsewhere_is_sent_home_whole_and_nothing_else_comes_of_it() ->
     [message] = stage.came(ELSEWHERE, VALUE, b"another", headers)
     assert stage.taken == []
     assert (message.topic, message.partition, message.key, message.value) == ("t.ingest", HOME, KEY, VALUE)
-    assert message.headers == (*headers, (ORIGIN_HEADER, f"{ELSEWHERE}:17".encode()))
+    stored = (STORED_HEADER, b"%d" % (STORED_AT.timestamp() * 1000))
+    assert message.headers == (*headers, (ORIGIN_HEADER, f"{ELSEWHERE}:17".encode()), stored)
 
 
 def test_a_forward_that_is_made_twice_is_one_delivery_with_one_trace() -> None:
@@ -84,6 +86,23 @@ def test_a_forward_that_is_made_twice_is_one_delivery_with_one_trace() -> None:
         assert handled(stage.guard, _again(message, offset)).messages == []
     first, again = stage.taken
     assert (first.place, first.traceparent) == (again.place, again.traceparent)
+
+
+def test_a_forwarded_event_is_as_old_as_at_its_first_place_unless_a_person_sends_it_again() -> None:
+    stage, first = Stage(), arrival(TP("t.ingest", ELSEWHERE), 17, b"any", VALUE)
+    [message] = handled(stage.guard, first).messages
+    later = _again(message, 3)._replace(timestamp=first.timestamp + 3600)
+    offered = later._replace(headers=(*later.headers, (REOFFER_HEADER, b"*")))
+    younger = later._replace(headers=((STORED_HEADER, b"%d" % (later.timestamp * 1000 + 1)),))
+    unknown = later._replace(is_broker_time=False)
+    for event in (later, offered, younger, unknown):
+        handled(stage.guard, event)
+    assert [delivery.stored_at for delivery in stage.taken] == [
+        first.stored_at,
+        later.stored_at,
+        later.stored_at,
+        None,
+    ]
 
 
 def test_a_made_up_origin_names_a_record_with_the_same_bytes_and_no_other() -> None:

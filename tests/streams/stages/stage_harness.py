@@ -85,9 +85,11 @@ class Bench(InMemoryStage):
         replay_of: str | None = None,
         origin: str = "",
         offered_to: str = "",
+        stored_at: datetime | None = None,
     ) -> StagedWrites:
         """The result of a record at `offset`."""
-        return await self.handle(Delivery(record, topic, PARTITION, offset, TRACE, replay_of, origin, offered_to))
+        place = Delivery(record, topic, PARTITION, offset, TRACE, replay_of, origin, offered_to, stored_at=stored_at)
+        return await self.handle(place)
 
     def tick(self, partition: int = PARTITION, *, dies: bool = False) -> StagedWrites:
         """The result of a tick. A process that `dies` in it has its state durable, but not its output."""

@@ -608,6 +608,19 @@ async def test_a_case_that_is_too_old_when_the_order_is_over_does_not_begin(when
     assert found["e-1"] == ""
 
 
+@pytest.mark.parametrize("unread_h", [9, 11])
+async def test_a_case_whose_event_lay_unread_for_too_long_does_not_begin(unread_h: int) -> None:
+    clock, charter = Clock(), compiled(("mode: live", "queue: {stale_after: 10h}\nmode: live"))
+    asks = _asks(charter, 0)
+    assert asks.case is not None
+    case = asks.case.model_copy(update={"stored_at": clock.now - timedelta(hours=unread_h)})
+    [begun] = said(
+        await _bench(charter, clock=clock).take(BUDGET, asks.model_copy(update={"case": case}), 0), DECIDE, Case
+    )
+    assert begun.cause == ("stale" if unread_h > 10 else "")
+    assert ("was read after 11.0 hours" in begun.escalate_because) == (unread_h > 10)
+
+
 async def test_an_order_to_stop_all_keeps_what_costs_nothing_too_and_a_pause_does_not() -> None:
     clock = Clock()
     rules = compiled(("provider: [anthropic, rules]\n", "provider: rules\n"))

@@ -1,6 +1,6 @@
 """An event becomes a case once, or an audit record that says why not."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -33,6 +33,21 @@ async def test_an_event_asks_for_money_and_says_that_it_came() -> None:
     assert entry.case.event == event()
     [received] = audited(writes)
     assert (received.kind, received.status, received.case_id) == ("received", "running", entry.case_id)
+
+
+async def test_a_case_knows_when_the_broker_stored_its_event_also_when_that_comes_again() -> None:
+    bench, stored_at = _bench(), Clock().now - timedelta(hours=62)
+    for _ in range(2):
+        [entry] = said(await bench.take(INGEST, event(), 7, stored_at=stored_at), BUDGET, BudgetEntry)
+        assert entry.case is not None
+        assert (entry.case.aged_from, entry.case.received_at) == (stored_at, Clock().now)
+
+
+async def test_a_broker_whose_clock_is_ahead_makes_no_case_younger() -> None:
+    ahead = Clock().now + timedelta(hours=1)
+    [entry] = said(await _bench().take(INGEST, event(), stored_at=ahead), BUDGET, BudgetEntry)
+    assert entry.case is not None
+    assert entry.case.aged_from == entry.case.received_at
 
 
 async def test_the_same_record_again_gives_the_same_words() -> None:
