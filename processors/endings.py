@@ -6,7 +6,7 @@ name of its own here; the views call it `failed`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from nightdesk.schemas.audit import EventDetail, ParkedDetail
@@ -48,6 +48,7 @@ ATTENTION = {
 }
 # The names of the last three for an event without any case.
 STATUS_OF = {"received": "running", "parked": "waiting", "replayed": "running"}
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WAITING = frozenset({"deferred", "waiting", "needs_approval"})
 # Kinds whose detail is read here and in `night_report.py`; that of the others need not be fetched.
 KINDS_WITH_DETAIL = ("decided", "control", "parked", "dead_letter", "replayed", "refused", "notified")
@@ -112,6 +113,7 @@ class CaseEnding:
     status: str = "running"
     agent: str | None = None
     waits: list[WaitPeriod] = field(default_factory=list)
+    last_at: datetime = LONG_AGO
     _furthest: tuple[int, int, datetime] | None = None
     _dead_since: datetime | None = None
 
@@ -122,6 +124,7 @@ class CaseEnding:
 
     def add(self, line: AuditLine) -> None:
         self.agent = line.agent or self.agent
+        self.last_at = max(self.last_at, line.time)
         if line.kind == "dead_letter":
             self._dead_since = line.time
         elif line.kind in ("acted", "replayed") and self._dead_since is not None and line.time > self._dead_since:
@@ -148,30 +151,31 @@ class CaseEnding:
 
 @dataclass(slots=True)
 class EventEnding:
-    """One event, from those of its records that name no case."""
+    """One event, from those of its records that name no case: when the last of each kind was."""
 
-    kinds: list[str] = field(default_factory=list)
+    kinds: dict[str, datetime] = field(default_factory=dict)
     is_dead: bool = False
-    rejected_by: set[str | None] = field(default_factory=set)
+    rejected_by: dict[str | None, datetime] = field(default_factory=dict)
 
     def add(self, line: AuditLine) -> None:
         if line.kind == "rejected":
-            self.rejected_by.add(line.agent)
+            self.rejected_by[line.agent] = line.time
         else:
-            self.kinds.append(line.kind)
+            self.kinds[line.kind] = line.time
         if line.kind in ("dead_letter", "replayed"):
             self.is_dead = line.kind == "dead_letter"
 
     def ended(self, cases: Iterable[CaseEnding]) -> str:
         """How the event ended, given its cases. An agent that rejected the event may have taken it when it was offered
-        again.
+        again, or have refused it: of what needs as much attention the later counts.
         """
         made = list(cases)
-        own = [kind for kind in self.kinds if kind != "dead_letter" or self.is_dead]
-        if self.rejected_by - {case.agent for case in made}:
-            own.append("rejected")
-        found = min((*(case.ended for case in made), *own), key=attention)
-        return STATUS_OF.get(found, found)
+        took = {case.agent for case in made if case.ended != "refused"}
+        found = [(case.ended, case.last_at) for case in made]
+        found += [(kind, at) for kind, at in self.kinds.items() if kind != "dead_letter" or self.is_dead]
+        found += [("rejected", at) for agent, at in self.rejected_by.items() if agent not in took]
+        ended, _ = min(found, key=lambda one: (attention(one[0]), -one[1].timestamp()))
+        return STATUS_OF.get(ended, ended)
 
 
 def attention(status: str) -> int:

@@ -103,6 +103,9 @@ def report(*lines: AuditLine) -> NightReport:
         ),
         ([line("refused", 0, "refused", detail=NOT_ADMITTED)], "refused"),
         ([line("refused", 0, "refused", detail=NOT_ADMITTED), line("received", 1)], "running"),
+        # Of an agent that refused the event and rejected it the later word counts.
+        ([line("refused", 0, "refused", detail=NOT_ADMITTED), line("rejected", 1, "failed", case_id=None)], "rejected"),
+        ([line("rejected", 0, "failed", case_id=None), line("refused", 1, "refused", detail=NOT_ADMITTED)], "refused"),
         ([line("received", 0), line("acted", 1, "dry_run")], "dry_run"),
         ([no_case("ignored", 0, status="ignored")], "ignored"),
         ([letter(0)], "dead_letter"),

@@ -249,6 +249,14 @@ ENDS: dict[str, tuple[list[AuditRecord], list[tuple[str, str]]]] = {
         [rejected(-9, "other"), received(), decided(1), acted(2, "completed")],
         [("rejected", "ended")],
     ),
+    "refused by its limit, and rejected when it was offered again": (
+        [not_admitted(-9), rejected(1)],
+        [("rejected", "ended")],
+    ),
+    "rejected, and refused by its limit when it was offered again": (
+        [rejected(-9), not_admitted(1)],
+        [("refused", "ended")],
+    ),
     "ignored, offered again and done": (
         [record("ignored", -9, status="ignored"), received(), decided(1), acted(2, "completed")],
         [("completed", "ended")],

@@ -41,11 +41,12 @@ FROM
         max(latest_at) AS last_at,
         countIf(case_id IS NOT NULL) AS cases,
         maxIf(first_at, part = 'replayed') > maxIf(first_at, part = 'dead_letter') AS is_replayed,
-        groupUniqArrayIf(assumeNotNull(agent), part = 'case') AS took,
-        -- What was replayed, or offered again to an agent that took it then, needs no attention any more.
-        arraySort(one -> one.1, arrayFilter(
+        groupUniqArrayIf(assumeNotNull(agent), part = 'case' AND part_status != 'refused') AS took,
+        -- What was replayed, or offered again to an agent that took it then, needs no attention any more. Of what needs as
+        -- much attention the later counts: an agent may refuse an event first and reject it when it is offered again.
+        arraySort(one -> (one.1, -toUnixTimestamp64Micro(one.6)), arrayFilter(
             one -> NOT (is_replayed AND one.2 = 'dead_letter') AND NOT (one.2 = 'rejected' AND has(took, one.3)),
-            groupArray((attention, part, ifNull(agent, ''), part_status, part_reason)))) AS parts,
+            groupArray((attention, part, ifNull(agent, ''), part_status, part_reason, latest_at)))) AS parts,
         parts[1].4 AS status,
         parts[1].5 AS reason
     FROM
