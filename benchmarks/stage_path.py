@@ -42,7 +42,7 @@ from nightdesk.streams.runtime.stage_metrics import StageMetrics, nowhere
 from nightdesk.streams.runtime.state.committer import BUSY_RECORDS, Committer
 
 # In the order in which an event passes them. Budget comes twice, to reserve and to settle.
-STAGES = ("ingest", "budget", "decide", "budget", "act")
+STAGES = ("ingest", "budget", "decide", "budget", "act", "notify")
 PARTITIONS = 4
 LONG_S = 86_400.0
 

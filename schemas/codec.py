@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from nightdesk.schemas import avro
 from nightdesk.schemas.encoders import encoder
-from nightdesk.schemas.records import Record
+from nightdesk.schemas.records import AuditRecord, Record
 from nightdesk.schemas.undecodable import Undecodable, UnknownSchema, UnsafeSchema
 from nightdesk.schemas.writer_schemas import Writer, WriterSchemas
 
@@ -51,6 +51,7 @@ class Codec:
         self._encoders = {
             record: (HEADER.pack(MAGIC, schema_id), encoder(avro.parsed(record))) for record, schema_id in ids.items()
         }
+        self._audit_header = self._encoders[AuditRecord][0] if AuditRecord in ids else None
         ours = {schema_id: avro.parsed(record) for record, schema_id in ids.items()}
         self._writers = WriterSchemas(ours, fetch, monotonic)
 
@@ -58,6 +59,16 @@ class Codec:
         """The record in wire format. Raises KeyError for a record type without a registered schema."""
         header, write = self._encoders[type(record)]
         return header + write(record)
+
+    def audit_kind(self, payload: bytes | None) -> str | None:
+        """The kind of an audit record, of which nothing else is read; None for a record that has to be decoded to know
+        it, because our own schema did not write it, or because it is malformed.
+        """
+        if payload is None or self._audit_header is None or not payload.startswith(self._audit_header):
+            return None
+        _, kind_at = _short_text(payload, HEADER.size)
+        kind, _ = _short_text(payload, kind_at)
+        return kind or None
 
     def must_ask(self, payload: bytes | None) -> bool:
         """Whether decoding would ask the registry. That is a request, so it has to be done off the event loop: see
@@ -90,6 +101,16 @@ class Codec:
             return kind.model_validate(datum)
         except ValidationError as error:
             raise Undecodable(f"not a valid {kind.__name__}: {_first_problem(error)}") from error
+
+
+def _short_text(payload: bytes, at: int) -> tuple[str, int]:
+    """The text of less than 64 bytes that begins at `at`, and where it ends; empty if there is no such text. Avro puts
+    twice its length before it, in one byte.
+    """
+    size = payload[at] if at < len(payload) else 1
+    begin, end = at + 1, at + 1 + size // 2
+    is_short = size < 0x80 and not size % 2 and end <= len(payload)
+    return (payload[begin:end].decode(errors="replace"), end) if is_short else ("", len(payload))
 
 
 def _read(kind: type[Record], schema_id: int, writer: Writer, payload: bytes) -> Any:

@@ -7,6 +7,7 @@ The notify stage reads the audit with `classify`, collects notices in a `Batch` 
 from nightdesk.processors.notifications.batches import Batch
 from nightdesk.processors.notifications.classes import (
     ANSWERED,
+    FINDERS,
     OF_A_CASE,
     TOLD_ONCE,
     CaseClosing,
@@ -21,6 +22,7 @@ from nightdesk.processors.notifications.routes import RoutePolicy, routes_of
 
 __all__ = [
     "ANSWERED",
+    "FINDERS",
     "OF_A_CASE",
     "TOLD_ONCE",
     "Batch",

@@ -3,6 +3,7 @@
 A record that is about a notification itself is in no class, so that telling somebody never causes another notice.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,7 +19,7 @@ from nightdesk.schemas.audit import (
 from nightdesk.schemas.audit_kinds import detail_of, read
 from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.persons import is_of_the_system, shown_person
-from nightdesk.schemas.records import AuditRecord, CaseStatus, DeadLetter, DeadLetterEnd, EventClass
+from nightdesk.schemas.records import AuditKind, AuditRecord, CaseStatus, DeadLetter, DeadLetterEnd, EventClass
 from nightdesk.schemas.topics import NOTIFICATIONS
 
 CLASSES: tuple[EventClass, ...] = get_args(EventClass)
@@ -71,25 +72,9 @@ Found = Notice | Closing | CaseClosing
 
 def classify(record: AuditRecord) -> tuple[Found, ...]:
     """The notices and closings that follow from the record; none for most records."""
-    found: Found | None
-    match record.kind:
-        case "acted":
-            found = _acted(record)
-        case "approval":
-            found = _approval(record)
-        case "deferred" | "refused" | "decided":
-            found = _spent(record)
-        case "dead_letter" | "lost":
-            found = _dead_letter(record)
-        case "replayed" | "discarded":
-            return _resolved(record)
-        case "control":
-            found = _order(record)
-        case "outage":
-            found = _outage(record)
-        case _:
-            return ()
-    return () if found is None else (found,)
+    find = FINDERS.get(record.kind)
+    found = None if find is None else find(record)
+    return found if isinstance(found, tuple) else () if found is None else (found,)
 
 
 def about_case(event_class: str, case_id: str) -> str:
@@ -194,3 +179,19 @@ def _text(record: AuditRecord) -> str:
 def _about(record: AuditRecord, why: str) -> str:
     about = " ".join(part for part in (record.agent, record.action, record.subject) if part)
     return f"{about}: {why}"[:TEXT_CHARACTERS_AT_MOST]
+
+
+# How something to tell is found in a record of a kind. People are told of no other kind.
+FINDERS: Mapping[AuditKind, Callable[[AuditRecord], Found | tuple[Found, ...] | None]] = {
+    "acted": _acted,
+    "approval": _approval,
+    "deferred": _spent,
+    "refused": _spent,
+    "decided": _spent,
+    "dead_letter": _dead_letter,
+    "lost": _dead_letter,
+    "replayed": _resolved,
+    "discarded": _resolved,
+    "control": _order,
+    "outage": _outage,
+}

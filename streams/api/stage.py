@@ -5,13 +5,13 @@ system returns an `AsyncHandler`. Handlers decide and stage their writes; the ru
 then output, then the offset. A handler that raises leaves nothing behind.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, wraps
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, final
 
-from nightdesk.schemas.records import Record
+from nightdesk.schemas.records import AuditKind, Record
 from nightdesk.schemas.topics import Topic
 from nightdesk.streams.api.clock import Clock, system_clock
 from nightdesk.streams.api.staged_writes import StagedWrites
@@ -79,6 +79,9 @@ class Route:
 
     `makes_dead_letters` is false for a topic of which another reader makes them: a record that cannot be handled is
     logged and skipped. It has to be false for `audit`, because every dead letter adds a record to it.
+
+    `audit_kinds` are the kinds of audit records that the handler needs, on `audit`: others are not decoded, and the
+    handler may or may not get them. None is all.
     """
 
     topic: Topic
@@ -86,6 +89,7 @@ class Route:
     queue_of: QueueOf | None = None
     waits_for: WaitsFor | None = None
     makes_dead_letters: bool = True
+    audit_kinds: Set[AuditKind] | None = None
 
 
 class Commit(Protocol):

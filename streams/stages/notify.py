@@ -5,9 +5,10 @@ So one partition has all notices of a route. It collects them (`batches.py`) and
 period (`messages.py`); timers set the time. No order stops notifications, because people are told of orders, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from nightdesk.processors.notifications import (
+    FINDERS,
     OF_A_CASE,
     Batch,
     CaseClosing,
@@ -17,7 +18,7 @@ from nightdesk.processors.notifications import (
     classify,
     routes_of,
 )
-from nightdesk.schemas.records import AuditRecord, Notification
+from nightdesk.schemas.records import AuditKind, AuditRecord, Notification
 from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS
 from nightdesk.streams.api import Clock, Commit, Delivery, Route, Stage, StagedWrites, async_handler
 from nightdesk.streams.control import Control
@@ -46,7 +47,10 @@ class Notify(Stage):
         self._commit: Commit
 
     def routes(self) -> tuple[Route, ...]:
-        return (Route(AUDIT, self.read, makes_dead_letters=False), Route(NOTIFICATIONS, async_handler(self.notified)))
+        # Without routes nobody is told of anything.
+        kinds: Set[AuditKind] = FINDERS.keys() if self._notifier.routes else frozenset()
+        audit = Route(AUDIT, self.read, makes_dead_letters=False, audit_kinds=kinds)
+        return (audit, Route(NOTIFICATIONS, async_handler(self.notified)))
 
     def bind(self, commit: Commit) -> None:
         self._commit = commit

@@ -5,14 +5,14 @@ A record ends in one of three ways: staged writes to commit; a dead letter to co
 offset uncommitted (`Unavailable`: the record is fine, but something that we need is away).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from functools import partial
 from typing import Any
 
 from nightdesk.schemas import bounds
 from nightdesk.schemas.codec import Codec, RegistryUnavailable
 from nightdesk.schemas.dead_letters import replay_of
-from nightdesk.schemas.records import Record
+from nightdesk.schemas.records import AuditKind, Record
 from nightdesk.schemas.reoffers import offered_to
 from nightdesk.schemas.topics import INGEST
 from nightdesk.streams.api.stage import AsyncHandler, Delivery, Route
@@ -70,13 +70,14 @@ class Guard:
         """The staged writes of one record, or the async handler that produces them. `turn` is the place of a parked
         record that may run; a record that has `waited` is handled even if what it needs is still missing.
         """
-        route, writes, record = self._routes[event.topic], self._new_writes(event), None
+        route = self._routes[event.topic]
+        if route.audit_kinds is not None and not self._is_needed(event, route.audit_kinds):
+            return self.writes(event.partition)
+        writes, record = self._new_writes(event), None
         try:
             if event.value is None and self._is_end(event, writes):
                 return writes
-            if event.unreadable:
-                raise Unreadable(event.unreadable)
-            bounds.check(event.key, event.value, event.headers, route.topic.value_bytes)
+            _check_bounds(event, route)
             if not waited and self._codec.must_ask(event.value):
                 return partial(self._after, partial(self._codec.ask, event.value), event, turn)
             record = self._codec.decode(route.topic.record, event.value)
@@ -101,6 +102,11 @@ class Guard:
             return self._send_to_dlq(RecordInHand(event, route, record, turn), error)
         return writes
 
+    def _is_needed(self, event: RawEvent, kinds: Set[AuditKind]) -> bool:
+        """Whether an audit record is of one of the kinds, or has to be decoded to know it."""
+        kind = self._codec.audit_kind(event.value)
+        return kind is None or kind in kinds
+
     async def _after(self, wait: AsyncHandler, event: RawEvent, turn: BlockedKey | None) -> StagedWrites:
         try:
             await wait()
@@ -119,7 +125,7 @@ class Guard:
         return writes
 
     def writes(self, partition: int) -> StagedWrites:
-        """Empty staged writes of a partition, for a timer tick."""
+        """Empty staged writes of a partition, for a tick, or for a record from which nothing follows."""
         return StagedWrites(self._codec, self._topic_prefix, partition)
 
     def _new_writes(self, event: RawEvent) -> StagedWrites:
@@ -171,3 +177,10 @@ class Guard:
         writes = self._new_writes(event)
         self._failed_records.quarantine(event, self._routes[event.topic], record, writes)
         return writes
+
+
+def _check_bounds(event: RawEvent, route: Route) -> None:
+    """Raises `ValueError` for a record that cannot be read, or is too large to decode."""
+    if event.unreadable:
+        raise Unreadable(event.unreadable)
+    bounds.check(event.key, event.value, event.headers, route.topic.value_bytes)

@@ -16,10 +16,12 @@ CHARACTERS_AT_MOST = 200
 
 def origin_of_record(record: Record | None) -> str:
     """The source of an event, or the agent of one of our records; empty for none."""
+    if record is None:
+        return ""
     if isinstance(record, Event):
         return record.source
-    case = getattr(record, "case", None)
-    return str(getattr(record, "agent", None) or getattr(case, "agent", ""))
+    fields = record.__dict__  # `getattr` for a field that is not there is slow in pydantic
+    return str(fields.get("agent") or (fields["case"].agent if "case" in fields else ""))
 
 
 def describe_origin(event: RawEvent, record: Record | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from faust.types import TP
@@ -26,7 +26,7 @@ from nightdesk.schemas.dead_letters import (
     original_headers,
     replay_headers,
 )
-from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Event
+from nightdesk.schemas.records import AuditKind, AuditRecord, BudgetEntry, Case, DeadLetter, Event
 from nightdesk.schemas.topics import AUDIT, DECIDE, INGEST
 from nightdesk.streams.api import Delivery, Route, StagedWrites, async_handler
 from nightdesk.streams.runtime.handling.delivery import TRACEPARENT
@@ -34,6 +34,7 @@ from nightdesk.streams.runtime.handling.guard import Guard
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.process.fail_stop import ExitCode
 from tests.processors.examples import case, compiled
+from tests.streams.audit_samples import audit_record
 from tests.streams.fault_injection.conversation import local_codec
 from tests.streams.fault_injection.events import event
 from tests.streams.runtime.arrivals import arrival, ended, handled
@@ -357,3 +358,36 @@ def test_a_reader_of_the_audit_adds_nothing_to_the_audit(value: bytes, caplog: p
     writes = handled(guard, arrival(TP("t.audit", 3), 17, b"s-1", value))
     assert writes.messages == []
     assert "is skipped at 3:17" in caplog.text
+
+
+def _audit_guard(kinds: frozenset[AuditKind], handler: Callable[[Delivery[Any], StagedWrites], Any]) -> Guard:
+    route = Route(AUDIT, handler, makes_dead_letters=False, audit_kinds=kinds)
+    return Guard("notify", (route,), CODEC, WorkerPolicy({}, "t.", 4, "w0", clock=lambda: NOW))
+
+
+@pytest.mark.parametrize("kind", get_args(AuditKind))
+def test_only_audit_records_of_the_kinds_that_are_needed_reach_the_handler(kind: AuditKind) -> None:
+    reached: list[str] = []
+    guard = _audit_guard(
+        frozenset({"decided", "dead_letter"}), lambda delivery, _: reached.append(delivery.record.kind)
+    )
+    payload = CODEC.encode(audit_record(kind, "running"))
+    assert handled(guard, arrival(TP("t.audit", 3), 17, b"ticket-7", payload)).messages == []
+    assert reached == ([kind] if kind in ("decided", "dead_letter") else [])
+
+
+@pytest.mark.parametrize("record_id", ["", "r", "r" * 63, "r" * 64, "é" * 40, "r" * 200])
+def test_the_kind_of_an_audit_record_is_read_without_the_rest(record_id: str) -> None:
+    """Or is not read, because the record's id is longer than ours are."""
+    payload = CODEC.encode(audit_record("decided", "running", record_id=record_id))
+    expected = "decided" if len(record_id.encode()) < 64 else None
+    assert CODEC.audit_kind(payload) == expected
+    assert CODEC.audit_kind(payload[:8]) is None
+
+
+def test_the_kind_is_read_only_of_records_that_our_own_schema_wrote() -> None:
+    payload = CODEC.encode(audit_record("decided", "running"))
+    other = payload[:4] + bytes([payload[4] + 1]) + payload[5:]
+    for foreign in (None, b"", payload[:3], payload[:5], other, CODEC.encode(event(1, "s-1"))):
+        assert CODEC.audit_kind(foreign) is None
+    assert Codec({}, lambda _: {}).audit_kind(payload) is None
