@@ -40,7 +40,6 @@ END = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 SPAN_S = 60 * 86_400
 ROWS_OF_AN_INSERT = 10_000
 INSERTS = 5
-TIMES_ASKED = 11
 
 TABLES = (*retention.NAMES, "hour_states", *(one.table for one in ROLL_UPS))
 HOURS_AT_ONCE = 100
@@ -63,6 +62,7 @@ class Timed:
 
 def main(
     cases: Annotated[int, typer.Option(min=1000, help="cases to generate, nine of ten with a decision")] = 1_000_000,
+    times: Annotated[int, typer.Option(min=2, help="how often each question is asked")] = 11,
 ) -> None:
     """Measure the audit store: bytes, landing, questions."""
     with tempfile.TemporaryDirectory(prefix="nightdesk-benchmark-audit-") as home, _clickhouse(Path(home)) as client:
@@ -72,7 +72,7 @@ def main(
         _count_hours(client)
         decisions = _show_bytes(client)
         asked = asked_of(client, cases, END)
-        timed = [_ask(client, question, asked) for question in QUESTIONS]
+        timed = [_ask(client, question, asked, times) for question in QUESTIONS]
     _show_questions(timed)
     worst = max(one.p95_ms for one in timed)
     print(f"audit: landing ratio {ratio:.2f}, worst p95 {worst:.0f} ms at {decisions} decisions")
@@ -136,11 +136,11 @@ def _show_bytes(client: Client) -> int:
     return int(decisions)
 
 
-def _ask(client: Client, question: Question, asked: Asked) -> Timed:
+def _ask(client: Client, question: Question, asked: Asked, times: int) -> Timed:
     tell(f"  {question.name}")
     parameters = dict(question.parameters(asked))
     took_ms: list[float] = []
-    for _ in range(TIMES_ASKED):
+    for _ in range(times):
         start = time.perf_counter()
         summary = client.query(question.sql, parameters=parameters).summary
         took_ms.append((time.perf_counter() - start) * 1000)

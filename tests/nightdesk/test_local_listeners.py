@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -19,9 +18,7 @@ from nightdesk.local.stack import FREE_PORTS, LocalStack
 from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.migrations import migrate_database
-from nightdesk.running_stack import running_stack
 from nightdesk.settings import load_settings
-from tests.nightdesk.test_local_up import PORTS
 
 WEB_PAGES = [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
 
@@ -96,22 +93,3 @@ def test_the_commands_read_as_the_reader(desk_and_audit: LocalStack) -> None:
     for question, code in {"SELECT count() FROM records": 0, "SELECT file('/etc/hostname')": 1}.items():
         ran = subprocess.run([*command, question], env=desk_and_audit.environment(), capture_output=True, check=False)
         assert ran.returncode == code, ran.stderr
-
-
-def test_nothing_of_up_listens_beyond_this_machine(tmp_path: Path) -> None:
-    cache = load_settings().local.cache or Path(".nightdesk") / "cache"
-    environment = os.environ | PORTS | {"NIGHTDESK_HOME": str(tmp_path), "NIGHTDESK_LOCAL__CACHE": str(cache)}
-    command = [sys.executable, "-m", "nightdesk", "up", "--no-demo"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Everything runs" in line:
-                break
-        assert running_stack(tmp_path) is not None
-        children = psutil.Process(process.pid).children(recursive=True)
-        sockets = [socket for child in children for socket in child.net_connections("inet")]
-        listening = {socket.laddr for socket in sockets if socket.status == psutil.CONN_LISTEN}
-        process.terminate()
-        process.stdout.read()
-    assert len(listening) >= 12, "kafka twice, registry twice, clickhouse, helpdesk, the stages, the sink, the console"
-    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
