@@ -21,7 +21,7 @@ from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.messaging.producer import Message, NotDelivered, Producer
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.execution import StepPolicy
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.processors.notifications import Message as Notice
 from nightdesk.processors.notifications import RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
@@ -34,8 +34,10 @@ class ProviderModels:
     def __init__(self, chain: ProviderChain) -> None:
         self._chain = chain
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
-        answer = await self._chain.ask(providers, request, agent)
+    async def ask(
+        self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
+    ) -> ModelReply | ModelUnavailable:
+        answer = await self._chain.ask(providers, request, why_not)
         _count(answer, agent)
         return answer
 

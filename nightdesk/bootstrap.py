@@ -95,7 +95,7 @@ class Outside:
     clock: Clock
 
     def models(self, circuits: CircuitBreakers) -> Models:
-        return ProviderModels(build_providers(self.settings, circuits, self.control))
+        return ProviderModels(build_providers(self.settings, circuits))
 
     def actions(self) -> Actions:
         policy = worker_policy(self.settings)
@@ -114,11 +114,11 @@ def build_handlers(name: str, settings: Settings, control: Control, clock: Clock
     return catalog.BY_NAME[name].build(Outside(settings, control, clock))
 
 
-def build_providers(settings: Settings, circuits: CircuitBreakers, control: Control) -> ProviderChain:
+def build_providers(settings: Settings, circuits: CircuitBreakers) -> ProviderChain:
     """The model providers that have credentials or an address."""
     calls = settings.worker.model_calls
     providers = [spec.build(section, calls) for spec, section in providers_configured(settings)]
-    return ProviderChain(providers, circuits, control.why_no_model, calls)
+    return ProviderChain(providers, circuits, calls)
 
 
 def build_connections(settings: Settings) -> dict[str, Connection]:

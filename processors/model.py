@@ -4,6 +4,7 @@
 is recorded completely, so a replay sends the same replies to today's code.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -17,6 +18,9 @@ from nightdesk.schemas.records import Fallback, Record
 # The two reasons of a `Fallback` that say more than that the provider did not answer.
 REFUSED = "refused"
 STOPPED = "stopped"
+
+# Returns when a provider may be asked, or says why it may not. Nothing is awaited between its answer and the call.
+WhyNot = Callable[[], Awaitable[str]]
 
 
 class TokenPrice(Record):

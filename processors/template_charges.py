@@ -21,6 +21,8 @@ MAX_WIDTH = 10_000
 MAX_INTEGER_BITS = 4_096
 # A text that is marked as HTML escapes what it is joined with: one character may become five.
 ESCAPED = 6
+# Reading one field of a format.
+_FIELD = 6
 # How many comparisons of two characters one unit pays for.
 _COMPARED = 256
 # From this length on Python looks for a text in linear time.
@@ -154,6 +156,7 @@ def _check_format(spec: str) -> None:
 
 def check_percent(text: str, values: Any) -> None:
     """Checks `'%9d' % value`: no width beyond the bound, and none from the data."""
+    charge(_FIELD * text.count("%"))
     for part in text.split("%")[1:]:
         for width, precision in _PERCENT.findall(part):
             if "*" in (width, precision):
@@ -164,6 +167,7 @@ def check_percent(text: str, values: Any) -> None:
 
 def check_braces(text: str, positional: Sequence[Any], named: Mapping[str, Any]) -> None:
     """Checks `'{:9}'.format(value)`."""
+    charge(_FIELD * text.count("{"))
     for _, _, spec, _ in Formatter().parse(text):
         if spec and "{" in spec:
             raise WorkExceeded("a format takes its width from a value: write the width as a number")

@@ -180,7 +180,7 @@ def _int(value: Any, default: Any = 0, base: Any = 10) -> None:
 
 FILTERS: Mapping[str, Rule] = {
     "abs": _once,
-    "attr": linear(),
+    "attr": linear(4),
     "batch": _batch,
     "capitalize": linear(),
     "center": _center,

@@ -4,9 +4,12 @@ is given numbers.
 `template_work.py` calls it for each operator and for the result of each filter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
+
+from jinja2 import Environment, pass_environment
+from jinja2.filters import do_format, make_attrgetter
 
 from nightdesk.processors.json_text import WHOLE_IN_FLOATS, keeps
 
@@ -29,6 +32,46 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
         check_whole(left)
     elif operator == "/" and isinstance(left, int) and isinstance(right, int) and right:
         _check_quotient(left, right)
+
+
+@pass_environment
+def _exact_sum(environment: Environment, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
+    """Jinja's `sum`, with each addition checked as `+` is: one fraction among whole numbers makes a float of them."""
+    items = iterable if attribute is None else map(make_attrgetter(environment, attribute), iterable)
+    total = start
+    for item in items:
+        check_operands("+", total, item)
+        total = total + item
+    return total
+
+
+def _exact_format(value: Any, *args: Any, **kwargs: Any) -> str:
+    """Jinja's `format`, with whole numbers written as they are."""
+    return do_format(value, *formatted_exactly(args), **formatted_exactly(kwargs))
+
+
+# The filters that replace Jinja's.
+EXACT: Mapping[str, Callable[..., Any]] = {"sum": _exact_sum, "format": _exact_format}
+
+
+class _Whole(int):
+    """A whole number that no format may turn into a float, as `%.2f` does with every number."""
+
+    def __float__(self) -> float:
+        check_whole(int(self))
+        return float(int(self))
+
+
+def formatted_exactly(value: Any) -> Any:
+    """The value for a format: a whole number in it is written as it is, or raises NumberLost."""
+    match value:
+        case int() if not isinstance(value, bool):
+            return _Whole(value)
+        case tuple() | list():
+            return type(value)(map(formatted_exactly, value)) if type(value) in (tuple, list) else value
+        case Mapping():
+            return {key: formatted_exactly(item) for key, item in value.items()}
+    return value
 
 
 def _check_quotient(left: int, right: int) -> None:

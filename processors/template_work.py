@@ -33,7 +33,7 @@ from nightdesk.processors.template_charges import counted as counted
 from nightdesk.processors.template_counting import COUNTING, Counting, as_text
 from nightdesk.processors.template_filters import FILTERS, Rule
 from nightdesk.processors.template_methods import charge_method, is_reachable
-from nightdesk.processors.template_numbers import check_operands, check_result
+from nightdesk.processors.template_numbers import EXACT, check_operands, check_result, formatted_exactly
 from nightdesk.processors.template_tests import TESTS, charge_test
 
 _CALL = 10
@@ -97,7 +97,8 @@ class CountingEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, finalize=_finalize, keep_trailing_newline=True, optimized=False)
         del self.globals["lipsum"]
-        self.filters = {name: _filter(self.filters[name], rule) for name, rule in FILTERS.items()} | dict(COUNTING)
+        known = {**self.filters, **EXACT}
+        self.filters = {name: _filter(known[name], rule) for name, rule in FILTERS.items()} | dict(COUNTING)
         self.tests = {name: _test(name, self.tests[name]) for name in TESTS}  # type: ignore[arg-type]  # Jinja types them as function
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
@@ -140,6 +141,7 @@ class CountingEnvironment(ImmutableSandboxedEnvironment):
             check_power(left, right)
         elif operator == "%" and isinstance(left, str):
             check_percent(left, right)
+            right = formatted_exactly(right)
         elif operator == "+":
             charge(flat(left) * growth(right) + flat(right) * growth(left))
         result = super().call_binop(context, operator, left, right)
@@ -171,7 +173,7 @@ class CountingEnvironment(ImmutableSandboxedEnvironment):
 
         def checked(*args: Any, **kwargs: Any) -> str:
             check_braces(value.__self__, args, kwargs)
-            return wrapped(*args, **kwargs)
+            return wrapped(*formatted_exactly(args), **formatted_exactly(kwargs))
 
         checked.checks_its_format = True  # type: ignore[attr-defined]  # how `_is_callable` knows it
         return checked

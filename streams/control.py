@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nightdesk.schemas.persons import shown_order
 from nightdesk.schemas.records import ControlCommand
 from nightdesk.streams.calls_under_way import CallsUnderWay
 from nightdesk.streams.confirmation import Confirmation, not_demanded
@@ -121,11 +120,3 @@ class Control(KnownCharters):
         """The order that stops everything of this agent, escalations included: `stop_all`."""
         orders = (self._orders.get("*"), self._orders.get(agent))
         return next((order for order in orders if order and order.kind == "stop_all"), None)
-
-    async def why_no_model(self, agent: str) -> str:
-        """Wait until the orders are confirmed. Returns the order that stops the agent from asking models, or an empty
-        text.
-        """
-        await self.confirmation.wait()
-        order = self.halted(agent)
-        return "" if order is None else shown_order(order)

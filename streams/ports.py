@@ -7,7 +7,7 @@ from typing import Protocol
 from nightdesk.processors.breaker import CallReport
 from nightdesk.processors.charter.compiled import CompiledCharter
 from nightdesk.processors.execution import StepPolicy
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.processors.notifications import Message, RoutePolicy
 from nightdesk.processors.playbook import RunStep, StepResult
 from nightdesk.schemas.audit import Identity
@@ -17,9 +17,12 @@ from nightdesk.schemas.records import ApprovalReply
 class Models(Protocol):
     """The model providers, asked in the given order."""
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
-        """A reply, or why there is none and what that may have cost. A provider's failure is never raised. The orders
-        for `agent` are checked before each provider.
+    async def ask(
+        self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
+    ) -> ModelReply | ModelUnavailable:
+        """A reply, or why there is none and what that may have cost. A provider's failure is never raised.
+
+        `why_not` is awaited directly before each provider is asked: it says why that may not be done, or is empty.
         """
 
     async def close(self) -> None: ...

@@ -16,7 +16,7 @@ from nightdesk.effects.channels.channel import TIMEOUT_S, Channel, ChannelPorts
 from nightdesk.effects.handlers.http_client import HttpClient
 from nightdesk.effects.handlers.outbound import AddressRefused, Connection, ConnectionInvalid, base_url
 from nightdesk.effects.retry_after import retry_after_seconds
-from nightdesk.effects.secrets import redact
+from nightdesk.effects.secrets import explained, redact
 from nightdesk.processors.notifications import Message
 from nightdesk.processors.playbook import StepResult
 
@@ -91,9 +91,9 @@ class HttpChannel:
                 return self._judge(response.status, answer, response.headers)
         except aiohttp.ClientConnectorError as error:
             is_refused = isinstance(error.os_error, AddressRefused)
-            return self._failed(str(error.os_error), retryable=not is_refused)
+            return self._failed(explained(error.os_error), retryable=not is_refused)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return self._failed(str(error) or type(error).__name__, retryable=True)
+            return self._failed(explained(error), retryable=True)
 
     def _judge(self, status: int, answer: bytes, headers: Mapping[str, str]) -> StepResult:
         if 200 <= status < 300:

@@ -19,7 +19,7 @@ from nightdesk.effects.handlers.outbound import AddressRefused, Connection, base
 from nightdesk.effects.handlers.protocol import StepCall
 from nightdesk.effects.handlers.request import Request, RequestRefused, RequestTemplate
 from nightdesk.effects.retry_after import retry_after_seconds
-from nightdesk.effects.secrets import redact
+from nightdesk.effects.secrets import explained, redact
 from nightdesk.processors.charter.handlers import HttpHandler
 from nightdesk.processors.playbook import StepResult
 
@@ -48,13 +48,13 @@ class HttpStepHandler:
             return await self._send(request, call)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
-                return StepResult("failed", error=_explain(error.os_error))
-            return StepResult("failed", error=_explain(error.os_error), retryable=True, answered=False)
+                return StepResult("failed", error=self._explain(error.os_error))
+            return StepResult("failed", error=self._explain(error.os_error), retryable=True, answered=False)
         except aiohttp.ConnectionTimeoutError as error:
             return StepResult("failed", error=f"no connection in time: {error}", retryable=True, answered=False)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             # From here on the request may have arrived.
-            detail = f"no answer: {_explain(error)}"
+            detail = f"no answer: {self._explain(error)}"
             return answers.result(Meaning.MAYBE, detail, repeatable=self.repeatable, answered=False)
 
     def preview(self, call: StepCall) -> StepResult:
@@ -91,6 +91,9 @@ class HttpStepHandler:
         result = answers.result(found, detail, repeatable=self.repeatable, answered=answered)
         return replace(result, retry_after_seconds=retry_after_seconds(headers.get("Retry-After")))
 
+    def _explain(self, error: BaseException) -> str:
+        return explained(error, self._token)[: answers.MAX_ERROR_CHARACTERS]
+
     def _call_headers(self, call: StepCall, body: bytes | None) -> dict[str, str]:
         headers = {**self._headers, "Idempotency-Key": call.step_id}
         if body is not None:
@@ -112,7 +115,3 @@ async def _read(response: aiohttp.ClientResponse) -> Body:
     if body.is_cut:
         response.close()
     return body
-
-
-def _explain(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[: answers.MAX_ERROR_CHARACTERS]

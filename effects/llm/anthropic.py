@@ -24,6 +24,7 @@ from nightdesk.effects.bodies import BodyTooLarge, BodyUnreadable, read_answer
 from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, ProviderCall, Tokens
 from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
 from nightdesk.effects.llm.protocol import Kind, ModelError
+from nightdesk.effects.secrets import explained
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -201,4 +202,4 @@ def _connection_error(call: ProviderCall, error: anthropic.APIConnectionError) -
     cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, TELLING):
         cause = cause.__cause__
-    return call.failed(kind_of_connection(cause), f"{type(cause).__name__}: {cause}")
+    return call.failed(kind_of_connection(cause), f"{type(cause).__name__}: {explained(cause)}")

@@ -6,7 +6,7 @@ providers after it are never asked.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, NotCalled, Provider
 from nightdesk.processors.breaker import CallReport, Result
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.processors.prices import RULES
 from nightdesk.schemas.records import Fallback
 
@@ -35,11 +35,6 @@ class Circuits(Protocol):
         """The kind of failure that opened the circuit."""
 
 
-async def always(agent: str) -> str:
-    """Allows every question of every agent."""
-    return ""
-
-
 def now() -> datetime:
     """The machine's current time in UTC."""
     return datetime.now(UTC)
@@ -55,28 +50,25 @@ class _Sent:
 class ProviderChain:
     """`providers` are the configured ones; a charter may name others.
 
-    `why_not` is awaited with the agent directly before each provider is asked, because the previous one may have taken
-    a minute: it returns when a call may start, or says why it may not. Waiting for one of a provider's `calls_at_once`
-    happens before that.
+    A question waits for one of a provider's `calls_at_once` before it learns whether it may be asked.
     """
 
     def __init__(
         self,
         providers: Iterable[Provider],
         circuits: Circuits,
-        why_not: Callable[[str], Awaitable[str]] = always,
         calls_at_once: int = 1_000,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._circuits = circuits
-        self._why_not = why_not
         self._clock = clock
         self._room = {name: asyncio.Semaphore(calls_at_once) for name in self._providers}
 
-    async def ask(self, names: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+    async def ask(self, names: Sequence[str], request: ModelRequest, why_not: WhyNot) -> ModelReply | ModelUnavailable:
         """The first answer, with the reasons why earlier providers gave none; or the reasons why none gave one.
 
+        `why_not` is awaited directly before each provider is asked, because the previous one may have taken a minute.
         The failure is retryable if a provider may answer later, unless the last one ended the chain: a question that a
         model refused is not asked again.
         """
@@ -84,7 +76,7 @@ class ProviderChain:
         unanswered_cost_microusd, retryable, sent = 0, False, _Sent()
         for name in takewhile(lambda name: name != RULES, names):
             try:
-                reply = await self._ask_one(name, request.for_provider(name), agent, sent)
+                reply = await self._ask_one(name, request.for_provider(name), why_not, sent)
             except ModelError as error:
                 called = not isinstance(error, NotCalled)
                 fallbacks += (Fallback(provider=name, reason=error.kind, detail=error.message, called=called),)
@@ -107,11 +99,11 @@ class ProviderChain:
         for provider in self._providers.values():
             await provider.aclose()
 
-    async def _ask_one(self, name: str, request: ModelRequest, agent: str, sent: _Sent) -> ModelReply:
+    async def _ask_one(self, name: str, request: ModelRequest, why_not: WhyNot, sent: _Sent) -> ModelReply:
         if name not in self._providers:
             raise NotCalled(Kind.NOT_CONFIGURED, f"the settings have no credentials or address for {name!r}")
         async with self._room[name]:
-            reason = await self._why_not(agent)
+            reason = await why_not()
             if reason:
                 raise NotCalled(Kind.STOPPED, reason)
             return await self._ask_now(name, request, sent)

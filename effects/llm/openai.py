@@ -15,6 +15,7 @@ from nightdesk.effects.bodies import CHUNK_BYTES, BodyTooLarge, BodyUnreadable, 
 from nightdesk.effects.llm.call import BODY_BYTES_AT_MOST, ProviderCall, Tokens
 from nightdesk.effects.llm.failures import kind_of_connection, kind_of_status, retry_after_seconds
 from nightdesk.effects.llm.protocol import Kind, ModelError
+from nightdesk.effects.secrets import explained
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
 from nightdesk.processors.prices import input_tokens_at_most
 
@@ -93,7 +94,7 @@ class OpenAIProvider:
         try:
             answer = await self._post(request)
         except (aiohttp.ClientError, OSError, BodyTooLarge, BodyUnreadable) as error:
-            raise call.failed(kind_of_connection(error), f"{type(error).__name__}: {error}") from error
+            raise call.failed(kind_of_connection(error), f"{type(error).__name__}: {explained(error)}") from error
         if answer.status != 200:
             raise _status_error(call, answer)
         return _read(call, answer)

@@ -4,6 +4,7 @@ A recorded reply is never bought again, not even after the step was given back. 
 charged, so it stays charged at its worst price. The decide stage asks through `Questions`.
 """
 
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel
@@ -15,7 +16,7 @@ from nightdesk.schemas import ids
 from nightdesk.schemas.persons import shown_order
 from nightdesk.schemas.records import Case, Fallback
 from nightdesk.streams.api import Clock, Commit, Delivery, StagedWrites, Table
-from nightdesk.streams.calls_under_way import Fate
+from nightdesk.streams.calls_under_way import CallUnderWay, Fate
 from nightdesk.streams.control import Control
 from nightdesk.streams.ports import Models
 
@@ -118,10 +119,8 @@ class Questions:
             if order:  # the order came since: a question that was not asked costs nothing
                 await self._restore(before, key, writes)
                 return stopped(question.providers[0], order)
-            self._commit.alive()
-            call.sends()
-            began = self._clock()
-            answer = await self._models.ask(question.providers, question.request, case.agent)
+            began, why_not = self._clock(), partial(self._why_not, call)
+            answer = await self._models.ask(question.providers, question.request, case.agent, why_not)
             asked_ms = max(0, int((self._clock() - began).total_seconds() * 1000))
             answer = answer.model_copy(update={"asked_ms": asked_ms})
             call.fate = _fate(answer)
@@ -131,6 +130,16 @@ class Questions:
             ended = begun.model_copy(update={"state": "failed", "unavailable": answer})
         await self._record(ended, key, writes)
         return answer
+
+    async def _why_not(self, call: CallUnderWay) -> str:
+        """Why no provider may be asked now. A provider before may have taken a minute, so orders and lease are checked
+        again before each one.
+        """
+        order = await self._order(call.agent)
+        if not order:
+            self._commit.alive()
+            call.sends()
+        return order
 
     async def _order(self, agent: str) -> str:
         """Wait until the orders are confirmed. Returns the order that stops the agent, or an empty text."""

@@ -232,7 +232,7 @@ class Worker:
     def models(self, circuits: CircuitBreakers) -> Models:
         desk = self.desk
         connected = [Connected(desk.provider, desk.agenda, self._life)] if desk.night.model else []
-        return ProviderModels(ProviderChain(connected, circuits, self.control.why_no_model, 1_000_000, desk.clock))
+        return ProviderModels(ProviderChain(connected, circuits, 1_000_000, desk.clock))
 
     def actions(self) -> Actions:
         return Connections(self.desk.systems, self.desk.agenda, self._life)

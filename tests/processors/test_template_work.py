@@ -99,6 +99,8 @@ BOUND = (
         "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}",
         "{% macro m(n) %}{% if n %}{% set _ = m(n - 1) %}{% set _ = m(n - 1) %}{% endif %}{% endmacro %}{{ m(60) }}",
         "{{ 'a'.translate({97: event.data.text}) }}",
+        "{{ ('%s' * 90000) % event.data.numbers }}",
+        "{{ ('{}' * 90000).format() }}",
         "{{ event.data.text | list | map('replace', '<', event.data.text) | list | length }}",
     ],
 )  # fmt: skip

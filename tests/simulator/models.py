@@ -14,7 +14,7 @@ from random import Random
 
 import orjson
 
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, ModelUsage
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, ModelUsage, WhyNot, stopped
 from nightdesk.processors.prices import worst_ask_price_microusd
 from nightdesk.schemas.records import Fallback
 from tests.simulator.agenda import Agenda, Life
@@ -100,7 +100,12 @@ class Asking:
     agenda: Agenda
     life: Callable[[], Life]
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+    async def ask(
+        self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
+    ) -> ModelReply | ModelUnavailable:
+        if reason := await why_not():
+            return stopped(providers[0], reason)
+
         def arrive(resume: Resume) -> None:
             resume(self.provider.answer(providers, request))
 

@@ -342,3 +342,33 @@ async def test_a_token_that_comes_back_is_hidden(server: ActionServer, build: Bu
     result = await build().run(call())
     assert "Bearer secret" not in repr(result)
     assert "Bearer [secret]" in (result.result + (result.error or ""))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nx: Bearer secret\0\r\n\r\n",
+        b"HTTP/1.1 secret OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nauthorization secret: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nsecret\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"a" * 94 + b"secret" + b"a" * 10_000,
+    ],
+)
+async def test_an_error_quotes_nothing_of_a_response_that_is_no_http(response: bytes) -> None:
+    """It may have our token, whole or cut, which cannot be recognised then."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = Connection(f"http://127.0.0.1:{port}", token="secret", allow_private=True)
+        client = HttpClient([connection])
+        handler = HttpHandler(type="http", connection="server", path="/", timeout=5)
+        result = await HttpStepHandler(handler, connection, client).run(call())
+        await client.aclose()
+    assert result.status == "unknown"
+    assert "no answer: " in (result.error or "")
+    assert "sec" not in (result.error or "")

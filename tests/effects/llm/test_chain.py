@@ -12,7 +12,7 @@ from nightdesk.effects.llm.anthropic import AnthropicProvider
 from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.effects.llm.openai import Endpoint, OpenAIProvider
 from nightdesk.processors.breaker import BreakerPolicy
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.processors.prices import worst_request_price_microusd
 from nightdesk.streams.stages.circuits import Circuits
 from tests.fakes.model_server import Conduct, ModelServer, Step
@@ -56,16 +56,25 @@ def reasons(answer: ModelReply | ModelUnavailable) -> list[tuple[str, str]]:
     return [(each.provider, each.reason) for each in passed_over]
 
 
-async def answered(chain: ProviderChain, names: Sequence[str], request: ModelRequest) -> ModelReply:
+async def unhindered() -> str:
+    """Nothing keeps a provider from being asked."""
+    return ""
+
+
+async def answered(
+    chain: ProviderChain, names: Sequence[str], request: ModelRequest, why_not: WhyNot = unhindered
+) -> ModelReply:
     """The reply; it is an error if no provider answers."""
-    answer = await chain.ask(names, request, "desk")
+    answer = await chain.ask(names, request, why_not)
     assert isinstance(answer, ModelReply), answer
     return answer
 
 
-async def unavailable(chain: ProviderChain, names: Sequence[str], request: ModelRequest) -> ModelUnavailable:
+async def unavailable(
+    chain: ProviderChain, names: Sequence[str], request: ModelRequest, why_not: WhyNot = unhindered
+) -> ModelUnavailable:
     """Why no provider answers; it is an error if one does."""
-    answer = await chain.ask(names, request, "desk")
+    answer = await chain.ask(names, request, why_not)
     assert isinstance(answer, ModelUnavailable), answer
     return answer
 
@@ -163,7 +172,7 @@ async def test_a_cancelled_probe_lets_the_next_one_out(chained: Chained, request
     for _ in range(2):
         await answered(chained.chain, BOTH, request_)
     chained.clock.seconds = 10.0
-    probe = asyncio.create_task(chained.chain.ask(BOTH, request_, "desk"))
+    probe = asyncio.create_task(chained.chain.ask(BOTH, request_, unhindered))
     await chained.first.wait_for(lambda server: server.count == 3)
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
@@ -194,7 +203,7 @@ async def test_an_order_that_comes_while_one_provider_is_asked_keeps_the_next_fr
 ) -> None:
     orders = ["", "stop_all by ops: night"]
 
-    async def why_not(_agent: str) -> str:
+    async def why_not() -> str:
         return orders.pop(0)
 
     async with ModelServer() as second:
@@ -203,9 +212,9 @@ async def test_an_order_that_comes_while_one_provider_is_asked_keeps_the_next_fr
             OpenAIProvider(Endpoint(second.openai_url, KEY)),
         )
         circuits = Circuits("decide", BreakerPolicy(), Clock())
-        chain = ProviderChain(providers, circuits, why_not)
+        chain = ProviderChain(providers, circuits)
         server.script.append(Step(Conduct.OVERLOADED))
-        none = await unavailable(chain, BOTH, request_)
+        none = await unavailable(chain, BOTH, request_, why_not)
         await chain.aclose()
         assert reasons(none) == [("anthropic", "overloaded"), ("openai-compatible", "stopped")]
         assert (server.count, second.count) == (1, 0)
@@ -220,13 +229,13 @@ async def test_a_question_that_waits_for_room_asks_for_orders_when_it_has_it(
     """
     ordered = False
 
-    async def why_not(_agent: str) -> str:
+    async def why_not() -> str:
         return "stopped" if ordered else ""
 
     provider = AnthropicProvider(api_key=KEY, base_url=server.anthropic_url)
-    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()), why_not, calls_at_once=1)
+    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()), calls_at_once=1)
     server.script.append(Step(Conduct.HANG))
-    first, second = (asyncio.create_task(chain.ask(("anthropic",), request_, "desk")) for _ in range(2))
+    first, second = (asyncio.create_task(chain.ask(("anthropic",), request_, why_not)) for _ in range(2))
     await server.wait_for(lambda server: server.count == 1)
     ordered = True
     first.cancel()
@@ -240,7 +249,7 @@ async def test_an_answer_says_when_the_last_provider_was_called(server: ModelSer
     """`stop verify` compares it with the order: the first provider may have been called long before."""
     clock = Clock()
 
-    async def five_seconds_pass(_agent: str) -> str:
+    async def five_seconds_pass() -> str:
         clock.seconds += 5
         return ""
 
@@ -249,25 +258,25 @@ async def test_an_answer_says_when_the_last_provider_was_called(server: ModelSer
             AnthropicProvider(api_key=KEY, base_url=server.anthropic_url),
             OpenAIProvider(Endpoint(second.openai_url, KEY)),
         )
-        chain = ProviderChain(providers, Circuits("decide", BreakerPolicy(), clock), five_seconds_pass, clock=clock)
+        chain = ProviderChain(providers, Circuits("decide", BreakerPolicy(), clock), clock=clock)
         server.script.append(Step(Conduct.OVERLOADED))
-        reply = await answered(chain, BOTH, request_)
+        reply = await answered(chain, BOTH, request_, five_seconds_pass)
         assert reply.sent_at == datetime.fromtimestamp(10, UTC)
         server.script.append(Step(Conduct.OVERLOADED))
         second.script.append(Step(Conduct.OVERLOADED))
-        assert (await unavailable(chain, BOTH, request_)).sent_at == datetime.fromtimestamp(20, UTC)
+        assert (await unavailable(chain, BOTH, request_, five_seconds_pass)).sent_at == datetime.fromtimestamp(20, UTC)
         await chain.aclose()
 
 
 async def test_a_question_that_no_provider_was_sent_has_no_such_time(
     request_: ModelRequest, server: ModelServer
 ) -> None:
-    async def why_not(_agent: str) -> str:
+    async def why_not() -> str:
         return "stop_all by ops: night"
 
     provider = AnthropicProvider(api_key=KEY, base_url=server.anthropic_url)
-    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()), why_not)
-    assert (await unavailable(chain, BOTH, request_)).sent_at is None
+    chain = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()))
+    assert (await unavailable(chain, BOTH, request_, why_not)).sent_at is None
     unpriced = request_.model_copy(update={"model": "no-such-model"})
     free = ProviderChain([provider], Circuits("decide", BreakerPolicy(), Clock()))
     assert (await unavailable(free, ("anthropic",), unpriced)).sent_at is None

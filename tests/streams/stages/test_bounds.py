@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from nightdesk.processors.charter import CompiledCharter
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, Decision
 from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
 from nightdesk.streams.api import StagedWrites
@@ -36,7 +36,10 @@ class Endless:
         self._seconds = seconds
         self._malformed = malformed
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+    async def ask(
+        self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
+    ) -> ModelReply | ModelUnavailable:
+        assert not await why_not()
         self.asked += 1
         self._clock.forward(self._seconds)
         return reply("no" if self._malformed and self.asked % 2 else answer("look"), cost_microusd=1)

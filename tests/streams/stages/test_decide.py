@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from nightdesk.processors import prices, prompts
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot, stopped
 from nightdesk.schemas.dead_letters import CONTEXT_HEADER
 from nightdesk.schemas.records import BudgetEntry, Case, DeadLetter, Decision, Fallback
 from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
@@ -46,7 +46,11 @@ class Model:
         self._answers = list(answers)
         self.asked: list[ModelRequest] = []
 
-    async def ask(self, providers: Sequence[str], request: ModelRequest, agent: str) -> ModelReply | ModelUnavailable:
+    async def ask(
+        self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
+    ) -> ModelReply | ModelUnavailable:
+        if reason := await why_not():
+            return stopped(providers[0], reason)
         self.asked.append(request)
         return self._answers.pop(0)
 

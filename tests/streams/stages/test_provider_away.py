@@ -23,7 +23,7 @@ from nightdesk.streams.stages.budget import Budget
 from nightdesk.streams.stages.circuits import Circuits
 from nightdesk.streams.stages.decide import BREAKER, Decide
 from tests.processors.examples import NOW, answer, case, compiled, event, reply
-from tests.streams.stages.stage_harness import CODEC, Bench, Clock, in_force, said
+from tests.streams.stages.stage_harness import CODEC, Bench, Clock, Crash, in_force, said
 
 CHARTER = compiled(
     ("provider: [anthropic, rules]", "provider: [anthropic, rules]\n  when_unavailable: wait"),
@@ -191,3 +191,20 @@ async def test_steps_take_turns_as_the_probe_so_that_timeouts_use_up_the_money_o
     night.provider.charged_microusd = 15_000
     assert await night.run(40, 30, until_s=6_000) == {"anthropic": 40}
     assert len([at for at in night.provider.asked_at if 10 <= at < 3_610]) > 10, "so many would use up three cases"
+
+
+async def test_who_loses_the_partition_while_one_provider_is_asked_does_not_ask_the_next() -> None:
+    """The first one may take a minute, and a lease lasts for seconds."""
+    both = compiled(("provider: [anthropic, rules]", "provider: [anthropic, openai-compatible, rules]"))
+
+    def fails_late(_seconds: float) -> Kind:
+        bench.step.owner = False
+        return Kind.TIMEOUT
+
+    first, second = Provider(Clock(), fails_late), Provider(Clock(), fails_late, "openai-compatible")
+    circuits = Circuits("decide", BREAKER, Clock())
+    models = ProviderModels(ProviderChain([first, second], circuits))
+    bench = Bench(Decide(in_force(both), models, Clock(), circuits))
+    with pytest.raises(Crash):
+        await bench.take(DECIDE, case(both))
+    assert (len(first.asked_at), len(second.asked_at)) == (1, 0)

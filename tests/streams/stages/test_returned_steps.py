@@ -7,7 +7,7 @@ import pytest
 from nightdesk.processors.breaker import CallReport, Result
 from nightdesk.processors.charter import CompiledCharter
 from nightdesk.processors.ledger.entries import returned
-from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable
+from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailable, WhyNot
 from nightdesk.schemas.records import BudgetEntry, Case, Decision, Fallback
 from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
 from nightdesk.streams.stages.circuits import Circuits
@@ -105,10 +105,11 @@ async def test_a_vote_that_is_half_way_when_its_agent_is_paused_goes_on_after_th
 
     class PausedMeanwhile(Model):
         async def ask(
-            self, providers: Sequence[str], request: ModelRequest, agent: str
+            self, providers: Sequence[str], request: ModelRequest, agent: str, why_not: WhyNot
         ) -> ModelReply | ModelUnavailable:
+            answer = await super().ask(providers, request, agent, why_not)
             control.apply(order("pause", agent, agent))
-            return await super().ask(providers, request, agent)
+            return answer
 
     model = PausedMeanwhile(VOTE, VOTE)
     bench = Bench(Decide(control, model, clock))
