@@ -14,7 +14,7 @@ from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.schemas.ids import dead_letter_id, decision_letter_id, forwarded_letter_id, next_dead_letter_id
 from nightdesk.schemas.records import AuditRecord, Decision, StepOutcome
 from tests.chaos import money
-from tests.chaos.facts import Buried, Cost, Facts, Name
+from tests.chaos.facts import Cost, DeadLettered, Facts, Name
 from tests.chaos.outside import NEVER_DENIED
 from tests.chaos.quarantine import is_quarantined, quarantined_by_kills
 from tests.schemas.details import detail_as, outcomes_of
@@ -45,7 +45,7 @@ def one_decision(facts: Facts) -> Iterator[str]:
     on_topic = ((decision.decision_id, _decided(decision)) for decision in facts.decisions)
     in_audit = (
         (str(said.record.decision_id), _decided_in_audit(said.record))
-        for said in facts.said
+        for said in facts.audited
         if said.record.kind == "decided"
     )
     answers: dict[str, set[Hashable]] = defaultdict(set)
@@ -54,7 +54,7 @@ def one_decision(facts: Facts) -> Iterator[str]:
     for decision_id, found in answers.items():
         if len(found) > 1:
             yield f"decision {decision_id} was made in {len(found)} ways: {sorted(map(str, found))}"
-    decided = {_event_of(said.record) for said in facts.said if said.record.kind == "decided"}
+    decided = {_event_of(said.record) for said in facts.audited if said.record.kind == "decided"}
     refused = {name for name, status in facts.ends if status == "refused"}
     for sent in facts.sent:
         if sent.name not in decided | refused:
@@ -64,7 +64,7 @@ def one_decision(facts: Facts) -> Iterator[str]:
 def same_words(facts: Facts) -> Iterator[str]:
     """Audit records with the same id are equal."""
     words: dict[str, set[Hashable]] = defaultdict(set)
-    for said in facts.said:
+    for said in facts.audited:
         words[said.record.record_id].add(_words(said.record))
     for record_id, found in words.items():
         if len(found) > 1:
@@ -91,7 +91,7 @@ def unknown_said(facts: Facts) -> Iterator[str]:
     and never without an end.
     """
     outcomes: dict[Name, set[str]] = defaultdict(set)
-    for said in facts.said:
+    for said in facts.audited:
         if said.record.kind == "acted":
             outcomes[_event_of(said.record)] |= {outcome.status for outcome in _outcomes(said.record)}
     for effect in facts.effects:
@@ -113,12 +113,12 @@ def in_order(facts: Facts) -> Iterator[str]:
         last[effect.path, effect.source, effect.subject] = max(before, effect.number)
 
 
-def landed_once(facts: Facts) -> Iterator[str]:
+def inserted_once(facts: Facts) -> Iterator[str]:
     """ClickHouse has each record of the audit topic once, and nothing else."""
-    for place, count in Counter((row.partition, row.offset) for row in facts.landed).items():
+    for place, count in Counter((row.partition, row.offset) for row in facts.inserted).items():
         if count > 1:
-            yield f"audit {place[0]}/{place[1]} landed {count} times"
-    wanted, found = {said.record.record_id for said in facts.said}, Counter(facts.records)
+            yield f"audit {place[0]}/{place[1]} was inserted {count} times"
+    wanted, found = {said.record.record_id for said in facts.audited}, Counter(facts.records)
     for record_id in wanted - found.keys():
         yield f"audit record {record_id} is not in ClickHouse"
     for record_id, count in found.items():
@@ -134,36 +134,40 @@ def roll_ups_equal(facts: Facts) -> Iterator[str]:
             yield f"roll-up of {agent}: {facts.costs.get(agent)}, by the topic {wanted.get(agent)}"
 
 
-def buried_are_poison(facts: Facts) -> Iterator[str]:
+def dead_letters_are_poison(facts: Facts) -> Iterator[str]:
     """The dead letters are the injected records, byte for byte, and nothing else but decisions and what was killed."""
-    others = (buried for buried in facts.buried if not (_of_a_decision(buried) or is_quarantined(buried)))
-    by_id = {buried.letter.dead_letter_id: buried for buried in others}
-    for buried in by_id.values():
-        letter = buried.letter
-        if letter.dead_letter_id != _letter_id(buried):
+    others = (
+        dead_letter
+        for dead_letter in facts.dead_letters
+        if not (_of_a_decision(dead_letter) or is_quarantined(dead_letter))
+    )
+    by_id = {dead_letter.letter.dead_letter_id: dead_letter for dead_letter in others}
+    for dead_letter in by_id.values():
+        letter = dead_letter.letter
+        if letter.dead_letter_id != _letter_id(dead_letter):
             yield f"dead letter {letter.dead_letter_id} is not named by its place, nor by the letter before it"
-    found, wanted = Counter(buried.value for buried in by_id.values()), Counter(facts.poison)
+    found, wanted = Counter(dead_letter.value for dead_letter in by_id.values()), Counter(facts.poison)
     for value, count in (wanted - found).items():
         yield f"{count} poison records have no dead letter: {_shown(value)}"
     for value, count in (found - wanted).items():
-        letter = next(buried.letter for buried in by_id.values() if buried.value == value)
+        letter = next(dead_letter.letter for dead_letter in by_id.values() if dead_letter.value == value)
         yield f"{count} dead letters that nobody injected: {letter.stage}: {letter.error}: {letter.message}"
 
 
-def failed_are_buried(facts: Facts) -> Iterator[str]:
+def failed_are_dead_letters(facts: Facts) -> Iterator[str]:
     """Each decision that ended as failed is a dead letter, once, and no other decision is one."""
     failed = {
         decision_letter_id(said.decision_id, 0)
         for said in _first_said(facts)
         if said.kind in ("acted", "decided") and said.status == "failed" and said.decision_id is not None
     }
-    found = {buried.letter.dead_letter_id for buried in facts.buried if _of_a_decision(buried)}
+    found = {dead_letter.letter.dead_letter_id for dead_letter in facts.dead_letters if _of_a_decision(dead_letter)}
     if failed != found:
         yield f"{len(failed - found)} failed decisions have no dead letter, and {len(found - failed)} others have one"
 
 
-def _of_a_decision(buried: Buried) -> bool:
-    return buried.letter.error in (ACTION_FAILED, ESCALATION_FAILED, NO_ESCALATION)
+def _of_a_decision(dead_letter: DeadLettered) -> bool:
+    return dead_letter.letter.error in (ACTION_FAILED, ESCALATION_FAILED, NO_ESCALATION)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -174,10 +178,10 @@ CHECKS: tuple[Check, ...] = (
     acted_once,
     unknown_said,
     in_order,
-    landed_once,
+    inserted_once,
     roll_ups_equal,
-    buried_are_poison,
-    failed_are_buried,
+    dead_letters_are_poison,
+    failed_are_dead_letters,
     quarantined_by_kills,
     *money.CHECKS,
 )
@@ -192,12 +196,12 @@ def _named(name: Name) -> str:
     return f"event {name[0]}/{name[1]}"
 
 
-def _letter_id(buried: Buried) -> str:
-    letter = buried.letter
+def _letter_id(dead_letter: DeadLettered) -> str:
+    letter = dead_letter.letter
     if letter.replay_of is not None:
-        return next_dead_letter_id(letter.replay_of, buried.value)
-    if buried.origin:
-        return forwarded_letter_id(letter.topic, f"{buried.origin}#{sha256(buried.value).hexdigest()[:32]}")
+        return next_dead_letter_id(letter.replay_of, dead_letter.value)
+    if dead_letter.origin:
+        return forwarded_letter_id(letter.topic, f"{dead_letter.origin}#{sha256(dead_letter.value).hexdigest()[:32]}")
     return dead_letter_id(letter.topic, letter.partition, letter.offset, letter.timestamp_ms)
 
 
@@ -232,7 +236,7 @@ def _outcomes(record: AuditRecord) -> Sequence[StepOutcome]:
 def _first_said(facts: Facts) -> list[AuditRecord]:
     """The first record of each id, which is the one that counts."""
     first: dict[str, AuditRecord] = {}
-    for said in facts.said:
+    for said in facts.audited:
         first.setdefault(said.record.record_id, said.record)
     return list(first.values())
 

@@ -15,7 +15,7 @@ Name = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Landed:
+class InsertedRow:
     """A row of the audit table, including duplicates."""
 
     partition: int
@@ -24,7 +24,7 @@ class Landed:
 
 
 @dataclass(frozen=True)
-class Said:
+class AuditedRecord:
     """An audit record and its place on the topic."""
 
     partition: int
@@ -50,7 +50,7 @@ class LedgerWrite:
 
 
 @dataclass(frozen=True)
-class Buried:
+class DeadLettered:
     """A dead letter: its reason, and the original bytes. `origin`: the first place of a forwarded record."""
 
     letter: DeadLetter
@@ -70,15 +70,15 @@ class Facts:
     kills: int = 0
     observed: tuple[str, ...] = ()
     # topics
-    said: tuple[Said, ...] = ()
+    audited: tuple[AuditedRecord, ...] = ()
     decisions: tuple[Decision, ...] = ()
     cases: tuple[Case, ...] = ()
     entries: tuple[BudgetEntry, ...] = ()
     ledger: tuple[LedgerWrite, ...] = ()
-    buried: tuple[Buried, ...] = ()
+    dead_letters: tuple[DeadLettered, ...] = ()
     # ClickHouse
     ends: tuple[tuple[Name, str], ...] = ()
-    landed: tuple[Landed, ...] = ()
+    inserted: tuple[InsertedRow, ...] = ()
     records: tuple[str, ...] = ()
     costs: Mapping[str, Cost] = field(default_factory=dict)
     # the outside

@@ -15,7 +15,7 @@ from nightdesk.schemas.dead_letters import CONTEXT_HEADER
 from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision
 from nightdesk.schemas.topics import ACT, AUDIT, BUDGET, DECIDE, TOPICS
 from nightdesk.streams.runtime.handling.repartitioning import ORIGIN_HEADER
-from tests.chaos.facts import Buried, Cost, Facts, Landed, LedgerWrite, Name, Said
+from tests.chaos.facts import AuditedRecord, Cost, DeadLettered, Facts, InsertedRow, LedgerWrite, Name
 from tests.chaos.world import World
 
 COSTS = "SELECT agent, sum(decisions), sum(cost_microusd) FROM costs_by_day GROUP BY agent"
@@ -30,17 +30,19 @@ def gather(world: World) -> Facts:
         limits_microusd={charter.agent: charter.budget.per_day_microusd for charter in world.charters},
         kills=world.fleet.faults["killed"],
         observed=tuple(world.observed),
-        said=tuple(
-            Said(_partition(message), _offset(message), codec.decode(AuditRecord, _bytes(message)))
+        audited=tuple(
+            AuditedRecord(_partition(message), _offset(message), codec.decode(AuditRecord, _bytes(message)))
             for message in _read(kafka, AUDIT.name)
         ),
         decisions=tuple(codec.decode(Decision, _bytes(message)) for message in _read(kafka, ACT.name)),
         cases=tuple(codec.decode(Case, _bytes(message)) for message in _read(kafka, DECIDE.name)),
         entries=tuple(codec.decode(BudgetEntry, _bytes(message)) for message in _read(kafka, BUDGET.name)),
         ledger=tuple(_ledger(kafka)),
-        buried=tuple(_buried(kafka, codec)),
+        dead_letters=tuple(_dead_letters(kafka, codec)),
         ends=tuple(_ends(world)),
-        landed=tuple(Landed(*row) for row in world.rows("SELECT `partition`, `offset`, record_id FROM audit_records")),
+        inserted=tuple(
+            InsertedRow(*row) for row in world.rows("SELECT `partition`, `offset`, record_id FROM audit_records")
+        ),
         records=tuple(str(row[0]) for row in world.rows("SELECT record_id FROM records")),
         costs={row[0]: Cost(row[1], row[2]) for row in world.rows(COSTS)},
         effects=tuple(world.outside.actions.seen),
@@ -63,14 +65,16 @@ def _ledger(kafka: KafkaSettings) -> Iterator[LedgerWrite]:
         yield LedgerWrite(key, entry.term, fact)
 
 
-def _buried(kafka: KafkaSettings, codec: Codec) -> Iterator[Buried]:
+def _dead_letters(kafka: KafkaSettings, codec: Codec) -> Iterator[DeadLettered]:
     for topic in TOPICS:
         for message in _read(kafka, topic.dlq) if topic.dead_letters else ():
             headers = dict(message.headers() or ())
             context, origin = headers.get(CONTEXT_HEADER), headers.get(ORIGIN_HEADER) or b""
             if isinstance(context, bytes):  # else it says what became of a letter
                 letter = codec.decode(DeadLetter, context)
-                yield Buried(letter, _bytes(message) or b"", origin.decode() if isinstance(origin, bytes) else origin)
+                yield DeadLettered(
+                    letter, _bytes(message) or b"", origin.decode() if isinstance(origin, bytes) else origin
+                )
 
 
 def _ends(world: World) -> Iterator[tuple[Name, str]]:

@@ -13,9 +13,9 @@ from tests.chaos.facts import Facts, LedgerWrite
 def balances_agree(facts: Facts) -> Iterator[str]:
     """The ledger, the budget topic and ClickHouse agree on what was spent. Drift 0."""
     ledger, topic = _spent_by_ledger(facts), _spent_by_topic(facts)
-    landed = Counter({agent: cost.cost_microusd for agent, cost in facts.costs.items()})
-    for agent in sorted(ledger.keys() | topic.keys() | landed.keys()):
-        found = ledger[agent], topic[agent], landed[agent]
+    inserted = Counter({agent: cost.cost_microusd for agent, cost in facts.costs.items()})
+    for agent in sorted(ledger.keys() | topic.keys() | inserted.keys()):
+        found = ledger[agent], topic[agent], inserted[agent]
         if len(set(found)) > 1:
             yield f"{agent} spent {found[0]} by its ledger, {found[1]} by the budget topic, {found[2]} by ClickHouse"
 

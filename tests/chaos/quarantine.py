@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from nightdesk.operations.dead_letters.reading import open_letters
 from nightdesk.streams.runtime.consuming.quarantine import QUARANTINE_AFTER
-from tests.chaos.facts import Buried, Facts
+from tests.chaos.facts import DeadLettered, Facts
 from tests.chaos.world import LOOK_S, World
 
 
-def is_quarantined(buried: Buried) -> bool:
+def is_quarantined(dead_letter: DeadLettered) -> bool:
     """Whether the letter is of a record at which a stage ended repeatedly."""
-    return buried.letter.kind == "quarantined"
+    return dead_letter.letter.kind == "quarantined"
 
 
 def replay(world: World, within_s: float) -> int:
@@ -34,7 +34,11 @@ def replay(world: World, within_s: float) -> int:
 
 def quarantined_by_kills(facts: Facts) -> Iterator[str]:
     """What is in quarantine was in hand at three kills, and its letter names its case."""
-    letters = {buried.letter.dead_letter_id: buried.letter for buried in facts.buried if is_quarantined(buried)}
+    letters = {
+        dead_letter.letter.dead_letter_id: dead_letter.letter
+        for dead_letter in facts.dead_letters
+        if is_quarantined(dead_letter)
+    }
     for letter_id, letter in letters.items():
         if letter.case_id is None and letter.topic != "ingest":
             yield f"dead letter {letter_id} of {letter.stage} is in quarantine and names no case"

@@ -13,7 +13,7 @@ from nightdesk.schemas.audit import ActionDetail, DecisionDetail
 from nightdesk.schemas.records import AuditRecord, BudgetEntry, Case, DeadLetter, Decision, StepOutcome
 from tests.chaos.checker import CHECKS, violations
 from tests.chaos.events import ANSWER, APPEND, Sent
-from tests.chaos.facts import Buried, Cost, Facts, Landed, LedgerWrite, Said
+from tests.chaos.facts import AuditedRecord, Cost, DeadLettered, Facts, InsertedRow, LedgerWrite
 from tests.chaos.outside import Effect
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -80,11 +80,11 @@ def said(sent: Sent, status: str = "done") -> list[AuditRecord]:
     ]
 
 
-def at_their_place(records: list[AuditRecord]) -> tuple[Said, ...]:
-    return tuple(Said(0, offset, record) for offset, record in enumerate(records))
+def at_their_place(records: list[AuditRecord]) -> tuple[AuditedRecord, ...]:
+    return tuple(AuditedRecord(0, offset, record) for offset, record in enumerate(records))
 
 
-def failed(records: tuple[Said, ...]) -> tuple[Said, ...]:
+def failed(records: tuple[AuditedRecord, ...]) -> tuple[AuditedRecord, ...]:
     """The same, but the last playbook failed."""
     last = records[-1]
     return (*records[:-1], replace(last, record=last.record.model_copy(update={"status": "failed"})))
@@ -111,7 +111,7 @@ def effect(sent: Sent, path: str) -> Effect:
     return Effect(path, sent.source, sent.number, sent.subject, at=1.0)
 
 
-def letter(value: bytes, offset: int = 7) -> Buried:
+def letter(value: bytes, offset: int = 7) -> DeadLettered:
     described = DeadLetter(
         dead_letter_id=ids.dead_letter_id("ingest", 0, offset, 0),
         stage="ingest",
@@ -125,13 +125,13 @@ def letter(value: bytes, offset: int = 7) -> Buried:
         program_version="0",
         time=NOW,
     )
-    return Buried(described, value)
+    return DeadLettered(described, value)
 
 
-def quarantined(sent: Sent, **fields: object) -> Buried:
+def quarantined(sent: Sent, **fields: object) -> DeadLettered:
     """The letter of a decision at which the worker was killed repeatedly."""
     about = {"kind": "quarantined", "topic": "act", "stage": "act", "case_id": case(sent).case_id, **fields}
-    return Buried(letter(b"").letter.model_copy(update=about), b"decision")
+    return DeadLettered(letter(b"").letter.model_copy(update=about), b"decision")
 
 
 def good() -> Facts:
@@ -140,7 +140,7 @@ def good() -> Facts:
         sent=SENT,
         poison=(POISON,),
         limits_microusd={AGENT: 2000},
-        said=at_their_place(records),
+        audited=at_their_place(records),
         decisions=tuple(decision(sent) for sent in SENT),
         cases=tuple(case(sent) for sent in SENT),
         entries=tuple(settlement(sent) for sent in SENT),
@@ -148,9 +148,9 @@ def good() -> Facts:
             *(write(fact(sent, "open")) for sent in SENT),
             *(write(fact(sent, "settled", spent=300)) for sent in SENT),
         ),
-        buried=(letter(POISON),),
+        dead_letters=(letter(POISON),),
         ends=tuple((sent.name, "completed") for sent in SENT),
-        landed=tuple(Landed(0, offset, record.record_id) for offset, record in enumerate(records)),
+        inserted=tuple(InsertedRow(0, offset, record.record_id) for offset, record in enumerate(records)),
         records=tuple(record.record_id for record in records),
         costs={AGENT: Cost(2, 600)},
         effects=(effect(SENT[0], "/answers"), effect(SENT[0], "/notes"), effect(SENT[1], "/appends")),
@@ -159,8 +159,8 @@ def good() -> Facts:
 
 def says_twice(facts: Facts, **fields: object) -> Facts:
     """The last audit record again, with different content."""
-    again = facts.said[-1].record.model_copy(update=fields)
-    return replace(facts, said=(*facts.said, Said(0, len(facts.said), again)))
+    again = facts.audited[-1].record.model_copy(update=fields)
+    return replace(facts, audited=(*facts.audited, AuditedRecord(0, len(facts.audited), again)))
 
 
 DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
@@ -181,7 +181,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
         "one_decision",
         lambda facts: replace(facts, decisions=(facts.decisions[0].model_copy(update={"confidence": 0.8}),)),
     ),
-    "an event was never decided": ("one_decision", lambda facts: replace(facts, said=facts.said[:2])),
+    "an event was never decided": ("one_decision", lambda facts: replace(facts, audited=facts.audited[:2])),
     "an audit record says two things": ("same_words", lambda facts: says_twice(facts, status="failed")),
     "an audit record has two outcomes": (
         "same_words",
@@ -195,7 +195,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
     "a key is executed twice": ("acted_once", lambda facts: replace(facts, executed_twice=1)),
     "what was done is recorded as failed": (
         "unknown_said",
-        lambda facts: replace(facts, said=(*facts.said[:2], *at_their_place(said(SENT[1], status="failed")))),
+        lambda facts: replace(facts, audited=(*facts.audited[:2], *at_their_place(said(SENT[1], status="failed")))),
     ),
     "a later event acts first": (
         "in_order",
@@ -203,40 +203,44 @@ DOCTORED: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
             facts, sent=(SENT[0], replace(SENT[1], kind=ANSWER)), effects=(effect(SENT[1], "/notes"), *facts.effects)
         ),
     ),
-    "an offset landed twice": (
-        "landed_once",
-        lambda facts: replace(facts, landed=(*facts.landed, facts.landed[0])),
+    "an offset was inserted twice": (
+        "inserted_once",
+        lambda facts: replace(facts, inserted=(*facts.inserted, facts.inserted[0])),
     ),
-    "a record did not land": ("landed_once", lambda facts: replace(facts, records=facts.records[1:])),
+    "a record did not land": ("inserted_once", lambda facts: replace(facts, records=facts.records[1:])),
     "a record is shown twice": (
-        "landed_once",
+        "inserted_once",
         lambda facts: replace(facts, records=(*facts.records, facts.records[0])),
     ),
-    "a record came from nowhere": ("landed_once", lambda facts: replace(facts, records=(*facts.records, "x"))),
+    "a record came from nowhere": ("inserted_once", lambda facts: replace(facts, records=(*facts.records, "x"))),
     "a roll-up counts twice": ("roll_ups_equal", lambda facts: replace(facts, costs={AGENT: Cost(3, 600)})),
-    "a poison record is lost": ("buried_are_poison", lambda facts: replace(facts, buried=())),
-    "a good record is buried": (
-        "buried_are_poison",
-        lambda facts: replace(facts, buried=(*facts.buried, letter(b"good", offset=8))),
+    "a poison record is lost": ("dead_letters_are_poison", lambda facts: replace(facts, dead_letters=())),
+    "a good record becomes a dead letter": (
+        "dead_letters_are_poison",
+        lambda facts: replace(facts, dead_letters=(*facts.dead_letters, letter(b"good", offset=8))),
     ),
     "a dead letter has a wrong id": (
-        "buried_are_poison",
+        "dead_letters_are_poison",
         lambda facts: replace(
-            facts, buried=(replace(letter(POISON), letter=letter(POISON).letter.model_copy(update={"offset": 9})),)
+            facts,
+            dead_letters=(replace(letter(POISON), letter=letter(POISON).letter.model_copy(update={"offset": 9})),),
         ),
     ),
     "a record is in quarantine after fewer kills than it takes": (
         "quarantined_by_kills",
-        lambda facts: replace(facts, kills=2, buried=(*facts.buried, quarantined(SENT[0]))),
+        lambda facts: replace(facts, kills=2, dead_letters=(*facts.dead_letters, quarantined(SENT[0]))),
     ),
     "the letter of a record in quarantine names no case": (
         "quarantined_by_kills",
-        lambda facts: replace(facts, kills=9, buried=(*facts.buried, quarantined(SENT[0], case_id=None))),
+        lambda facts: replace(facts, kills=9, dead_letters=(*facts.dead_letters, quarantined(SENT[0], case_id=None))),
     ),
-    "a failed action has no dead letter": ("failed_are_buried", lambda facts: replace(facts, said=failed(facts.said))),
+    "a failed action has no dead letter": (
+        "failed_are_dead_letters",
+        lambda facts: replace(facts, audited=failed(facts.audited)),
+    ),
     "a case that nobody can give to a person has no dead letter": (
-        "failed_are_buried",
-        lambda facts: replace(facts, said=failed(facts.said[:3])),
+        "failed_are_dead_letters",
+        lambda facts: replace(facts, audited=failed(facts.audited[:3])),
     ),
     "the ledger forgot a settlement": (
         "balances_agree",
@@ -280,7 +284,7 @@ def test_every_check_is_shown_to_fail() -> None:
 def test_a_record_in_quarantine_after_three_kills_is_no_violation() -> None:
     """Once it was replayed, all other checks hold for its event too."""
     facts = good()
-    assert violations(replace(facts, kills=3, buried=(*facts.buried, quarantined(SENT[0])))) == []
+    assert violations(replace(facts, kills=3, dead_letters=(*facts.dead_letters, quarantined(SENT[0])))) == []
 
 
 def test_what_a_process_wrote_after_its_term_counts_for_nothing() -> None:

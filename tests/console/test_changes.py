@@ -33,7 +33,7 @@ from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
 from tests.console.server import Browser, RunningConsole, log_in, running, token_of
 from tests.fakes.identity_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, providing
-from tests.nightdesk.letters import Buried
+from tests.nightdesk.letters import DlqWriter
 from tests.processors.examples import compiled
 from tests.sinks.records import START, at, dead_letter, land, of_case, record
 
@@ -296,8 +296,8 @@ def test_an_agent_shows_its_charter_and_its_money(desk: Desk) -> None:
 
 
 def test_letters_are_resolved_after_a_dry_run(desk: Desk) -> None:
-    bury = Buried(desk.settings, desk.codec)
-    kept, replayed, discarded = (bury.event(number) for number in (7, 2, 3))
+    send_to_dlq = DlqWriter(desk.settings, desk.codec)
+    kept, replayed, discarded = (send_to_dlq.event(number) for number in (7, 2, 3))
     with desk.console.browser("otto") as otto, desk.console.browser("ada") as ada:
         [group] = ada.client.get("/dead-letters.json").json()["groups"]
         assert group["count"] == 3
@@ -321,8 +321,8 @@ def test_letters_are_resolved_after_a_dry_run(desk: Desk) -> None:
 
 
 def test_a_filter_with_a_name_replays_what_its_dry_run_showed_and_nothing_else(desk: Desk) -> None:
-    bury = Buried(desk.settings, desk.codec, minutes=100)  # the ids of letters follow from it
-    first = bury.event(14)
+    send_to_dlq = DlqWriter(desk.settings, desk.codec, minutes=100)  # the ids of letters follow from it
+    first = send_to_dlq.event(14)
     before = len(desk.audit("replayed"))
     with desk.console.browser("otto") as otto:
         [group] = otto.client.get("/dead-letters.json").json()["groups"]
@@ -339,7 +339,7 @@ def test_a_filter_with_a_name_replays_what_its_dry_run_showed_and_nothing_else(d
         assert first[:8] in dry
         expected = html.unescape(dry.split('name="expected" value="')[1].split('"')[0])
         assert len(desk.audit("replayed")) == before
-        bury.event(15)  # which nobody has seen
+        send_to_dlq.event(15)  # which nobody has seen
         changed = otto.post("/dead-letters", **named, sure="yes", expected=expected)
         assert problem_of(otto, changed) == "other letters match than in the dry run"
         assert "other letters match than in the dry run" in otto.get(changed.headers["location"]).text

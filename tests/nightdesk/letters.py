@@ -32,7 +32,7 @@ START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
 @dataclass
-class Buried:
+class DlqWriter:
     """A stage at which every record fails. Each letter is a minute younger than the one before it."""
 
     settings: Settings
@@ -71,7 +71,7 @@ class Buried:
         return letter.dead_letter_id
 
     def event(self, number: int, **where: Any) -> str:
-        """Bury an event that can be read."""
+        """Send an event to the DLQ that can be read."""
         key = f"t-{number}".encode()
         return self(self.codec.encode(event(number)), key, **{"partition": partition_of(key, PARTITIONS)} | where)
 

@@ -17,7 +17,7 @@ from nightdesk.schemas.records import AuditRecord
 from nightdesk.schemas.topics import ACT
 from nightdesk.settings import Settings
 from tests.nightdesk.command_line import CommandLine
-from tests.nightdesk.letters import PARTITIONS, Buried, event, everything
+from tests.nightdesk.letters import PARTITIONS, DlqWriter, event, everything
 
 HOSTILE = b"\x00\xff\n\r\x1b[2J" + bytes(range(256))
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -30,16 +30,16 @@ def codec(topics: Settings) -> Iterator[Codec]:
 
 
 @pytest.fixture
-def bury(topics: Settings, codec: Codec) -> Buried:
-    return Buried(topics, codec)
+def send_to_dlq(topics: Settings, codec: Codec) -> DlqWriter:
+    return DlqWriter(topics, codec)
 
 
 def ids(result: Any) -> list[str]:
     return [letter["dead_letter_id"] for letter in result.json()]
 
 
-def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None:
-    letter_id = bury.event(7)
+def test_the_json_contract_of_list(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    letter_id = send_to_dlq.event(7)
     [letter] = nightdesk("dlq", "list", "--output", "json").json()
     assert letter == {
         "dead_letter_id": letter_id,
@@ -58,7 +58,7 @@ def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None
         "kind": "failed",
         "replay_of": None,
         "waiting": 0,
-        "size_bytes": len(bury.codec.encode(event(7))),
+        "size_bytes": len(send_to_dlq.codec.encode(event(7))),
         "records": 1,
         "origin": "source shop",
         "end": None,
@@ -66,8 +66,8 @@ def test_the_json_contract_of_list(nightdesk: CommandLine, bury: Buried) -> None
     assert "\x1b" not in nightdesk("dlq", "list").out
 
 
-def test_filters_say_which_letters_are_meant(nightdesk: CommandLine, bury: Buried) -> None:
-    unreadable, at_act, third = bury(b"x"), bury(b"y", topic=ACT, stage="act"), bury.event(3)
+def test_filters_say_which_letters_are_meant(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    unreadable, at_act, third = send_to_dlq(b"x"), send_to_dlq(b"y", topic=ACT, stage="act"), send_to_dlq.event(3)
     for options, expected in {
         (): [unreadable, at_act, third],
         ("--topic", "act"): [at_act],
@@ -107,10 +107,10 @@ def test_wrong_usage_says_what_to_do(nightdesk: CommandLine) -> None:
 
 @pytest.mark.parametrize("value", [HOSTILE, b"", None, b"x" * 3_000_000])
 def test_the_bytes_come_back_as_they_came(
-    nightdesk: CommandLine, bury: Buried, tmp_path: Path, value: bytes | None
+    nightdesk: CommandLine, send_to_dlq: DlqWriter, tmp_path: Path, value: bytes | None
 ) -> None:
     headers = (("x-own", b"\xff\x00"), ("x-own", b"again"), ("traceparent", TRACE))
-    letter_id = bury(value, b"\xfe", headers)
+    letter_id = send_to_dlq(value, b"\xfe", headers)
     assert nightdesk("dlq", "show", letter_id, "--raw", str(tmp_path / "raw")).out == ""
     assert (tmp_path / "raw").read_bytes() == (value or b"")
     shown = nightdesk("dlq", "show", letter_id[:8], "--output", "json").json()
@@ -124,29 +124,29 @@ def test_the_bytes_come_back_as_they_came(
     assert "\x1b" not in told
 
 
-def test_what_can_be_read_is_shown_as_it_reads(nightdesk: CommandLine, bury: Buried) -> None:
-    letter_id = bury.event(3)
+def test_what_can_be_read_is_shown_as_it_reads(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    letter_id = send_to_dlq.event(3)
     assert nightdesk("dlq", "show", letter_id, "-o", "json").json()["record"]["id"] == "evt-3"
     assert '"id": "evt-3"' in nightdesk("dlq", "show", letter_id).out
 
 
-def test_an_id_may_be_short_and_must_mean_one(nightdesk: CommandLine, bury: Buried) -> None:
-    letter_id = bury(b"x")
+def test_an_id_may_be_short_and_must_mean_one(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    letter_id = send_to_dlq(b"x")
     assert nightdesk("dlq", "show", letter_id[:6]).code == 0
     refused = nightdesk("dlq", "show", letter_id[:5])
     assert (refused.code, "Give more of the id" in refused.err) == (2, True)
 
 
 def test_replay_sends_the_record_as_it_came_and_remembers_it(
-    nightdesk: CommandLine, bury: Buried, codec: Codec
+    nightdesk: CommandLine, send_to_dlq: DlqWriter, codec: Codec
 ) -> None:
-    other = bury(b"other", b"o", partition=0)
-    letter_id = bury(HOSTILE, b"k", (("x-own", b"\xff"),), partition=3)
+    other = send_to_dlq(b"other", b"o", partition=0)
+    letter_id = send_to_dlq(HOSTILE, b"k", (("x-own", b"\xff"),), partition=3)
     done = nightdesk("dlq", "replay", letter_id, "--reason", "fixed", "-o", "json").json()
     assert (done["verdict"], done["dry_run"]) == ("replayed", False)
     assert [letter["dead_letter_id"] for letter in done["letters"]] == [letter_id]
 
-    [sent] = everything(bury.settings, "ingest")
+    [sent] = everything(send_to_dlq.settings, "ingest")
     assert (sent.key(), sent.value(), sent.partition()) == (b"k", HOSTILE, 3)
     assert sent.headers() == [
         ("x-own", b"\xff"),
@@ -156,71 +156,77 @@ def test_replay_sends_the_record_as_it_came_and_remembers_it(
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [other]
     [replayed] = nightdesk("dlq", "list", "--state", "replayed", "-o", "json").json()
     assert (replayed["dead_letter_id"], replayed["end"]["reason"]) == (letter_id, "fixed")
-    [line] = replays(bury, codec)
+    [line] = replays(send_to_dlq, codec)
     assert (line.subject, line.status) == ("k", "running")
     assert line.reason.endswith(": fixed")
 
 
-def test_a_dry_run_changes_nothing(nightdesk: CommandLine, bury: Buried) -> None:
-    letter_id = bury(b"x")
-    before = {topic: len(everything(bury.settings, topic)) for topic in ("ingest", "ingest.dlq", "audit")}
+def test_a_dry_run_changes_nothing(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    letter_id = send_to_dlq(b"x")
+    before = {topic: len(everything(send_to_dlq.settings, topic)) for topic in ("ingest", "ingest.dlq", "audit")}
     for arguments in (("replay", "--all"), ("discard", "--all", "--reason", "old")):
         told = nightdesk("dlq", *arguments, "--dry-run")
         assert letter_id[:13] in told.out
         assert "1 would be" in told.out
-    assert before == {topic: len(everything(bury.settings, topic)) for topic in before}
+    assert before == {topic: len(everything(send_to_dlq.settings, topic)) for topic in before}
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [letter_id]
 
 
-def replays(bury: Buried, codec: Codec) -> list[AuditRecord]:
+def replays(send_to_dlq: DlqWriter, codec: Codec) -> list[AuditRecord]:
     """What was replayed, according to the audit."""
-    lines = [codec.decode(AuditRecord, message.value()) for message in everything(bury.settings, "audit")]
+    lines = [codec.decode(AuditRecord, message.value()) for message in everything(send_to_dlq.settings, "audit")]
     return [line for line in lines if line.kind == "replayed"]
 
 
-def test_a_letter_is_replayed_once_unless_somebody_insists(nightdesk: CommandLine, bury: Buried, codec: Codec) -> None:
-    letter_id = bury(b"x")
+def test_a_letter_is_replayed_once_unless_somebody_insists(
+    nightdesk: CommandLine, send_to_dlq: DlqWriter, codec: Codec
+) -> None:
+    letter_id = send_to_dlq(b"x")
     assert nightdesk("dlq", "replay", letter_id).code == 0
     refused = nightdesk("dlq", "replay", letter_id)
     assert (refused.code, "--again" in refused.err) == (3, True)
     assert nightdesk("dlq", "replay", letter_id, "--again").code == 0
-    assert len(everything(bury.settings, "ingest")) == 2
-    assert len({line.record_id for line in replays(bury, codec)}) == 2
+    assert len(everything(send_to_dlq.settings, "ingest")) == 2
+    assert len({line.record_id for line in replays(send_to_dlq, codec)}) == 2
 
 
-def test_what_is_discarded_is_not_sent_and_can_still_be_read(nightdesk: CommandLine, bury: Buried) -> None:
-    letter_id, other = bury(b"x", b"a"), bury(b"y", b"b")
+def test_what_is_discarded_is_not_sent_and_can_still_be_read(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    letter_id, other = send_to_dlq(b"x", b"a"), send_to_dlq(b"y", b"b")
     assert nightdesk("dlq", "discard", letter_id, "--reason", "a test").code == 0
-    assert everything(bury.settings, "ingest") == []
+    assert everything(send_to_dlq.settings, "ingest") == []
     assert ids(nightdesk("dlq", "list", "-o", "json")) == [other]
     shown = nightdesk("dlq", "show", letter_id, "-o", "json").json()
     assert (shown["state"], shown["end"]["reason"], shown["value_base64"]) == ("discarded", "a test", "eA==")
 
 
-def test_a_letter_that_was_buried_twice_is_one(nightdesk: CommandLine, bury: Buried) -> None:
-    bury(b"x")
-    bury.minutes = 0
-    bury(b"x")
-    assert len(everything(bury.settings, "ingest.dlq")) == 2
+def test_a_dead_letter_that_was_sent_twice_is_one(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
+    send_to_dlq(b"x")
+    send_to_dlq.minutes = 0
+    send_to_dlq(b"x")
+    assert len(everything(send_to_dlq.settings, "ingest.dlq")) == 2
     assert len(nightdesk("dlq", "list", "-o", "json").json()) == 1
     assert nightdesk("dlq", "replay", "--all").code == 0
-    assert len(everything(bury.settings, "ingest")) == 1
+    assert len(everything(send_to_dlq.settings, "ingest")) == 1
 
 
-def test_a_thousand_letters_are_replayed_in_their_order(nightdesk: CommandLine, bury: Buried) -> None:
+def test_a_thousand_letters_are_replayed_in_their_order(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
     """They are more than one batch, and each is replayed once."""
     for number in range(450):
-        bury(str(number).encode(), partition=2)
+        send_to_dlq(str(number).encode(), partition=2)
     assert nightdesk("dlq", "replay", "--all").code == 0
-    assert [message.value() for message in everything(bury.settings, "ingest")] == [str(n).encode() for n in range(450)]
+    assert [message.value() for message in everything(send_to_dlq.settings, "ingest")] == [
+        str(n).encode() for n in range(450)
+    ]
     assert nightdesk("dlq", "list", "-o", "json").json() == []
 
 
-def test_records_of_others_are_counted_and_passed_over(nightdesk: CommandLine, bury: Buried) -> None:
+def test_records_of_others_are_counted_and_passed_over(nightdesk: CommandLine, send_to_dlq: DlqWriter) -> None:
     from confluent_kafka import Producer
 
-    producer = Producer(bury.settings.kafka.client_config())
-    producer.produce(bury.settings.kafka.topic_prefix + "ingest.dlq", b"x", headers=[("nightdesk.dead_letter", b"no")])
+    producer = Producer(send_to_dlq.settings.kafka.client_config())
+    producer.produce(
+        send_to_dlq.settings.kafka.topic_prefix + "ingest.dlq", b"x", headers=[("nightdesk.dead_letter", b"no")]
+    )
     producer.flush(30)
     result = nightdesk("dlq", "list", "-o", "json")
     assert (result.json(), "1 records" in result.err) == ([], True)
@@ -246,18 +252,18 @@ def large(topics: Settings) -> tuple[bytes, int]:
 @pytest.mark.parametrize("where", ["its place", "a folder"])
 def test_a_record_that_was_cut_is_found_whole_and_sent_again(
     nightdesk: CommandLine,
-    bury: Buried,
+    send_to_dlq: DlqWriter,
     large: tuple[bytes, int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:
     value, offset = large
-    bury.dead_letter_bytes = 200_000
+    send_to_dlq.dead_letter_bytes = 200_000
     if where == "a folder":
-        bury.oversized_dir, offset = tmp_path / "kept", 987_654  # its topic holds it no longer
-        monkeypatch.setenv("NIGHTDESK_WORKER__OVERSIZED_DIR", str(bury.oversized_dir))
-    letter_id = bury(value, b"k", LARGE_HEADERS, offset=offset)
+        send_to_dlq.oversized_dir, offset = tmp_path / "kept", 987_654  # its topic holds it no longer
+        monkeypatch.setenv("NIGHTDESK_WORKER__OVERSIZED_DIR", str(send_to_dlq.oversized_dir))
+    letter_id = send_to_dlq(value, b"k", LARGE_HEADERS, offset=offset)
     shown = nightdesk("dlq", "show", letter_id, "--output", "json").json()
     assert (shown["truncated"], shown["whole"], shown["size_bytes"]) == (True, True, len(value))
     assert base64.b64decode(shown["value_base64"]) == value
@@ -266,19 +272,21 @@ def test_a_record_that_was_cut_is_found_whole_and_sent_again(
     assert (tmp_path / "raw").read_bytes() == value
     assert nightdesk("dlq", "replay", letter_id).code == 0
     again = [
-        list(message.headers() or ())[:2] for message in everything(bury.settings, "ingest") if message.key() == b"k"
+        list(message.headers() or ())[:2]
+        for message in everything(send_to_dlq.settings, "ingest")
+        if message.key() == b"k"
     ]
     assert again == [[], list(LARGE_HEADERS), list(LARGE_HEADERS)]
 
 
 @pytest.mark.parametrize("instead", ["nothing", "another record"])
 def test_a_record_that_was_cut_and_is_gone_is_not_sent_again(
-    nightdesk: CommandLine, bury: Buried, large: tuple[bytes, int], instead: str
+    nightdesk: CommandLine, send_to_dlq: DlqWriter, large: tuple[bytes, int], instead: str
 ) -> None:
     value, offset = large
-    bury.dead_letter_bytes = 200_000
-    letter_id = bury(value, b"k", LARGE_HEADERS, offset=offset - 1 if instead == "another record" else 987_654)
-    small = bury(b"small")
+    send_to_dlq.dead_letter_bytes = 200_000
+    letter_id = send_to_dlq(value, b"k", LARGE_HEADERS, offset=offset - 1 if instead == "another record" else 987_654)
+    small = send_to_dlq(b"small")
     shown = nightdesk("dlq", "show", letter_id, "--output", "json").json()
     assert (shown["truncated"], shown["whole"], shown["size_bytes"]) == (True, False, len(value))
     assert value.startswith(base64.b64decode(shown["value_base64"]))
@@ -294,11 +302,11 @@ def test_a_record_that_was_cut_and_is_gone_is_not_sent_again(
 
 
 def test_a_filter_has_a_name_in_the_audit_of_each_letter(
-    nightdesk: CommandLine, bury: Buried, topics: Settings
+    nightdesk: CommandLine, send_to_dlq: DlqWriter, topics: Settings
 ) -> None:
-    bury(b"x")
-    bury.event(3)
-    bury.event(4)
+    send_to_dlq(b"x")
+    send_to_dlq.event(3)
+    send_to_dlq.event(4)
     most, least = nightdesk("dlq", "list", "--by-cause", "--output", "json").json()
     assert (most["letters"], most["error"], least["letters"]) == (2, "ConnectionError", 1)
     filter_ = ("--error", most["error"], "--cause", most["cause"])

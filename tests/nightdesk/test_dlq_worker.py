@@ -23,7 +23,7 @@ from nightdesk.schemas.codec import Codec
 from nightdesk.schemas.records import AuditRecord, BudgetEntry, Event
 from nightdesk.settings import Settings
 from tests.nightdesk.command_line import CommandLine
-from tests.nightdesk.letters import Buried, everything
+from tests.nightdesk.letters import DlqWriter, everything
 
 CHARTER = Path(__file__).parents[2] / "charters" / "support-triage"
 PATIENCE_S = 120.0
@@ -124,7 +124,7 @@ def test_an_event_that_was_taken_in_truth_is_not_taken_twice(
     send(topics, "t", value)
     wait(worker, lambda: began(topics, codec) == ["taken"], "a case")
     [came] = everything(topics, "ingest")
-    Buried(topics, codec)(value, b"t", partition=came.partition())
+    DlqWriter(topics, codec)(value, b"t", partition=came.partition())
     assert nightdesk("dlq", "replay", "--all").code == 0
     wait(worker, lambda: audited(topics, codec, "ignored") == {"taken"}, "a duplicate that is passed over")
     assert len(everything(topics, "budget")) == 1

@@ -27,7 +27,7 @@ from nightdesk.schemas.records import AuditRecord, ControlCommand, Event, Fallba
 from nightdesk.settings import Settings
 from tests.nightdesk.command_line import CommandLine
 from tests.nightdesk.hostile_text import EVERYTHING, HOSTILE, obeyed
-from tests.nightdesk.letters import START, Buried
+from tests.nightdesk.letters import START, DlqWriter
 from tests.sinks.records import acted, at, decided, land, of_case, outcome, record
 
 # In a field of its own a text is UTF-8; a lone surrogate comes in JSON, as an escape.
@@ -85,9 +85,11 @@ def hostile_topics(topics: Settings) -> Iterator[Codec]:
     )
     give_orders(topics, [order])
     with registered_codec(topics) as codec:
-        bury = Buried(topics, codec)
-        bury(FIELD.encode(), key=FIELD.encode(), headers=((FIELD, FIELD.encode()),))
-        bury(codec.encode(Event(id=FIELD, source=FIELD, type=FIELD, subject=SUBJECT, time=START, data=FIELD)), b"k")
+        send_to_dlq = DlqWriter(topics, codec)
+        send_to_dlq(FIELD.encode(), key=FIELD.encode(), headers=((FIELD, FIELD.encode()),))
+        send_to_dlq(
+            codec.encode(Event(id=FIELD, source=FIELD, type=FIELD, subject=SUBJECT, time=START, data=FIELD)), b"k"
+        )
         yield codec
 
 

@@ -13,7 +13,7 @@ from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.schemas.topics import ACT
 from nightdesk.settings import Settings
 from tests.nightdesk.command_line import CommandLine
-from tests.nightdesk.letters import Buried
+from tests.nightdesk.letters import DlqWriter
 
 STOPPED = {"state": "stopped", "lag": 0, "in_flight": 0, "dead_letters": 0}
 STAGES = ("ingest", "budget", "decide", "act", "timers", "notify", "sink")
@@ -52,7 +52,7 @@ def test_lost_records_have_an_exit_code_of_their_own_until_a_person_acknowledges
     nightdesk: CommandLine, topics: Settings
 ) -> None:
     with registered_codec(topics) as codec:
-        letter_id = Buried(topics, codec).lost(3, 10)
+        letter_id = DlqWriter(topics, codec).lost(3, 10)
     ran = nightdesk("status", "-o", "json")
     assert ran.code == EXIT_CODES[FailureKind.LOST]
     [found] = ran.json()["lost"]
@@ -102,10 +102,10 @@ def test_a_group_with_a_member_runs(nightdesk: CommandLine, topics: Settings) ->
 
 def test_open_dead_letters_of_each_stage(nightdesk: CommandLine, topics: Settings) -> None:
     with registered_codec(topics) as codec:
-        bury = Buried(topics, codec)
-        letter_id = bury(b"x")
+        send_to_dlq = DlqWriter(topics, codec)
+        letter_id = send_to_dlq(b"x")
         for value in (b"y", b"z"):
-            bury(value, topic=ACT, stage="act")
+            send_to_dlq(value, topic=ACT, stage="act")
     expected = {**dict.fromkeys(STAGES, 0), "act": 2}
 
     def counted() -> dict[str, int]:

@@ -14,7 +14,7 @@ from nightdesk.schemas.dead_letters import CONTEXT_HEADER, END_HEADER, RELEASE_H
 from nightdesk.schemas.records import DeadLetterEnd
 from nightdesk.schemas.topics import INGEST
 from nightdesk.settings import Settings
-from tests.nightdesk.letters import START, Buried
+from tests.nightdesk.letters import START, DlqWriter
 
 
 @pytest.fixture
@@ -24,13 +24,15 @@ def codec(small_settings: Settings) -> Iterator[Codec]:
 
 
 @pytest.fixture
-def bury(small_settings: Settings, codec: Codec) -> Buried:
-    return Buried(small_settings, codec)
+def send_to_dlq(small_settings: Settings, codec: Codec) -> DlqWriter:
+    return DlqWriter(small_settings, codec)
 
 
-def test_each_letter_has_its_place_and_its_own_bytes(small_settings: Settings, codec: Codec, bury: Buried) -> None:
+def test_each_letter_has_its_place_and_its_own_bytes(
+    small_settings: Settings, codec: Codec, send_to_dlq: DlqWriter
+) -> None:
     kafka = small_settings.kafka
-    values = {bury(f"refused {number}".encode(), f"t-{number}".encode()): number for number in range(12)}
+    values = {send_to_dlq(f"refused {number}".encode(), f"t-{number}".encode()): number for number in range(12)}
     name = kafka.topic_prefix + INGEST.dlq
     lie = {(name, message.partition(), message.offset()) for message in read_topic(kafka, name)}
     assert {0, 1} <= {offset for _, _, offset in lie}
@@ -45,9 +47,9 @@ def test_each_letter_has_its_place_and_its_own_bytes(small_settings: Settings, c
 
 
 def test_an_ended_letter_is_not_open_and_a_stranger_is_counted(
-    small_settings: Settings, codec: Codec, bury: Buried
+    small_settings: Settings, codec: Codec, send_to_dlq: DlqWriter
 ) -> None:
-    letter_id, left = bury.event(1), bury.event(2)
+    letter_id, left = send_to_dlq.event(1), send_to_dlq.event(2)
     end = DeadLetterEnd(dead_letter_id=letter_id, verdict="discarded", person="ada", time=START)
     producer = Producer(small_settings.kafka.client_config())
     name = small_settings.kafka.topic_prefix + INGEST.dlq
@@ -63,10 +65,10 @@ def test_an_ended_letter_is_not_open_and_a_stranger_is_counted(
 
 
 def test_only_a_letter_that_blocks_its_subject_has_a_token(
-    small_settings: Settings, codec: Codec, bury: Buried
+    small_settings: Settings, codec: Codec, send_to_dlq: DlqWriter
 ) -> None:
     """The original record can have a header of that name, which is a stranger's."""
-    forged = bury(b"refused", headers=((RELEASE_HEADER, b"forged"),))
+    forged = send_to_dlq(b"refused", headers=((RELEASE_HEADER, b"forged"),))
     first = read_letters(small_settings.kafka, codec).letters[0]
     blocking = first.about.model_copy(update={"dead_letter_id": "blocking", "parks": True})
     producer = Producer(small_settings.kafka.client_config())

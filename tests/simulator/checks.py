@@ -56,7 +56,7 @@ def a_case_has_one_time(evidence: Evidence) -> Iterator[str]:
             yield f"{case_id} has the times {sorted(times)}, and its records {sorted(lacking)} have none"
 
 
-def what_cannot_be_done_is_buried(evidence: Evidence) -> Iterator[str]:
+def what_cannot_be_done_is_a_dead_letter(evidence: Evidence) -> Iterator[str]:
     """The dead letters are what nobody can read, what failed and nobody got, and what could not be undone."""
     entries = evidence.world.log.entries
     dead_lettered = {record.record_id: record for record in evidence.audits if record.kind == "dead_letter"}.values()
@@ -64,13 +64,13 @@ def what_cannot_be_done_is_buried(evidence: Evidence) -> Iterator[str]:
     unread = [record for record in dead_lettered if "Undecodable" in record.reason]
     junk = sum(entry.value == JUNK and entry.tp.topic == "t.ingest" for entry in entries)
     letters = sum(entry.value == JUNK and entry.tp.topic.endswith(".dlq") for entry in entries)
-    to_bury = evidence.not_taken_back | evidence.failed
-    if decided != to_bury:
-        yield f"{len(to_bury)} decisions failed or could not be taken back, and {len(decided)} are buried"
+    expected_letters = evidence.not_taken_back | evidence.failed
+    if decided != expected_letters:
+        yield f"{len(expected_letters)} decisions failed or were not taken back, and {len(decided)} are dead letters"
     if len(unread) != junk or letters < junk:
-        yield f"{junk} records were junk, {len(unread)} are buried by {letters} letters"
+        yield f"{junk} records were junk, {len(unread)} have become {letters} letters"
     if len(unread) + len(decided) != len(dead_lettered):
-        yield f"buried: {[record.reason for record in dead_lettered]}"
+        yield f"dead letters: {[record.reason for record in dead_lettered]}"
 
 
 def every_step_has_one_decision(evidence: Evidence) -> Iterator[str]:
@@ -352,7 +352,7 @@ def _case_of(evidence: Evidence, event_id: str) -> str:
 CHECKS: Sequence[Check] = (
     every_event_has_one_end,
     a_case_has_one_time,
-    what_cannot_be_done_is_buried,
+    what_cannot_be_done_is_a_dead_letter,
     every_step_has_one_decision,
     nothing_is_done_twice,
     without_a_key_nothing_is_sent_again,

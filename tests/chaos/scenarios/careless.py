@@ -167,7 +167,7 @@ def twins_all_done(facts: Facts) -> Iterator[str]:
 
 def aborted_never_seen(facts: Facts) -> Iterator[str]:
     """The audit and the outside have nothing of what a transaction aborted."""
-    said = sum(said.record.event_source == ABORTED for said in facts.said)
+    said = sum(said.record.event_source == ABORTED for said in facts.audited)
     done = sum(effect.source == ABORTED for effect in facts.effects)
     if said or done:
         yield f"of aborted transactions {done} events were done, and {said} lines are in the audit"
@@ -179,7 +179,7 @@ def only_duplicates_are(facts: Facts) -> Iterator[str]:
     """
     duplicates = {
         (said.record.event_source, said.record.event_id, said.record.record_id)
-        for said in facts.said
+        for said in facts.audited
         if said.record.kind == "ignored" and "came before" in said.record.reason
     }
     found = Counter(source for source, *_ in duplicates)

@@ -93,7 +93,7 @@ def test_a_good_record_becomes_what_its_handler_says() -> None:
         b"\x00\x00\x00\x00\x01" + b"\xff" * 50,
     ],
 )
-async def test_what_cannot_be_read_is_buried_whole(value: bytes | None) -> None:
+async def test_what_cannot_be_read_becomes_a_whole_dead_letter(value: bytes | None) -> None:
     headers = (("x-own", b"\xff\x00"), (TRACEPARENT, TRACE))
     writes = await ended(_guard(_says), _came(value, headers))
     dead_lettered, audited = writes.messages
@@ -122,7 +122,7 @@ def test_a_handler_that_fails_half_way_leaves_nothing_but_the_dead_letter() -> N
     assert (record.event_id, record.event_source) == ("e-1", "storm")
 
 
-async def test_a_conversation_that_fails_is_buried_too() -> None:
+async def test_an_async_handler_that_fails_makes_a_dead_letter_too() -> None:
     async def fails(delivery: Delivery[Event], writes: StagedWrites) -> None:
         _fails_after_speaking(delivery, writes)
 
@@ -177,7 +177,7 @@ def test_a_forged_count_of_attempts_counts_as_one(attempts: bytes) -> None:
     assert _letter(handled(_guard(_says), _came(b"bad", headers)).messages[0]).attempts == 2
 
 
-def test_a_record_without_a_key_is_buried_without_one() -> None:
+def test_the_dead_letter_of_a_record_without_a_key_has_none() -> None:
     dead_lettered, audited = handled(_guard(_says), _came(b"bad", key=None)).messages
     assert (dead_lettered.key, audited.key) == (None, b"")
 
