@@ -6,7 +6,7 @@ person gets the case after `decide.wait_at_most`. With a lasting cause the rules
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from nightdesk.processors.charter.compiled import CompiledCharter
@@ -60,12 +60,8 @@ def given_back(case: Case, compiled: CompiledCharter, now: datetime, tally: Tall
     until = since + timedelta(seconds=compiled.charter.decide.longest_wait_s)
     if compiled.charter.decide.unavailable_policy != "wait" or now >= until:
         return None
-    reason = f"waits for a model since {_shown(since)}, at most until {_shown(until)}: {unavailable.why()}"
-    return GivenBack("unavailable", reason, tally.cost_of(case))
-
-
-def _shown(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    # Without times: other steps wait for the same model, each since another time.
+    return GivenBack("unavailable", f"waits for a model: {unavailable.why()}", tally.cost_of(case))
 
 
 def _no_longer(case: Case, now: datetime, unavailable: ModelUnavailable) -> str:

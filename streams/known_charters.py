@@ -72,6 +72,10 @@ class KnownCharters:
             # A new dictionary, because the loop may read the old one.
             self._unreadable = self._unreadable | {(agent, version): str(error)[:REASON_CHARACTERS_AT_MOST]}
             raise
+        self._learn(agent, version, compiled)
+
+    def _learn(self, agent: str, version: str, compiled: CompiledCharter) -> None:
+        """A version can be used, and its events may cancel follow-ups and take decisions back."""
         # Under the name with which it was applied, because cases from an older program refer to it by that name.
         self._compiled[agent, version] = replace(compiled, version=version)
         self._unreadable = {name: why for name, why in self._unreadable.items() if name != (agent, version)}

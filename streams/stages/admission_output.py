@@ -23,7 +23,10 @@ def emit_resumed(row: WaitingRow, fact: Fact, writes: StagedWrites) -> None:
     writes.continue_trace(row.traceparent)
     if fact.state != "refused" and not fact.is_probe:
         writes.audit(audit_records.resumed(row.case, row.since, row.traceparent, fact.at))
-    emit_admission(fact, row.case, writes)
+    case = row.case
+    if row.gate == "unavailable" and case.waits_since is None:  # what it waited before its own question counts, too
+        case = case.model_copy(update={"waits_since": datetime.fromtimestamp(row.since, UTC)})
+    emit_admission(fact, case, writes)
 
 
 def emit_admission(fact: Fact, case: Case, writes: StagedWrites) -> None:

@@ -6,12 +6,13 @@ meets it takes the mark away.
 
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from nightdesk.schemas.audit import DecisionDetail
 from nightdesk.streams.catalog import STAGES
-from tests.nights.checks import first_come_first_served, violations
+from tests.nights.checks import by_case, ending_of, first_come_first_served, violations
 from tests.nights.night import Kill, load, names
 from tests.nights.play import Played, go_on, play, unexpected
 from tests.nights.world import Desk
@@ -174,6 +175,52 @@ def test_an_urgent_ticket_uses_the_reserve_when_the_others_wait() -> None:
     waiting = {record.subject for record in desk.audits.values() if record.kind == "deferred"}
     assert any(subject.startswith("ticket-0-") for subject in waiting)
     assert not any(subject.startswith("ticket-1-") for subject in waiting)
+
+
+def test_what_waits_for_a_model_for_as_long_as_it_may_reaches_a_person_in_time() -> None:
+    desk = played("waits_at_most").desk
+    waits = [wait for records in by_case(desk).values() for wait in ending_of(records).waits]
+    longest = max(wait.length(desk.night.until) for wait in waits if "waits for a model" in wait.reason)
+    assert longest < timedelta(hours=2, minutes=2)
+    assert decided_by_nobody(desk) > 0
+
+
+def test_what_one_customer_waits_for_goes_on_in_order_and_not_at_once() -> None:
+    desk = played("one_customer_waits").desk
+    decided = [record.event_id for record in desk.audits.values() if record.kind == "decided" and record.step == 0]
+    assert decided == [event.id for event in desk.events]
+    back = next(at for at in desk.provider.asked_at if at >= desk.night.at(time(0)))
+    assert sum(at < back + timedelta(seconds=20) for at in desk.provider.asked_at if at >= back) < 20
+
+
+def test_a_decision_that_its_customer_takes_back_is_made_again_and_nobody_is_paid() -> None:
+    desk = played("customer_takes_it_back").desk
+    back = [record for record in desk.audits.values() if "came before anybody approved refund" in record.reason]
+    assert len(back) > 2
+    assert desk.systems.done()["refund.pay"] == 0
+    following = {record.case_id for record in desk.audits.values() if record.kind == "decided" and record.step == 1}
+    assert {record.case_id for record in back} <= following
+
+
+def test_a_follow_up_is_cancelled_when_the_customer_writes_again() -> None:
+    desk = played("customer_takes_it_back").desk
+    assert any(record.kind == "cancelled" for record in desk.audits.values())
+
+
+def test_a_hand_over_whose_second_way_is_away_waits_for_it_or_is_a_dead_letter() -> None:
+    night = played("second_way_away")
+    letters = [entry for entry in night.desk.log.entries if entry.tp.topic.endswith(".dlq")]
+    assert len(letters) == night.report.ended["dead_letter"] > 0
+    paged_again = night.desk.night.at(time(6))
+    assert any(effect.handler == "pager.page" and effect.at > paged_again for effect in night.desk.systems.effects)
+
+
+def test_the_months_first_day_begins_where_its_budget_is() -> None:
+    desk = played("month_end_elsewhere").desk
+    midnight = datetime(2026, 12, 1, tzinfo=ZoneInfo("Asia/Kolkata"))
+    asked = [at for at in desk.provider.asked_at if at >= midnight]
+    assert midnight <= asked[0] < midnight + timedelta(minutes=1)
+    assert not [at for at in desk.provider.asked_at if midnight - timedelta(hours=2) < at < midnight]
 
 
 def test_what_lay_unread_for_too_long_reaches_a_person_and_no_model() -> None:

@@ -213,7 +213,8 @@ class Desk:
     def _apply(self, control: Control, command: ControlCommand) -> None:
         for charter in self.charters.values():
             # What an order of kind `charter` comes to, without compiling it for each worker.
-            control._compiled.setdefault((charter.agent, charter.version), charter)
+            if not control.is_applied(charter.agent, charter.version):
+                control._learn(charter.agent, charter.version, charter)
         control.apply(command)
 
 

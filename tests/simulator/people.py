@@ -78,7 +78,7 @@ class Obedience:
     def __post_init__(self) -> None:
         compiled = charters.compiled(self.orders.variant)
         # What an order of kind `charter` comes to, without compiling it again for each process.
-        self.control._compiled[compiled.agent, compiled.version] = compiled
+        self.control._learn(compiled.agent, compiled.version, compiled)
         for _ in self.orders.given:
             self.hear()
 

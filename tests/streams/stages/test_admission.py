@@ -574,6 +574,21 @@ async def test_a_new_process_probes_models_that_are_away_no_more_often_than_the_
     assert probes < 20, "an hour with at most five minutes between two"
 
 
+async def test_what_a_step_waited_before_it_was_the_probe_is_part_of_its_wait_for_a_model() -> None:
+    clock = Clock()
+    bench = _bench(PLAIN, clock=clock)
+    [asked] = said(await bench.take(BUDGET, _asks(PLAIN, 0)), DECIDE, Case)
+    await bench.take(BUDGET, returned(asked, "unavailable", "away", 500, clock()), 1)
+    clock.forward(1)
+    came_at = clock()
+    await bench.take(BUDGET, _asks(PLAIN, 1), 2)
+    while not (asking := said(bench.tick(), DECIDE, Case)):
+        clock.forward(1)
+    [probe] = asking
+    assert (probe.event.id, probe.waits_since) == ("e-1", came_at)
+    assert clock() > came_at
+
+
 async def test_the_next_process_lets_go_on_slowly_what_waited_for_an_order() -> None:
     clock = Clock()
     dead = _bench(PLAIN, clock=clock)
