@@ -32,8 +32,12 @@ TABLE_FUNCTIONS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "sqlstandardvalues", "generaterandom"}
     | {"generateseries", "generate_series", "view", "null", "format", "merge"}
 )
-# Of the ordinary functions these look outside of the tables. Their bare name is a function too: `arrayMap(file, ...)`.
-OUTWARD_FUNCTIONS = frozenset({"file", "catboostevaluate", "hascolumnintable"})
+# Of the ordinary functions these look outside of the tables, or send what they read to another server. Their bare name
+# is a function too: `arrayMap(file, ...)`.
+OUTWARD_FUNCTIONS = frozenset(
+    {"file", "catboostevaluate", "hascolumnintable", "reversednsquery"}
+    | {"aiclassify", "aiembed", "aiextract", "aifilter", "aigenerate", "airedact", "aisimilarity", "aitranslate"}
+)
 # What a reader may set, in a statement or beside it. Others hold expressions that are evaluated
 # (`additional_result_filter`), name files that are read or written (`format_schema`), or lift a limit.
 READER_SETTINGS = frozenset(

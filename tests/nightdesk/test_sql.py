@@ -73,6 +73,17 @@ def test_nothing_can_be_changed(nightdesk: CommandLine, client: Client, query: s
     assert client.query("SELECT count() FROM records").result_rows == [(1,)]
 
 
+@pytest.mark.usefixtures("one_record")
+def test_no_function_sends_the_audit_to_a_model(nightdesk: CommandLine, client: Client) -> None:
+    """Each new version of ClickHouse may bring further ones."""
+    functions = [
+        name for (name,) in client.query("SELECT name FROM system.functions WHERE categories = 'AI'").result_rows
+    ]
+    assert "aiGenerate" in functions
+    for function in functions:
+        assert "reads outside" in nightdesk("sql", f"SELECT {function}(reason) FROM records").err
+
+
 def test_a_writers_login_is_held_to_reads_as_well(
     nightdesk: CommandLine, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightdesk.sinks.clickhouse.statements import READER_LIMITS, why_not_set
+from nightdesk.sinks.clickhouse.statements import READER_LIMITS, why_not_a_read, why_not_set
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,22 @@ def test_narrower_limits_count_instead() -> None:
     assert why_not_set("max_execution_time", "20", {"max_execution_time": 20}) is None
     assert why_not_set("max_execution_time", "21", {"max_execution_time": 20}) is not None
     assert why_not_set("max_result_rows", "0", {"max_result_rows": 9}) is not None
+
+
+@pytest.mark.parametrize(
+    ("tree", "wrong"),
+    [
+        (["SelectWithUnionQuery", " TableExpression", "  Function numbers"], None),
+        (["SelectWithUnionQuery", " TableExpression", "  Function url"], "the table function url reads or writes"),
+        (["SelectWithUnionQuery", " ExpressionList", "  Function upper"], None),
+        (["SelectWithUnionQuery", " TableExpression", "  Identifier url"], None),
+        (["Explain", " Function url"], "the table function url reads or writes"),
+        (["SelectWithUnionQuery", " ExpressionList", "  Identifier file"], "the function file reads"),
+        (["Explain", " InsertQuery"], "InsertQuery may not stand in a read"),
+        (["InsertQuery"], "InsertQuery is no read"),
+    ],
+)
+def test_a_tree_tells_what_is_no_read(tree: list[str], wrong: str | None) -> None:
+    found = why_not_a_read("…", lambda question: tree if question.startswith("EXPLAIN AST") else ["SELECT 1"])
+    assert (found or "").startswith(wrong or "")
+    assert (found is None) is (wrong is None)
