@@ -8,6 +8,7 @@ from datetime import datetime
 
 from nightdesk.processors.notifications.batches import Batch
 from nightdesk.processors.notifications.cards import ApprovalCard
+from nightdesk.schemas.foreign_text import visible
 
 LINE_CHARACTERS_AT_MOST = 300
 NAMES = {
@@ -83,7 +84,9 @@ def message_of(batch: Batch, over: int = 0) -> Message:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and invisible characters, which could hide what is written."""
+    """The text without line breaks and invisible characters, which could hide what is written. What looks like nothing
+    or covers other lines, and counts as a letter or a mark, is escaped.
+    """
     shown = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
-    line = " ".join(shown.split())
+    line = visible(" ".join(shown.split()))
     return line if len(line) <= LINE_CHARACTERS_AT_MOST else f"{line[: LINE_CHARACTERS_AT_MOST - 1]}…"

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from nightdesk.processors.notifications import CaseClosing, Closing, Notice, RoutePolicy, classify, routes_of
+from nightdesk.processors.notifications.messages import one_line
 from nightdesk.processors.notifications.routes import check_chain
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import DecisionDetail
@@ -203,3 +204,17 @@ def test_a_chain_of_routes_ends() -> None:
         check_chain({"a": RoutePolicy(otherwise="b"), "b": RoutePolicy(otherwise="a")})
     with pytest.raises(ValueError, match="no route 'c'"):
         check_chain({"a": RoutePolicy(otherwise="c")})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\u2028b\u202e\x1b[2J\x85c", "a b [2J c"),
+        ("refund\u3164\u3164", "refund\\u3164\\u3164"),
+        ("a\u034f\ufe01b\u2800", "a\\u034f\\ufe01b\\u2800"),
+        ("Z" + "\u0301" * 9, "Z" + "\u0301" * 6 + "\\u0301" * 3),
+        ("e\u0301t\u00e9 \u0645\u0631", "e\u0301t\u00e9 \u0645\u0631"),
+    ],
+)
+def test_a_line_hides_nothing_and_covers_nothing(text: str, line: str) -> None:
+    assert one_line(text) == line

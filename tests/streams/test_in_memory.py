@@ -112,5 +112,6 @@ async def test_another_process_goes_on_from_the_changelog() -> None:
 
 def test_what_a_tick_marks_is_durable_after_its_output() -> None:
     driver = InMemoryStage(Counting(), CODEC)
-    driver.tick(0)
+    writes = driver.tick(0)
     assert [message.key for message in driver.changelog] == [b"ticked"]
+    assert (writes.partition, writes.headers, len(writes.puts_after_emit)) == (0, (), 1)

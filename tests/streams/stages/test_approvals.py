@@ -393,6 +393,19 @@ async def test_reminders_that_are_due_together_are_one() -> None:
     assert bench.tick().messages == []
 
 
+async def test_at_the_very_moment_a_reminder_and_an_expiry_are_due() -> None:
+    clock = Clock()
+    bench = await _held(World(), clock)
+    clock.forward(APPROVAL_EXPIRES_S / 2)
+    early = _reply("expire", person=EXPIRY, reason="expired")
+    [reminder] = audited(await bench.take(APPROVALS, early, 3))
+    assert detail_as(ApprovalReminderDetail, reminder).number == 1
+    clock.forward(APPROVAL_EXPIRES_S / 2 - 0.000_001)
+    assert "expired" not in {record.reason for record in audited(await bench.take(APPROVALS, early, 4))}
+    clock.forward(0.000_001)
+    assert "expire by" in audited(await bench.take(APPROVALS, early, 5))[0].reason
+
+
 async def test_nobody_is_reminded_of_what_was_answered() -> None:
     clock = Clock()
     bench = await _held(World(), clock)

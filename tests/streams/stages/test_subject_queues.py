@@ -166,6 +166,20 @@ async def test_a_clock_that_was_ahead_keeps_a_waiting_case_for_one_period_at_mos
     assert _gone_on(bench.tick()) == ["e-2"]
 
 
+async def test_a_case_that_goes_on_leaves_its_room_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject_queues, "BYTES_AT_MOST", 1)
+    clock = Clock()
+    bench = _bench(clock)
+    for hour in range(3):
+        first = 3 * hour
+        assert await _come(bench, range(first, first + 2)) == [f"e-{first}", f"e-{first + 1}"]
+        [_, waits] = audited(await bench.take(INGEST, _event(first + 2), offset=first + 2))
+        assert waits.status == "deferred"
+        clock.forward(3600)
+        assert _gone_on(bench.tick()) == [f"e-{first + 2}"]
+        clock.forward(3600)
+
+
 @pytest.mark.parametrize(("name", "at_most"), [("CASES_AT_MOST", 3), ("BYTES_AT_MOST", 100)])
 async def test_a_queue_has_a_bound_beyond_which_a_case_is_refused_with_its_place(
     monkeypatch: pytest.MonkeyPatch, name: str, at_most: int
