@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import inf
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Message as Report
@@ -15,6 +18,7 @@ from nightdesk.schemas.topics import Topic
 
 ANSWER_WITHIN_S = 10.0
 ROOM_WITHIN_S = 0.1
+IDLE_AT_MOST_S = 60.0
 
 OnDelivery = Callable[[KafkaError | None, Report], None]
 
@@ -89,6 +93,23 @@ def _noting(topic: str, failures: list[str]) -> OnDelivery:
 def produce(kafka: KafkaSettings, topic: Topic, records: Iterable[tuple[str, bytes]]) -> None:
     """Produce (key, value) pairs to the same partitions as the stages would. Raises `Failure`."""
     name = kafka.topic_prefix + topic.name
-    BlockingProducer.of(kafka).deliver(
-        Message(name, key.encode(), value, partition=topic.partition) for key, value in records
-    )
+    with _borrowed(kafka) as producer:
+        producer.deliver(Message(name, key.encode(), value, partition=topic.partition) for key, value in records)
+
+
+# The producer that the last `produce` with this address and login used, and since when it is idle.
+_idle: dict[KafkaSettings, tuple[float, BlockingProducer]] = {}
+
+
+@contextmanager
+def _borrowed(kafka: KafkaSettings) -> Iterator[BlockingProducer]:
+    """A producer that nobody else uses meanwhile. It is used again soon after, because a new one waits for half a
+    second or more before its first message: librdkafka asks for the producer id at fixed intervals. One that failed is
+    given up.
+    """
+    address = kafka.model_copy(update={"topic_prefix": ""})
+    idle_since, producer = _idle.pop(address, (-inf, None))
+    if producer is None or time.monotonic() - idle_since > IDLE_AT_MOST_S:
+        producer = BlockingProducer.of(kafka)
+    yield producer
+    _idle[address] = time.monotonic(), producer
