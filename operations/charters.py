@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -136,9 +137,11 @@ def load_warnings(path: Path, charter: Charter, others: Sequence[Charter] = ()) 
 
 def _read(file: Path) -> str:
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
+        with file.open("rb") as opened:  # a device has no size, and no end
+            content = opened.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
             raise Failure(f"{file} has more than {MAX_FILE_BYTES} bytes", "A charter and its files are small texts")
-        return file.read_text(encoding="utf-8")
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()  # with `\n` for every line break
     except FileNotFoundError:
         raise Failure(f"there is no file {file}", "Name a charter.yaml or its folder", FailureKind.NOT_FOUND) from None
     except (OSError, ValueError) as error:

@@ -3,7 +3,11 @@
 from pathlib import Path
 from shutil import copytree
 
+import pytest
+
+from nightdesk.messaging.failures import Failure
 from nightdesk.operations.charter_checks import check_charters, missing_connection
+from nightdesk.operations.charters import MAX_FILE_BYTES, load_charter
 
 TRIAGE = Path(__file__).parents[2] / "charters" / "support-triage"
 
@@ -53,3 +57,21 @@ def test_a_cap_of_a_case_below_one_question_does_not_pass(tmp_path: Path) -> Non
     [problem] = checked.problems
     assert (problem.path, problem.line) == ("budget.per_case_usd", text[: text.index("per_case_usd")].count("\n") + 1)
     assert "no model would ever be asked" in problem.reason
+
+
+@pytest.mark.parametrize("path", [Path("/dev/zero"), Path("long.yaml")])
+def test_a_file_without_end_is_refused_and_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    """A device has the size 0."""
+    monkeypatch.chdir(tmp_path)
+    Path("long.yaml").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(Failure, match="more than 1000000 bytes"):
+        load_charter(path)
+
+
+def test_line_breaks_of_another_system_are_line_breaks(tmp_path: Path) -> None:
+    file = copytree(TRIAGE, tmp_path / "good") / "charter.yaml"
+    version = load_charter(file)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_charter(file) == version
