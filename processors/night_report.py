@@ -195,7 +195,7 @@ def night_report(
 
 def _orders(line: AuditLine) -> Iterator[Order]:
     detail = read(ControlDetail, line.detail)
-    if detail is not None:
+    if detail is not None and detail.order != "installation":  # a start of ours, and no order of a person
         yield Order(line.time, detail.order, line.subject, detail.issued_by, line.reason)
 
 

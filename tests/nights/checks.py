@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -116,30 +116,41 @@ def overtakers(desk: Desk) -> list[str]:
 def _overtaking(movements: Sequence["Movement"]) -> list[str]:
     asked: list[str] = []
     place: dict[str, int] = {}
+    of_subject: dict[str, list[str]] = defaultdict(list)
     left: set[str] = set()
+    decided: set[str] = set()
     overtaking, first = [], 0
     for movement in movements:
         case_id = movement.case_id
-        if not movement.leaves:
+        if movement.what == "asks":
             place[case_id] = len(asked)
             asked.append(case_id)
+            of_subject[movement.subject].append(case_id)
+            continue
+        if movement.what == "is decided":
+            decided.add(case_id)
             continue
         left.add(case_id)
         while first < len(asked) and asked[first] in left:
             first += 1
-        if first < len(asked) and first < place.get(case_id, len(asked)):
+        before = {one for one in asked[first : place.get(case_id, len(asked))] if one not in left}
+        # Who waits behind an earlier case of the same subject is not overtaken by another subject's.
+        for cases in of_subject.values() if before else ():
+            before -= set(cases[next((n for n, one in enumerate(cases) if one not in decided), 0) + 1 :])
+        if before:
             overtaking.append(case_id)
     return overtaking
 
 
 class Movement(NamedTuple):
-    """A case first asks for money, or leaves: let through to `decide`, or refused. `queue` is its agent, and its type
-    of event if that has money of its own: one does not wait for the other's.
+    """A case first asks for money, or leaves (it is let through to `decide`, or refused), or its first step is decided.
+    `queue` is its agent, and its type of event if that has money of its own: one does not wait for the other's.
     """
 
     queue: str
     case_id: str
-    leaves: bool
+    what: Literal["asks", "leaves", "is decided"]
+    subject: str = ""
 
 
 def _movements(desk: Desk) -> Iterator[Movement]:
@@ -156,11 +167,13 @@ def _movements(desk: Desk) -> Iterator[Movement]:
     for entry in desk.log.entries:
         match desk.log.record(entry):
             case BudgetEntry(kind="reserve", step=0, case_id=case_id, case=Case() as case) if not is_urgent(case):
-                movement = Movement(queue(case.agent, case.event.type), case_id, leaves=False)
+                movement = Movement(queue(case.agent, case.event.type), case_id, "asks", case.subject)
+            case BudgetEntry(kind="settle", step=0, case_id=case_id, agent=agent, event_type=event_type):
+                movement = Movement(queue(agent, event_type), case_id, "is decided")
             case Case(step=0, case_id=case_id) as case if not is_urgent(case):
-                movement = Movement(queue(case.agent, case.event.type), case_id, leaves=True)
+                movement = Movement(queue(case.agent, case.event.type), case_id, "leaves")
             case AuditRecord(kind="refused", case_id=str(case_id), agent=str(agent), event_type=event_type):
-                movement = Movement(queue(agent, event_type), case_id, leaves=True)
+                movement = Movement(queue(agent, event_type), case_id, "leaves")
             case _:
                 continue
         if movement not in moved:

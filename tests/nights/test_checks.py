@@ -67,6 +67,15 @@ def _reserves(desk: Desk, place: int) -> bool:
     return entry.kind == "reserve" and entry.step == 0
 
 
+def test_who_waits_behind_a_case_of_the_same_customer_is_not_overtaken() -> None:
+    asks = [checks.Movement("desk", case, "asks", case[0]) for case in ("a1", "a2", "b1")]
+    leave = {case: checks.Movement("desk", case, "leaves") for case in ("a1", "a2", "b1")}
+    decided = checks.Movement("desk", "a1", "is decided")
+    assert checks._overtaking([*asks, leave["a1"], leave["b1"], decided, leave["a2"]]) == []
+    assert checks._overtaking([*asks, leave["a1"], decided, leave["b1"], leave["a2"]]) == ["b1"]
+    assert checks._overtaking([*asks, leave["b1"], leave["a1"]]) == ["b1"]
+
+
 @pytest.mark.parametrize(
     ("change", "check"),
     [

@@ -173,6 +173,11 @@ def test_orders_are_shown_and_are_no_events() -> None:
     assert found.events == 0
 
 
+def test_that_the_topics_belong_to_an_installation_is_no_order() -> None:
+    detail = ControlDetail(order="installation", issued_by="ann").model_dump_json()
+    assert report(no_case("control", 5, subject="*", detail=detail, reason="the topics belong to it")).orders == ()
+
+
 def test_what_nothing_is_known_of_is_lost() -> None:
     known, unknown = EventKey("ticket-1", SHOP, "e-1"), EventKey("ticket-9", SHOP, "e-9")
     found = night_report([line("acted", 0, "completed"), no_case("lost", 1)], BEGIN, END, frozenset({known, unknown}))
