@@ -1,8 +1,8 @@
 """`python -m tests.chaos [SCENARIO ...]`, which `make chaos` calls: breaks the running pipeline and checks the result.
 
-In the short form all scenarios share one pipeline, except those that cut connections, which share a second one behind a
-proxy. With a size over the short one each scenario has a pipeline of its own. The exit status is 1 if anything was
-violated; the output then has the command that repeats the run.
+In the short form all scenarios share one pipeline, behind a proxy if one of them cuts connections. With a size over the
+short one each scenario has a pipeline of its own. The exit status is 1 if anything was violated; the output then has
+the command that repeats the run.
 """
 
 import argparse

@@ -29,6 +29,10 @@ from tests.chaos.scenarios import (
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
+        # First, because it needs all workers, and no calls that an earlier scenario left behind.
+        stopped.SCENARIO,
+        partition.SCENARIO,
+        twins.SCENARIO,
         kill_storm.SCENARIO,
         freeze_storm.SCENARIO,
         rolling_restarts.SCENARIO,
@@ -47,9 +51,7 @@ SCENARIOS: dict[str, Scenario] = {
         timers.SCENARIO,
         approvals.SCENARIO,
         liar.SCENARIO,
+        # Last, because for a while afterwards the model is not asked.
         outside_troubled.SCENARIO,
-        stopped.SCENARIO,
-        partition.SCENARIO,
-        twins.SCENARIO,
     )
 }

@@ -98,7 +98,8 @@ class Fleet:
         return [name for name, child in kept.items() if not child.part.is_ready()]
 
     def are_ready(self) -> bool:
-        return not self.unready()
+        """Whether all processes are ready. The first that is not is the answer: who waits asks again and again."""
+        return all(child.part.is_ready() for name, child in self._children.items() if name not in self._dismissed)
 
     def is_ready(self, name: str) -> bool:
         return self._children[name].part.is_ready()

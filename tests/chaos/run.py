@@ -46,13 +46,8 @@ class Outcome:
 
 
 def in_groups(scenarios: Sequence[Scenario], size: int) -> list[list[Scenario]]:
-    """Which scenarios share a pipeline. Short: all of them, except that those behind a proxy have their own. Long:
-    none.
-    """
-    if size > SHORT:
-        return [[scenario] for scenario in scenarios]
-    groups = [[one for one in scenarios if one.proxied is proxied] for proxied in (False, True)]
-    return [group for group in groups if group]
+    """Which scenarios share a pipeline. Short: all of them, behind a proxy if one of them needs it. Long: none."""
+    return [list(scenarios)] if size <= SHORT else [[scenario] for scenario in scenarios]
 
 
 NOTHING = Outcome(Counter(), Counter(), 0, 0, ())

@@ -57,7 +57,8 @@ def play(world: World, size: int, chance: Random) -> None:
         world.send(draw(f"{NAME}-away", EVENTS, chance, WAITING))
         _pass(world, trouble_s, chance)
     # They are to have trouble with their actions alone.
-    world.until(lambda: _decided(world) >= sum(one.kind in WAITING for one in world.sent), DECIDED_WITHIN_S, poll_s=0.5)
+    sent = sum(one.source.startswith(NAME) for one in world.sent)
+    world.until(lambda: _decided(world) >= sent, DECIDED_WITHIN_S, poll_s=0.5)
     for number, step in enumerate(chance.sample(MODEL, some)):
         world.outside.model.usual, usual = step, world.outside.model.usual
         world.send(draw(f"{NAME}-model-{number}", EVENTS, chance, (UNANSWERED,)), over_s=trouble_s / 2)

@@ -16,7 +16,7 @@ EVENTS_A_CUT = 15
 # Long enough for the group to give the process up and for another to take over, while it is cut off.
 GIVEN_UP_S = SESSION_TIMEOUT_S * 2.5
 BLACK_HOLE_S = (5.0, 20.0)
-PAUSES_S = (3.0, 9.0)
+PAUSES_SHORT_S, PAUSES_LONG_S = (1.0, 4.0), (3.0, 9.0)
 READY_WITHIN_S = 120.0
 ROLES = (Role.COORDINATOR, Role.FETCH, Role.PRODUCE, Role.CONTROL)
 # What is cut: one role, or everything at once.
@@ -30,13 +30,14 @@ def play(world: World, size: int, chance: Random) -> None:
     assert world.proxy is not None
     world.until(world.fleet.are_ready, READY_WITHIN_S)
     cuts = [*CUTS, CUTS[0]] if size <= SHORT else [chance.choice((*CUTS, CUTS[0])) for _ in range(size)]
+    pauses_s = PAUSES_SHORT_S if size <= SHORT else PAUSES_LONG_S
     world.send(
         draw(NAME, len(cuts) * EVENTS_A_CUT, chance, (ANSWER, APPEND, APPEND, LOOK)),
-        over_s=len(cuts) * sum(PAUSES_S) / 2,
+        over_s=len(cuts) * sum(pauses_s) / 2,
     )
     standing: dict[str, float] = {}
     for roles in cuts:
-        world.pause(chance.uniform(*PAUSES_S))
+        world.pause(chance.uniform(*pauses_s))
         _heal(world, [name for name, until in standing.items() if until <= time.monotonic()], standing)
         world.until(lambda: any(_at_work(world, standing)), READY_WITHIN_S)
         name = chance.choice(list(_by_weight(_at_work(world, standing))) or ["act-0"])
