@@ -34,7 +34,7 @@ class Size:
     model_events: int
 
 
-SHORT = Size(events=1_000, subjects=250, latency_s=5, model_events=200)
+SHORT = Size(events=300, subjects=100, latency_s=2, model_events=50)
 
 
 def main(
