@@ -36,6 +36,9 @@ class ByReference(Codec):
         self._records.append(record)
         return b"record %d" % (len(self._records) - 1)
 
+    def audit_kind(self, payload: bytes | None) -> None:
+        """A reference has to be followed first."""
+
     def decode(self, kind: type[R], payload: bytes | None) -> R:
         if payload is None or not payload.startswith(b"record "):
             raise Undecodable(f"{payload!r} is no {kind.__name__}")
