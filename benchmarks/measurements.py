@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from benchmarks import processor_time
 from benchmarks.counted import Arrivals
 from benchmarks.events import EventSender, Load
+from benchmarks.hand_overs import hand_overs_ms
 from benchmarks.pipeline import MODEL_DELAY_MS, Pipeline, tell
 from nightdesk.local.parts import python_module
 from nightdesk.messaging.failures import Failure
@@ -69,12 +70,13 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The times from an event's produce to its action's arrival."""
+    """The times from an event's produce to its action's arrival, and the median from each hand-over to the next."""
 
     events: int
     per_second: float
     p50_ms: float
     p99_ms: float
+    hand_overs_ms: Mapping[str, float]
     faults: Faults
 
 
@@ -116,7 +118,8 @@ def latency(pipeline: Pipeline, sender: EventSender, load: Load, per_second: flo
     first_at = {subject: times[0] for subject, times in arrivals.at.items() if subject in sent_at}
     took_ms = sorted((at - sent_at[subject]) * 1000 for subject, at in first_at.items())
     faults = _faults(pipeline, load, arrivals)
-    return Latency(load.count, per_second, percentile(took_ms, 0.50), percentile(took_ms, 0.99), faults)
+    traced = hand_overs_ms(pipeline.settings, sent_at, first_at)
+    return Latency(load.count, per_second, percentile(took_ms, 0.50), percentile(took_ms, 0.99), traced, faults)
 
 
 def floor(pipeline: Pipeline, load: Load) -> Throughput:

@@ -78,6 +78,7 @@ def _measured(report: Report) -> list[dict[str, object]]:
         _row("CPU of everything, in counting servers", report.cpu_in_counting_servers, None, ".1f"),
         _row(f"p50 ms from produce to action at {rate}", latency.p50_ms, None, ".1f"),
         _row(f"p99 ms from produce to action at {rate}", latency.p99_ms, None, ".1f"),
+        *(_row(f"p50 ms from {name}", ms, None, ".1f") for name, ms in latency.hand_overs_ms.items()),
         _row(f"events/s, model of {MODEL_DELAY_MS} ms ({slow.events:,})", slow.events_per_s, None, ".0f"),
         _row("decisions in flight at the peak", model.peak, None, ".0f"),
         _row("decisions in flight in the mean", model.mean, None, ".0f"),

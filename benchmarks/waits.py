@@ -95,7 +95,13 @@ def show(found: Waits, output: Output) -> None:
         f"events/s of one subject ({found.one_subject[0].events:,})": [run.events_per_s for run in found.one_subject],
         f"p50 ms from produce to action at {rate}": [run.p50_ms for run in found.idle],
         f"p99 ms from produce to action at {rate}": [run.p99_ms for run in found.idle],
+        **{
+            f"p50 ms from {name}": [run.hand_overs_ms[name] for run in found.idle]
+            for name in found.idle[0].hand_overs_ms
+        },
     }
+    for name in found.idle[0].hand_overs_ms:
+        rows[f"p50 ms from {name}"] = [run.hand_overs_ms[name] for run in found.idle]
     print_rows([_row(name, values) for name, values in rows.items()], output)
 
 

@@ -64,7 +64,7 @@ def _report(at_once: Faults, by_model: Faults) -> Report:
     return Report(
         at_once=Throughput(1, 1.0, {}, at_once),
         floor=Throughput(1, 1.0, {}, fine),
-        latency=Latency(1, 20.0, 1.0, 1.0, fine),
+        latency=Latency(1, 20.0, 1.0, 1.0, {}, fine),
         by_model=InFlight(Throughput(1, 1.0, {}, by_model), 1),
         ours=(),
     )
