@@ -19,7 +19,7 @@ def run(*arguments: str) -> str:
 
 def test_every_stage_and_the_called_system_have_a_row() -> None:
     rows = json.loads(run("--output", "json"))
-    assert [row["process"] for row in rows] == ["ingest", "budget", "decide", "act", "counting server"]
+    assert [row["process"] for row in rows] == ["ingest", "budget", "decide", "act", "notify", "counting server"]
     assert all(row["least us"] <= row["median us"] <= row["most us"] for row in rows)
 
 

@@ -17,7 +17,7 @@ from tests.streams.runtime.arrivals import arrival
 from tests.streams.runtime.memory import table
 
 FOLDER = Path(__file__).parent / "kept"
-KEPT = ("parked-1.json",)
+KEPT = ("parked-1.json", "parked-2.json")
 PARTITION = 1
 LETTER, FIRST, SECOND = (BlockedKey(PARTITION, "desk\x00s", place) for place in (3, 5, 8))
 RECORD = b"\x00\xff as it came\n"
