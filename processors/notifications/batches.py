@@ -15,8 +15,9 @@ ABOUT_AT_MOST = 200
 class Batch(BaseModel):
     """Notices of one route and class. `items` are the first of `count` texts; `about` names the things that a person
     can take care of. `attempts` counts the failed calls. `closing`: what was sent is over, and its channel has to be
-    told. `ends` counts the notices that something is over. `cards` are those of decisions that wait. `run`: how many
-    messages of its class came before it, one soon after the other.
+    told. `ends` counts the notices that something is over. `over`: of `about`, what was over when another route passed
+    the batch on. `cards` are those of decisions that wait. `run`: how many messages of its class came before it, one
+    soon after the other.
 
     `error` is that of the last call that failed, at `failed_at`; calls have failed since `failing_since`. `next_at` is
     when the next one is made. `is_given_up`: the batch is a dead letter. `sent_at`: when the channel took it.
@@ -32,6 +33,7 @@ class Batch(BaseModel):
     ends: int = 0
     items: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
     note: str = ""
     attempts: int = 0
     run: int = 0

@@ -5,6 +5,7 @@ of it. Everything about a route is in one partition.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from pydantic import BaseModel
 
@@ -27,21 +28,25 @@ MESSAGES_AT_MOST = 50
 
 
 class Told(BaseModel):
-    """A known notice, or what a notice is about: its batch, its earlier batches, and whether it is over."""
+    """A known notice, or what a notice is about: its batch, its earlier batches, and whether (since when) it is over.
+    Of what was over before a route was told of it there is no batch.
+    """
 
-    batch_id: str
+    batch_id: str = ""
     before: tuple[str, ...] = ()
     is_over: bool = False
+    over_at: datetime | None = None
 
     def again(self, batch_id: str) -> "Told":
-        """The entry with a newer batch."""
-        if batch_id == self.batch_id:
-            return self
-        return Told(batch_id=batch_id, before=(*self.before, self.batch_id)[-MESSAGES_AT_MOST:])
+        """The entry with a newer batch. The earlier ones stay, also if what they told was over: a message that was not
+        sent yet is closed later.
+        """
+        before = tuple(other for other in (*self.before, self.batch_id) if other not in ("", batch_id))
+        return Told(batch_id=batch_id, before=before[-MESSAGES_AT_MOST:])
 
-    def over(self) -> "Told":
+    def over(self, at: datetime) -> "Told":
         """The entry after somebody took care of it."""
-        return self.model_copy(update={"is_over": True})
+        return self.model_copy(update={"is_over": True, "over_at": at})
 
 
 class Batches:
@@ -132,27 +137,41 @@ class Batches:
         if batch is not None:
             return batch
         batch = Batch.model_validate_json(notice.batch).passed_to(notice, self._clock())
+        over = {about for about in batch.about if about in batch.over or self._is_over_since(about, batch, writes)}
+        batch = batch.model_copy(update={"over": tuple(sorted(over))})
         durable = writes.empty()
         self.keep(batch, durable)
         for about in dict.fromkeys(batch.about):
-            self._open(about, batch, durable)
+            if about not in over:  # nothing would ever close it
+                self._open(about, batch, durable)
         await commit(durable)
         return batch
+
+    def _is_over_since(self, about: str, batch: Batch, writes: StagedWrites) -> bool:
+        """Whether this ended after the batch's last notice: its end may come to a route before the batch does."""
+        told = self._told.get(writes.partition, ids.composite_key("open", about, batch.route))
+        return told is not None and told.is_over and told.over_at is not None and told.over_at >= batch.last_at
 
     def close(self, notice: Notification, writes: StagedWrites) -> tuple[Batch, ...]:
         """Note that what the notice names is over. Returns the batches about it, newest last."""
         key = ids.composite_key("open", notice.about, notice.route)
-        told = self._told.get(writes.partition, key)
-        if told is None:
-            return ()
-        # It is marked and not deleted, so that a redelivery of the notice has the same result.
-        self._told.put(writes, key, told.over(), self._clock().timestamp() + TOLD_FOR_S)
-        found = (self._batches.get(writes.partition, batch_id) for batch_id in (*told.before, told.batch_id))
+        told = self._told.get(writes.partition, key) or Told()
+        # It is marked and not deleted, so that a redelivery of the notice has the same result; and marked if the route
+        # was not told of it, because another one may pass it on.
+        self._told.put(writes, key, told.over(notice.time), self._clock().timestamp() + TOLD_FOR_S)
+        batch_ids = (batch_id for batch_id in (*told.before, told.batch_id) if batch_id)
+        found = (self._batches.get(writes.partition, batch_id) for batch_id in batch_ids)
         return tuple(batch for batch in found if batch is not None)
 
     def still_open(self, batch: Batch, writes: StagedWrites) -> list[str]:
         """What the batch is about and nobody has taken care of yet."""
-        return [about for about in dict.fromkeys(batch.about) if self.is_open(about, batch.route, writes)]
+        abouts = (about for about in dict.fromkeys(batch.about) if about not in batch.over)
+        return [about for about in abouts if self.is_open(about, batch.route, writes)]
+
+    def over(self, batch: Batch, writes: StagedWrites) -> tuple[str, ...]:
+        """What the batch is about and is over."""
+        still_open = self.still_open(batch, writes)
+        return tuple(about for about in dict.fromkeys(batch.about) if about not in still_open)
 
     def is_over(self, batch: Batch, writes: StagedWrites, closed: str = "") -> bool:
         """Whether everything that the batch is about has been taken care of, including what these writes have
@@ -162,8 +181,7 @@ class Batches:
 
     def _open(self, about: str, batch: Batch, writes: StagedWrites) -> None:
         key = ids.composite_key("open", about, batch.route)
-        known = self._told.get(writes.partition, key)
-        told = known.again(batch.batch_id) if known and not known.is_over else Told(batch_id=batch.batch_id)
+        told = (self._told.get(writes.partition, key) or Told()).again(batch.batch_id)
         self._told.put(writes, key, told, self._clock().timestamp() + OPEN_FOR_S)
 
     def is_open(self, about: str, route: str, writes: StagedWrites) -> bool:

@@ -43,8 +43,7 @@ class Messages:
         if may_be_sent_at > now:
             self._wait(batch.model_copy(update={"due_at": may_be_sent_at}), may_be_sent_at, writes)
             return
-        over = len({*batch.about}) - len(self._batches.still_open(batch, writes))
-        result = await self._notifier.send(message_of(batch, over))
+        result = await self._notifier.send(message_of(batch, len(self._batches.over(batch, writes))))
         now = self._clock()
         if result.status == "done":
             self._sent(batch, policy, result, now, writes)
@@ -58,7 +57,7 @@ class Messages:
             await self._give_up(batch, commit, writes)
             raise NotificationFailed(f"route {error}")
         self._batches.keep(batch.model_copy(update={"state": "passed_on"}), writes)
-        writes.emit(NOTIFICATIONS, passed_on(batch, policy.otherwise, error, now))
+        self._pass_on(batch, policy, error, now, writes)
         self._audit(batch, error, now, writes, sent=False)
 
     async def _give_up(self, batch: Batch, commit: Commit, writes: StagedWrites) -> None:
@@ -88,8 +87,12 @@ class Messages:
         still_open = self._batches.still_open(batch, writes)
         if batch.state == "sent" and policy.otherwise and still_open:
             why, now = f"{len(still_open)} not answered by {batch.route}", self._clock()
-            writes.emit(NOTIFICATIONS, passed_on(batch, policy.otherwise, why, now))
+            self._pass_on(batch, policy, why, now, writes)
             self._audit(batch, why, now, writes, sent=True, cause="silence")
+
+    def _pass_on(self, batch: Batch, policy: RoutePolicy, why: str, now: datetime, writes: StagedWrites) -> None:
+        batch = batch.model_copy(update={"over": self._batches.over(batch, writes)})
+        writes.emit(NOTIFICATIONS, passed_on(batch, policy.otherwise, why, now))
 
     def is_to_be_closed(self, batch: Batch, writes: StagedWrites, closed: str = "") -> bool:
         """Whether the channel can close the message and everything that it is about is over, including what is `closed`

@@ -6,6 +6,7 @@ expected tables of the nights, which say whom each night tells of what.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -101,7 +102,7 @@ def nobody_gets_a_message_twice(desk: Desk) -> Iterator[str]:
 
 
 def what_nobody_answers_reaches_the_next_route(desk: Desk) -> Iterator[str]:
-    closings = _closings(desk)
+    closings = Closings.of(desk)
     firsts = _first_attempts(desk)
     following = [(first, firsts.get(_passed_on_key(desk, first))) for first in firsts.values()]
     reached = [(_place(first), passed_on.at) for first, passed_on in following if passed_on is not None]
@@ -115,28 +116,31 @@ def what_nobody_answers_reaches_the_next_route(desk: Desk) -> Iterator[str]:
         for record, notice in notices:
             asked = policy.due_at(place.event_class, record.time) + timedelta(seconds=policy.unanswered_after)
             until = _quiet_until(desk.night.routes[policy.otherwise], place.event_class, asked) + SLACK
-            if not notice.about or until > desk.clock.now or _closed_at(record, notice, closings) < until:
+            if not notice.about or until > desk.clock.now or closings.closed_at(record, notice) < until:
                 continue
             if not any(of == place and record.time <= at <= until for of, at in reached):
                 yield f"{notice.text} of {record.time} was not answered, and {policy.otherwise} was not told"
 
 
 def what_is_over_is_closed(desk: Desk) -> Iterator[str]:
-    """Where the channel can close a message; and nothing else is closed."""
+    """Where the channel can close a message, also one that another route passed on; and nothing else is closed."""
     told = {attempt.message.key for attempt in desk.told.attempts if attempt.taken}
-    closed_keys = {attempt.message.key for attempt in desk.told.closings}
-    if closed_keys - told:
-        yield f"{len(closed_keys - told)} messages were closed that nobody had got"
-    closings, away = _closings(desk), {outage.of for outage in desk.night.outages}
+    closed_at = {attempt.message.key: attempt.at for attempt in desk.told.closings}
+    if closed_at.keys() - told:
+        yield f"{len(closed_at.keys() - told)} messages were closed that nobody had got"
+    closings, away = Closings.of(desk), {outage.of for outage in desk.night.outages}
+    origins = _origins(desk)
+    before = desk.clock.now - SLACK  # one that was just sent, at the end of quiet hours, is closed next
     for place, notices in _wanted(desk).items():
-        over_at = max(_closed_at(record, notice, closings) for record, notice in notices)
-        if place.route not in CLOSING or over_at > desk.clock.now - SLACK:
-            continue
-        before = desk.clock.now - SLACK  # one that was just sent, at the end of quiet hours, is closed next
-        own = {key for key, first in _own_messages(desk).items() if _place(first) == place and first.at < before}
-        left = own & told - closed_keys
-        if left and place.route not in away:
-            yield f"{len(left)} messages to {place.route} of {place.event_class} are over and were not closed"
+        over_at = [closings.closed_at(record, notice) for record, notice in notices]
+        sent = [first for key, first in _first_attempts(desk).items() if _place(origins[key]) == place and key in told]
+        for first in sent:
+            message, closed = first.message, closed_at.get(first.message.key, NEVER)
+            can_be_closed = message.route in CLOSING and first.at < before and message.route not in away
+            if can_be_closed and closed == NEVER and max(over_at) < before:
+                yield f"a message to {message.route} of {message.event_class} is over and was not closed: {message}"
+            if closed != NEVER and sum(at <= closed for at in over_at) < message.count:
+                yield f"a message to {message.route} of {message.event_class} was closed before it was over: {message}"
 
 
 def the_audit_says_who_was_told(desk: Desk) -> Iterator[str]:
@@ -181,22 +185,32 @@ def _wanted(desk: Desk) -> Mapping[Place, list[tuple[AuditRecord, Notice]]]:
     return found
 
 
-def _closings(desk: Desk) -> Mapping[str, list[datetime]]:
-    """When what was over."""
-    found: dict[str, list[datetime]] = defaultdict(list)
-    for record in desk.audits.values():
-        for closing in classify(record):
-            if isinstance(closing, Closing):
-                found[closing.about].append(record.time)
-            elif isinstance(closing, CaseClosing):
-                for name in closing.event_classes:
-                    found[about_case(name, closing.case_id)].append(record.time)
-    return found
+@dataclass(frozen=True, slots=True)
+class Closings:
+    """The records by which something was over. What closes a notice comes after it in the audit; their times may be
+    the same.
+    """
 
+    order: Mapping[str, int]
+    found: Mapping[str, list[AuditRecord]]
 
-def _closed_at(record: AuditRecord, notice: Notice, closings: Mapping[str, list[datetime]]) -> datetime:
-    """When somebody took care of this; far in the future if nobody has."""
-    return min((at for at in closings.get(notice.about, ()) if at >= record.time), default=NEVER)
+    @classmethod
+    def of(cls, desk: Desk) -> "Closings":
+        found: dict[str, list[AuditRecord]] = defaultdict(list)
+        for record in desk.audits.values():
+            for closing in classify(record):
+                if isinstance(closing, Closing):
+                    found[closing.about].append(record)
+                elif isinstance(closing, CaseClosing):
+                    for name in closing.event_classes:
+                        found[about_case(name, closing.case_id)].append(record)
+        return cls({record_id: place for place, record_id in enumerate(desk.audits)}, found)
+
+    def closed_at(self, record: AuditRecord, notice: Notice) -> datetime:
+        """When somebody took care of this; far in the future if nobody has."""
+        place = self.order[record.record_id]
+        closings = (other for other in self.found.get(notice.about, ()) if self.order[other.record_id] > place)
+        return min((closing.time for closing in closings), default=NEVER)
 
 
 def _first_attempts(desk: Desk) -> dict[str, Attempt]:
@@ -212,6 +226,17 @@ def _own_messages(desk: Desk) -> dict[str, Attempt]:
     firsts = _first_attempts(desk)
     passed_on = {_passed_on_key(desk, first) for first in firsts.values()}
     return {key: first for key, first in firsts.items() if key not in passed_on}
+
+
+def _origins(desk: Desk) -> dict[str, Attempt]:
+    """Of each message, by its key, the first attempt at the route whose notices it tells."""
+    firsts = _first_attempts(desk)
+    before = {_passed_on_key(desk, first): first for first in firsts.values()}
+
+    def origin(first: Attempt) -> Attempt:
+        return origin(before[first.message.key]) if first.message.key in before else first
+
+    return {key: origin(first) for key, first in firsts.items()}
 
 
 def _passed_on_key(desk: Desk, first: Attempt) -> str:

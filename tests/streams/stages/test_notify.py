@@ -388,6 +388,94 @@ async def test_a_message_about_two_things_is_not_closed_when_one_is_over() -> No
     assert [message.is_over for message in night.people.got] == [False]
 
 
+def of_two_routes() -> People:
+    """Both have alerts that can be closed, and want the same."""
+    routes = {"ops": RoutePolicy(otherwise="boss", unanswered_after=1800, give_up_after=600), "boss": RoutePolicy()}
+    return People(routes, closes=frozenset({"ops", "boss"}))
+
+
+async def test_what_was_over_when_it_was_passed_on_does_not_begin_again_at_the_next_route() -> None:
+    people, (waits, answered) = of_two_routes(), asked()
+    night = Night(people)
+    other = decision(case(CHARTER, event().model_copy(update={"id": "e-2", "subject": "t-2"})), "refund", amount=5.0)
+    await night.read(waits)
+    await night.read(audit_records.approval_reminded(other, 1, NOW + timedelta(hours=72), "t", NOW))
+    await night.until(60)
+    await night.read(answered)
+    await night.until(3600)
+    passed_on = people.got[-1]
+    assert passed_on.title.endswith("2 (1 not answered by ops) (1 over by now)")
+    reply = ApprovalReply(
+        decision_id=other.decision_id, subject="t-2", verdict="reject", payload_sha256="x", person="jo", time=NOW
+    )
+    await night.read(audit_records.approval_answered(other, reply, "claimed", "", "c", "t", NOW))
+    await night.until(60)
+    assert {message.key for message in people.got if not message.is_over} == {
+        message.key for message in people.got if message.is_over
+    }, "each message is closed when both are over"
+
+
+@pytest.mark.parametrize("tells_boss", [True, False])
+async def test_an_end_that_comes_to_the_next_route_before_the_message_itself_is_not_lost(*, tells_boss: bool) -> None:
+    """The end is written to each route's partition, and they are not read at the same pace."""
+    people, (waits, answered) = of_two_routes(), asked()
+    if not tells_boss:
+        people.routes["boss"] = RoutePolicy(tell=frozenset())
+    people.answers = [REFUSED]
+    night = Night(people)
+    await night.read(waits)
+    writes = await night.bench.take(AUDIT, answered, 1000)
+    ends = {notice.route: notice for notice in said(writes, NOTIFICATIONS, Notification)}
+    await night.notify(ends["boss"])
+    await night.until(60)
+    await night.notify(ends["ops"])
+    await night.until(60)
+    got = [message for message in people.got if message.route == "boss"]
+    assert got
+    assert {message.key for message in got if message.is_over} == {message.key for message in got}
+
+
+async def test_what_ended_before_it_happened_again_is_open_at_the_next_route() -> None:
+    people = of_two_routes()
+    people.routes["boss"] = RoutePolicy(tell=frozenset())
+    night = Night(people)
+    await night.read(stopped(NOW))
+    await night.read(resumed(NOW + timedelta(seconds=10)))
+    await night.until(60)
+    await night.read(stopped(NOW + timedelta(seconds=60)))
+    await night.until(3600)
+    got = [message for message in people.got if message.route == "boss"]
+    assert [message.is_over for message in got] == [False]
+    await night.read(resumed(NOW + timedelta(seconds=3700)))
+    await night.until(60)
+    assert [message.is_over for message in people.got if message.route == "boss"] == [False, True]
+
+
+async def test_a_message_that_is_sent_late_is_closed_though_the_same_happened_again_since() -> None:
+    """The first stop's message is tried again until after the second stop."""
+    people = of_two_routes()
+    people.answers = [StepResult("failed", error="HTTP 503", retryable=True)] * 5
+    night = Night(people)
+    await night.read(stopped(NOW))
+    await night.until(61)
+    await night.read(resumed(NOW + timedelta(seconds=61)))
+    await night.read(stopped(NOW + timedelta(seconds=62)))
+    await night.until(900)
+    await night.read(resumed(NOW + timedelta(seconds=900)))
+    await night.until(900)
+    for route in ("ops", "boss"):
+        got = [message for message in people.got if message.route == route]
+        assert {message.key for message in got if message.is_over} == {message.key for message in got}
+
+
+def stopped(at: datetime) -> AuditRecord:
+    return audit_records.ordered(order("pause", CHARTER.agent, CHARTER.agent, reason="wrong", time=at), None)
+
+
+def resumed(at: datetime) -> AuditRecord:
+    return audit_records.ordered(order("resume", CHARTER.agent, CHARTER.agent, time=at), None)
+
+
 async def test_a_channel_without_an_end_is_told_of_none() -> None:
     chat, (waits, answered) = Night(People(one())), asked()
     await chat.read(waits)
