@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from nightdesk.processors.notifications.cards import ApprovalCard
+from nightdesk.processors.notifications.spent_money import why_spent
 from nightdesk.schemas.approval_details import ApprovalReplyDetail, ApprovalRequestDetail
 from nightdesk.schemas.audit import (
     ActionDetail,
     ControlDetail,
-    DecisionDetail,
-    RefusalDetail,
-    WaitDetail,
 )
-from nightdesk.schemas.audit_kinds import detail_of, read
+from nightdesk.schemas.audit_kinds import read
 from nightdesk.schemas.outage_detail import OutageDetail
 from nightdesk.schemas.persons import is_of_the_system, shown_person
 from nightdesk.schemas.records import AuditKind, AuditRecord, CaseStatus, DeadLetter, DeadLetterEnd, EventClass
@@ -116,18 +114,11 @@ def _spent(record: AuditRecord) -> Notice | CaseClosing | None:
     """
     if record.kind == "deferred" and record.status == "running":
         return CaseClosing(record.case_id or "", ("budget",))
-    found = detail_of(record)
-    if not isinstance(found, WaitDetail | RefusalDetail | DecisionDetail) or found.cause != "spent":
+    why = why_spent(record)
+    if why is None:
         return None
-    if isinstance(found, RefusalDetail):
-        return Notice("budget", _text(record))
-    why = _without_a_model(found) if isinstance(found, DecisionDetail) else record.reason
-    return _of_case(record, "budget", _about(record, why))
-
-
-def _without_a_model(detail: DecisionDetail) -> str:
-    """Why no model was asked: the rules decided although providers were there, or a person got the case."""
-    return next((skipped.detail for skipped in detail.fallbacks if skipped.reason == "budget"), detail.reasoning)
+    text = _about(record, why)
+    return Notice("budget", text) if record.kind == "refused" else _of_case(record, "budget", text)
 
 
 def _dead_letter(record: AuditRecord) -> Notice | None:

@@ -103,6 +103,58 @@ def test_a_decision_without_a_model_for_want_of_money_is_told(provider: str) -> 
         assert (told.event_class, told.text) == ("budget", f"desk respond t-1: {reason}")
 
 
+# As programs before and after the change of the sentence write it, and each drops the cause or never knew it.
+SPENT_REASONS = (
+    "178008 micro-dollars are needed and 0 of the day's 500000 are left",
+    "$0.178008 is needed and $0.00 of the day's $0.50 is left for event ticket.created",
+)
+OTHER_REASONS = (
+    f"{SPENT_REASONS[0]}, the rest is reserved for open steps",
+    f"{SPENT_REASONS[1]}, the rest is reserved for open steps",
+    "the agent's limit of 5 in 60 s is reached",
+    "spent $0.05, at worst $0.06 more, of the $0.10 reserved for the case",
+    f"waits for a model; before: {SPENT_REASONS[1]}",
+    "",
+)
+
+
+def _without_cause(reason: str) -> tuple[AuditRecord, ...]:
+    """What a worker of another version writes if it defers, refuses, or gives a case to the rules or to a person."""
+    deferred = audit_records.deferred(MADE.case, Waits("", reason, NOW.timestamp(), NOW.timestamp() + 60), "t")
+    refused = audit_records.refused(MADE.case, "", reason, "t", NOW)
+    decided = audit_records.decided(MADE, "running", "t")
+    detail = detail_as(DecisionDetail, decided)
+    skipped = Fallback(provider="anthropic", reason="budget", detail=reason)
+    by_rules = detail.model_copy(update={"fallbacks": (skipped,), "reasoning": "rule 1"}).model_dump_json()
+    by_nobody = detail.model_copy(update={"reasoning": reason}).model_dump_json()
+    return (
+        deferred,
+        refused.model_copy(update={"detail": "null"}),
+        decided.model_copy(update={"provider": "rules", "detail": by_rules}),
+        decided.model_copy(update={"provider": "none", "detail": by_nobody}),
+    )
+
+
+@pytest.mark.parametrize("reason", SPENT_REASONS)
+def test_a_spent_budget_is_told_though_a_worker_of_another_version_names_no_cause(reason: str) -> None:
+    for record in _without_cause(reason):
+        [told] = classify(record)
+        assert isinstance(told, Notice), record.kind
+        assert (told.event_class, told.text.endswith(reason)) == ("budget", True)
+        assert bool(told.about) == (record.kind != "refused"), "a case that was refused has ended"
+
+
+@pytest.mark.parametrize("reason", OTHER_REASONS)
+def test_what_is_no_spent_budget_is_not_taken_for_one(reason: str) -> None:
+    assert [classify(record) for record in _without_cause(reason)] == [()] * 4
+
+
+@pytest.mark.parametrize("provider", ["rules", "anthropic"])
+def test_what_a_model_or_a_rule_says_of_money_is_no_spent_budget(provider: str) -> None:
+    *_, by_nobody = _without_cause(SPENT_REASONS[1])
+    assert classify(by_nobody.model_copy(update={"provider": provider})) == ()
+
+
 @pytest.mark.parametrize(
     ("status", "ended", "closes"),
     [
