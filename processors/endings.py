@@ -105,33 +105,47 @@ class WaitPeriod(NamedTuple):
         return (self.ended_at or until) - self.began_at
 
 
+class Ending(NamedTuple):
+    """How an event ended, and why, as the record says that ended it; empty if it gives no reason."""
+
+    status: str
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class CaseEnding:
     """One case. Add its records in the order of their times."""
 
     event: EventKey
     status: str = "running"
+    reason: str = ""
     agent: str | None = None
     waits: list[WaitPeriod] = field(default_factory=list)
     last_at: datetime = LONG_AGO
     _furthest: tuple[int, int, datetime] | None = None
     _dead_since: datetime | None = None
+    _dead_because: str = ""
 
     @property
     def ended(self) -> str:
         """Its status, unless a dead letter is open."""
         return "dead_letter" if self._dead_since is not None else self.status
 
+    @property
+    def because(self) -> str:
+        """The reason of the record that gave it this status."""
+        return self._dead_because if self._dead_since is not None else self.reason
+
     def add(self, line: AuditLine) -> None:
         self.agent = line.agent or self.agent
         self.last_at = max(self.last_at, line.time)
         if line.kind == "dead_letter":
-            self._dead_since = line.time
+            self._dead_since, self._dead_because = line.time, line.reason
         elif line.kind in ("acted", "replayed") and self._dead_since is not None and line.time > self._dead_since:
             self._dead_since = None
         place = (line.step, line.lifecycle, line.time)
         if line.kind != "dead_letter" and (self._furthest is None or place >= self._furthest):
-            self._furthest, self.status = place, line.status
+            self._furthest, self.status, self.reason = place, line.status, line.reason
         if line.lifecycle >= 0 or line.kind == "dead_letter":
             self._follow_wait(line)
 
@@ -151,31 +165,33 @@ class CaseEnding:
 
 @dataclass(slots=True)
 class EventEnding:
-    """One event, from those of its records that name no case: when the last of each kind was."""
+    """One event, from those of its records that name no case: the last of each kind."""
 
-    kinds: dict[str, datetime] = field(default_factory=dict)
+    kinds: dict[str, AuditLine] = field(default_factory=dict)
     is_dead: bool = False
-    rejected_by: dict[str | None, datetime] = field(default_factory=dict)
+    rejected_by: dict[str | None, AuditLine] = field(default_factory=dict)
 
     def add(self, line: AuditLine) -> None:
+        line = line._replace(detail="")
         if line.kind == "rejected":
-            self.rejected_by[line.agent] = line.time
+            self.rejected_by[line.agent] = line
         else:
-            self.kinds[line.kind] = line.time
+            self.kinds[line.kind] = line
         if line.kind in ("dead_letter", "replayed"):
             self.is_dead = line.kind == "dead_letter"
 
-    def ended(self, cases: Iterable[CaseEnding]) -> str:
+    def ended(self, cases: Iterable[CaseEnding]) -> Ending:
         """How the event ended, given its cases. An agent that rejected the event may have taken it when it was offered
         again, or have refused it: of what needs as much attention the later counts.
         """
         made = list(cases)
         took = {case.agent for case in made if case.ended != "refused"}
-        found = [(case.ended, case.last_at) for case in made]
-        found += [(kind, at) for kind, at in self.kinds.items() if kind != "dead_letter" or self.is_dead]
-        found += [("rejected", at) for agent, at in self.rejected_by.items() if agent not in took]
-        ended, _ = min(found, key=lambda one: (attention(one[0]), -one[1].timestamp()))
-        return STATUS_OF.get(ended, ended)
+        found = [(case.ended, case.last_at, case.because) for case in made]
+        known = [line for kind, line in self.kinds.items() if kind != "dead_letter" or self.is_dead]
+        known += [line for agent, line in self.rejected_by.items() if agent not in took]
+        found += [(line.kind, line.time, line.reason) for line in known]
+        ended, _, reason = min(found, key=lambda one: (attention(one[0]), -one[1].timestamp()))
+        return Ending(STATUS_OF.get(ended, ended), reason)
 
 
 def attention(status: str) -> int:

@@ -12,9 +12,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from nightdesk.processors.endings import AuditLine, CaseEnding, EventEnding, EventKey, WaitPeriod, event_of
+from nightdesk.processors.endings import AuditLine, CaseEnding, Ending, EventEnding, EventKey, WaitPeriod, event_of
+from nightdesk.processors.reasons import ReasonCount, Reasons
 from nightdesk.schemas.audit import ControlDetail, NotificationDetail
 from nightdesk.schemas.audit_kinds import read
+
+# How an event may end so that people ask why; what waits says so with its longest wait.
+WITH_REASONS = ("escalated", "refused", "failed", "dead_letter", "dry_run", "ignored", "rejected")
 
 
 class Order(NamedTuple):
@@ -60,7 +64,8 @@ class Told(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class NightReport:
     """One period. `ended` counts events by how they ended or what they wait for; `longest_waits` has the longest wait
-    for each waiting status, ended or not; `lost` counts events and records of which nothing else is known.
+    for each waiting status, ended or not; `reasons` has the most frequent ones for each status of an event that is
+    over and was not completed; `lost` counts events and records of which nothing else is known.
     """
 
     since: datetime
@@ -72,6 +77,7 @@ class NightReport:
     lost: int
     impact: Impact
     told: tuple[Told, ...] = ()
+    reasons: Mapping[str, tuple[ReasonCount, ...]] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -158,8 +164,8 @@ class _Night:
         sent, failed = (1, 0) if detail.sent else (0, 1)
         self.told[key] = Told(*key, told.messages + sent, told.events + sent * detail.count, told.failed + failed)
 
-    def ends(self) -> dict[EventKey, str]:
-        """How each event ended."""
+    def ends(self) -> dict[EventKey, Ending]:
+        """How each event ended, and why."""
         by_event: dict[EventKey, list[CaseEnding]] = defaultdict(list)
         for case in self.cases.values():
             by_event[case.ending.event].append(case.ending)
@@ -183,7 +189,8 @@ def night_report(
     return NightReport(
         since=since,
         until=until,
-        ended=Counter(ends.values()),
+        ended=Counter(end.status for end in ends.values()),
+        reasons=_reasons(ends.values()),
         longest_waits=_longest(waits, until),
         agents=tuple(_totals(night.cases.values())),
         orders=tuple(night.orders),
@@ -191,6 +198,14 @@ def night_report(
         impact=_impact(night.cases.values()),
         told=tuple(told for _, told in sorted(night.told.items())),
     )
+
+
+def _reasons(ends: Iterable[Ending]) -> Mapping[str, tuple[ReasonCount, ...]]:
+    found: defaultdict[str, Reasons] = defaultdict(Reasons)
+    for status, reason in ends:
+        if status in WITH_REASONS and reason:
+            found[status].add(reason)
+    return {status: found[status].most_frequent() for status in WITH_REASONS if status in found}
 
 
 def _orders(line: AuditLine) -> Iterator[Order]:

@@ -78,6 +78,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "json_text",
             "model",
             "quantities",
+            "reasons",
             "regex_costs",
             "sizes",
         ),

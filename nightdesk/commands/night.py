@@ -20,6 +20,8 @@ from nightdesk.settings import load_settings
 MICROUSD = 1_000_000
 # These are always shown, in this order; others follow if there are any.
 ALWAYS_SHOWN = ("completed", "escalated", "needs_approval", "waiting", "deferred", "refused", "failed", "dead_letter")
+# A machine in a data centre is often in one of these.
+NAMES_OF_UTC = frozenset({"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"})
 
 
 def night(
@@ -54,10 +56,14 @@ def print_night(report: NightReport, zone: tzinfo, output: Output = Output.text)
         print_json(document(report))
         return
     print_line(
-        f"{_time(report.since, zone)} to {_time(report.until, zone)} {zone}: {report.events} events, {report.lost} lost"
+        f"{_time(report.since, zone)} to {_time(report.until, zone)} {_name(zone)}: {report.events} events,"
+        f" {report.lost} lost"
     )
     print_line()
     print_rows(without_silent(list(_ends(report, zone)), {"longest_wait": "", "about": ""}), output)
+    if report.reasons:
+        print_line()
+        print_rows(list(_reasons(report)), output)
     if report.agents:
         print_line()
         print_rows(list(_agents(report)), output)
@@ -82,6 +88,16 @@ def _ends(report: NightReport, zone: tzinfo) -> Iterator[dict[str, str]]:
             "longest_wait": "" if wait is None else _duration(wait.length(report.until)),
             "about": "" if wait is None else f"{wait.event.subject}, {_since_when(wait, zone)}: {wait.reason}",
         }
+
+
+def _reasons(report: NightReport) -> Iterator[dict[str, str]]:
+    """The most frequent reasons of each end, and how many events had another one or none."""
+    for status, reasons in report.reasons.items():
+        for reason, count in reasons:
+            yield {"ended": status, "events": str(count), "why": reason}
+        others = report.ended[status] - sum(count for _, count in reasons)
+        if others:
+            yield {"ended": status, "events": str(others), "why": "other reasons, or none"}
 
 
 def _since_when(wait: WaitPeriod, zone: tzinfo) -> str:
@@ -150,6 +166,9 @@ def document(report: NightReport) -> dict[str, Any]:
             }
             for status, wait in sorted(report.longest_waits.items())
         ],
+        "reasons": [
+            {"status": status, **counted._asdict()} for status, reasons in report.reasons.items() for counted in reasons
+        ],
         "agents": [{**agent._asdict(), "cost_usd": agent.cost_microusd / MICROUSD} for agent in report.agents],
         "model_calls": report.model_calls,
         "cost_microusd": report.cost_microusd,
@@ -167,6 +186,10 @@ def _duration(length: timedelta) -> str:
     minutes, seconds = divmod(round(length.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+def _name(zone: tzinfo) -> str:
+    return "UTC" if str(zone) in NAMES_OF_UTC else str(zone)
 
 
 def _time(at: datetime, zone: tzinfo) -> str:

@@ -15,7 +15,7 @@ from nightdesk.processors.playbook.playbook_run import PlaybookRun, bounded
 from nightdesk.processors.playbook.staleness import stale_because
 from nightdesk.processors.playbook.types import Ending, Progress, TimerRequest
 from nightdesk.schemas import ids
-from nightdesk.schemas.records import Case, Decision, Event, PastStep, Spent, StepOutcome
+from nightdesk.schemas.records import NO_PROVIDER, Case, Decision, Event, PastStep, Spent, StepOutcome
 from nightdesk.schemas.topics import BUDGET
 
 WAIT_SECONDS = 24 * 60 * 60  # used if neither the decision nor the charter sets a time
@@ -39,7 +39,18 @@ def conclude(state: PlaybookRun) -> Ending:
         return _to_a_person(state, stopped.error or "")
     if state.decision.kind in ("research", "wait"):
         return _next_step(state, timers)
-    return Ending("escalated" if state.decision.kind == "escalate" else "completed", outcomes, None, timers)
+    if state.decision.kind == "escalate":
+        return Ending("escalated", outcomes, None, timers, _why_escalated(state.decision))
+    return Ending("completed", outcomes, None, timers)
+
+
+def _why_escalated(decision: Decision) -> str:
+    """Why a person has the case: what kept it from going on, what turned a decision down, why nobody could decide; or
+    who decided so, whose reasoning the decision has.
+    """
+    because = decision.case.escalate_because or decision.disposition_reason
+    undecided = decision.reasoning if decision.provider == NO_PROVIDER else ""
+    return because or undecided or f"decided by {decision.provider}"
 
 
 def unapproved(decision: Decision, compiled: CompiledCharter, expired_at: datetime) -> Ending:

@@ -40,6 +40,10 @@ def test_it_is_the_same_from_the_audit_and_from_the_simulation(nightdesk: Comman
     assert all(found["ended"][status] for status in ("completed", "escalated", "ignored", "rejected"))
     assert {"deferred", "waiting"} <= {wait["status"] for wait in found["longest_waits"]}
     assert [order["order"] for order in found["orders"]] == ["pause", "resume"]
+    reasons = {(each["status"], each["reason"]) for each in found["reasons"]}
+    assert ("escalated", "respond failed; step 0 (reply.send) failed: HTTP 400") in reasons
+    assert ("escalated", "decided by anthropic") in reasons
+    assert {"rejected", "ignored"} <= {status for status, _ in reasons}
 
 
 def test_the_views_have_the_same_ends(client: Client, known: Played) -> None:
@@ -69,6 +73,17 @@ def test_people_see_it_on_eighty_columns(
     assert max(map(len, shown.splitlines())) <= 80
     assert "wrong answers" in shown
     assert "$" in shown
+    reasons = shown[shown.index("why") : shown.index("model_calls")].splitlines()
+    assert next(row for row in reasons if row.startswith("escalated")).split()[1] == "14", (
+        "the most frequent comes first"
+    )
+    assert any(row.startswith("rejected") and "other reasons" in row for row in reasons)
+
+
+def test_a_zone_that_is_utc_has_that_name(nightdesk: CommandLine, known: Played) -> None:
+    assert known
+    assert " UTC: " in nightdesk("night", *PERIOD[:4], "--time-zone", "Etc/UTC").out.splitlines()[0]
+    assert "Etc" not in nightdesk("night", *PERIOD[:4], "--time-zone", "Etc/UTC").out
 
 
 def test_a_part_of_a_night_has_what_happened_in_it(nightdesk: CommandLine, known: Played) -> None:

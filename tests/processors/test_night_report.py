@@ -151,6 +151,27 @@ def test_a_wait_that_is_tried_again_is_one_wait() -> None:
     assert report(*again, line("acted", 60, "completed")).longest_waits["waiting"].length(END) == timedelta(hours=1)
 
 
+def test_each_end_has_its_reason_and_what_is_well_needs_none() -> None:
+    found = report(
+        line("acted", 0, reason="step 0 failed: HTTP 400"),
+        line("acted", 1, "escalated", step=1, reason="respond failed; step 0 failed: HTTP 400"),
+        line("acted", 1, "completed", case_id="c-2", event_id="e-2", reason="nobody asks"),
+        line("refused", 1, "refused", case_id="c-3", event_id="e-3", reason="too old"),
+        line("acted", 1, "failed", case_id="c-4", event_id="e-4", reason="step 0 failed: HTTP 400"),
+        line("dead_letter", 2, "failed", case_id="c-4", event_id="e-4", reason="act: EscalationFailed"),
+        no_case("rejected", 0, event_id="e-5", status="failed", reason="desk: amount is no number"),
+        no_case("ignored", 0, event_id="e-6", status="ignored", reason="no charter accepts it"),
+        line("acted", 1, "escalated", case_id="c-7", event_id="e-7", reason=""),
+    )
+    assert found.reasons == {
+        "escalated": (("respond failed; step 0 failed: HTTP 400", 1),),
+        "refused": (("too old", 1),),
+        "dead_letter": (("act: EscalationFailed", 1),),
+        "ignored": (("no charter accepts it", 1),),
+        "rejected": (("desk: amount is no number", 1),),
+    }
+
+
 def test_an_agent_that_decides_to_wait_delays_nothing() -> None:
     assert report(line("acted", 0, "waiting")).longest_waits == {}
 
