@@ -9,6 +9,7 @@
     systems.py     the connected systems, which are sometimes away
     telling.py     the routes of those who are told, and their channels, which are sometimes away
     people.py      those who approve, and those who give orders
+    reoffers.py    the events that are offered again
     world.py       the stages on the simulator's log (`tests/simulator/process.py`), from evening to morning
     checks.py      what must hold of every night
     telling_checks.py  what must hold of how people are told

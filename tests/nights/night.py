@@ -75,13 +75,16 @@ class Outage(Part):
 
 
 class Order(Part):
-    """An order of a person. `change` is what differs in the charter that is promoted, from the one before."""
+    """An order of a person. `change` is what differs in the charter that is promoted, from the one before; it restricts
+    what waits if it `applies_to` that. `reoffer` offers all events again of which no case was made.
+    """
 
     at: Moment
-    order: Literal["pause", "resume", "stop_all", "promote"]
+    order: Literal["pause", "resume", "stop_all", "promote", "reoffer"]
     agent: str = ""
     reason: str = ""
     change: dict[str, Any] = {}
+    applies_to: Literal["new", "waiting"] = "new"
 
 
 class People(Part):

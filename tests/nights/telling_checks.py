@@ -114,7 +114,8 @@ def what_nobody_answers_reaches_the_next_route(desk: Desk) -> Iterator[str]:
         if policy.unanswered_after is None or not policy.otherwise or {place.route, policy.otherwise} & away:
             continue
         for record, notice in notices:
-            asked = policy.due_at(place.event_class, record.time) + timedelta(seconds=policy.unanswered_after)
+            told_by = _told_by(policy, place.event_class, record.time)
+            asked = told_by + timedelta(seconds=policy.unanswered_after)
             until = _quiet_until(desk.night.routes[policy.otherwise], place.event_class, asked) + SLACK
             if not notice.about or until > desk.clock.now or closings.closed_at(record, notice) < until:
                 continue

@@ -4,13 +4,16 @@ An expectation that the product does not meet is marked `xfail(strict=True)` wit
 meets it takes the mark away.
 """
 
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from nightdesk.schemas.audit import DecisionDetail
+from nightdesk.schemas.audit import ActionDetail, DecisionDetail
+from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.reoffers import offered_to
 from nightdesk.streams.catalog import STAGES
 from tests.nights.checks import by_case, ending_of, first_come_first_served, violations
 from tests.nights.night import Kill, load, names
@@ -242,6 +245,46 @@ def test_what_the_help_desk_refuses_takes_the_second_way_and_is_no_dead_letter()
     assert not [entry for entry in night.desk.log.entries if entry.tp.topic.endswith(".dlq")]
 
 
+def test_money_that_others_hold_makes_nobody_wait_for_tomorrow() -> None:
+    """At their worst prices the day's money pays for a few of them at once."""
+    desk = played("holds_of_others").desk
+    waits = [wait for records in by_case(desk).values() for wait in ending_of(records).waits]
+    held = [wait for wait in waits if "the rest is reserved for open steps" in wait.reason]
+    assert len(held) > 30
+    assert all(wait.ended_at and wait.length(desk.night.until) < timedelta(minutes=5) for wait in held)
+
+
+def test_a_charter_that_is_tried_reads_researches_and_changes_nothing() -> None:
+    desk = played("dry_run").desk
+    assert not desk.systems.effects
+    assert desk.systems.called_at, "research reads"
+    assert any(record.kind == "decided" and record.step == 1 for record in desk.audits.values())
+    outcomes = [
+        outcome.status
+        for record in desk.audits.values()
+        if record.kind == "acted"
+        for outcome in detail_as(ActionDetail, record).outcomes
+    ]
+    assert set(outcomes) == {"would_have", "done"}
+    assert outcomes.count("would_have") > len(desk.events)
+
+
+def test_an_emergency_charter_keeps_what_waits_from_acting_though_it_is_approved() -> None:
+    desk = played("emergency_charter").desk
+    promoted = desk.night.at(desk.night.orders[0].at)
+    approved = {r.case_id for r in desk.audits.values() if r.kind == "approval" and r.reason.startswith("approve by")}
+    rehearsed = {r.case_id for r in desk.audits.values() if r.kind == "acted" and r.status == "dry_run"}
+    assert approved
+    assert approved <= rehearsed
+    assert not [effect for effect in desk.systems.effects if effect.at > promoted + timedelta(minutes=1)]
+
+
+def test_only_work_counts_toward_a_bound_of_seconds() -> None:
+    night = played("only_work_counts")
+    assert night.desk.charter.charter.bounds.seconds == 60
+    assert {reason for reason, _ in night.report.reasons["escalated"]} == {"decided by anthropic"}
+
+
 # -- events
 
 
@@ -255,6 +298,17 @@ def test_a_storm_of_one_customer_delays_nobody_else() -> None:
     answered = {record.event_id for record in desk.audits.values() if record.kind == "acted"}
     assert len(others) == 90
     assert others <= answered
+
+
+def test_what_was_rejected_is_offered_again_after_the_repair_and_taken_once() -> None:
+    desk = played("reoffer_after_repair").desk
+    counts = Counter((record.kind, record.event_id) for record in desk.audits.values())
+    wrong = {event_id for kind, event_id in counts if kind == "rejected"}
+    assert len(wrong) > 20
+    assert {event_id for kind, event_id in counts if kind == "reoffered"} == wrong
+    offered = sum(bool(offered_to(entry.headers)) for entry in desk.log.entries)
+    assert offered == 2 * len(wrong), "the second time by mistake"
+    assert all(counts["received", event.id] == 1 for event in desk.events)
 
 
 # -- orders
@@ -283,6 +337,34 @@ def test_what_waits_for_an_order_is_quiet(name: str) -> None:
     assert rows <= 2 * len(desk.events)
 
 
+def test_what_an_anomaly_stops_waits_for_a_person_who_is_told_of_it() -> None:
+    desk = played("anomaly").desk
+    [paused] = [r for r in desk.audits.values() if r.kind == "control" and r.reason.startswith("4 of 10 steps")]
+    resumed, moment = desk.night.at(desk.night.orders[0].at), timedelta(seconds=30)
+    assert not [at for at in desk.provider.asked_at if paused.time + moment < at < resumed]
+    assert {effect.handler for effect in desk.systems.effects if paused.time + moment < effect.at < resumed} <= {
+        "ticket.escalate"
+    }
+    [told] = [first for first in desk.told.messages() if first.message.event_class == "anomaly"]
+    assert told.at < paused.time + timedelta(minutes=2)
+    failed = [r for r in desk.audits.values() if r.kind == "acted" and "HTTP 400" in r.reason and r.step == 0]
+    assert len(failed) < 10, "the others waited until the help desk took replies again"
+
+
+def test_what_a_person_should_get_passes_a_pause_and_nothing_else_does() -> None:
+    desk = played("pause_passes_hand_overs").desk
+    paused, resumed = (desk.night.at(order.at) for order in desk.night.orders)
+    back = desk.night.at(time(21))
+    decided = [r for r in desk.audits.values() if r.kind == "decided" and r.action == "escalate"]
+    before = {r.subject for r in decided if r.time < paused}
+    meanwhile = [effect for effect in desk.systems.effects if paused + timedelta(minutes=1) < effect.at < resumed]
+    assert {effect.handler for effect in meanwhile} == {"ticket.escalate"}
+    assert len(meanwhile) > 3
+    reached = {effect.subject for effect in desk.systems.effects if effect.at < resumed}
+    assert before <= reached
+    assert min(effect.at for effect in meanwhile) >= back
+
+
 # -- people
 
 
@@ -293,6 +375,29 @@ def test_an_approval_that_nobody_answers_goes_to_a_person() -> None:
     assert asked
     assert asked <= escalated
     assert night.report.ended.get("needs_approval", 0) == 0
+
+
+def test_whoever_approves_a_second_refund_has_seen_the_first() -> None:
+    """What was asked before the first was approved is asked again; an answer to the older card counts for nothing."""
+    desk = played("one_open_per_subject").desk
+    again = 0
+    by_subject: dict[str, list[AuditRecord]] = defaultdict(list)
+    for record in desk.audits.values():
+        if record.kind == "approval" and record.decision_id is not None:
+            by_subject[record.subject].append(record)
+    for records in by_subject.values():
+        asked_at: dict[str, datetime] = {}
+        approved_at = datetime.min.replace(tzinfo=UTC)
+        for record in records:
+            key = str(record.decision_id)
+            if record.status == "needs_approval":
+                again += key in asked_at
+                asked_at[key] = record.time
+            elif record.reason.startswith("approve by"):
+                assert asked_at[key] >= approved_at
+                approved_at = record.time
+    assert again > 3
+    assert desk.systems.done()["refund.pay"] > len(by_subject)
 
 
 def test_an_answered_ticket_is_not_escalated_after_two_days() -> None:

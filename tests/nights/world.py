@@ -19,7 +19,7 @@ from nightdesk.messaging.producer import Message
 from nightdesk.operations.charters import load_charter
 from nightdesk.processors.charter import CompiledCharter, compile_charter
 from nightdesk.processors.charter.parsing import charter_from_json
-from nightdesk.schemas.audit_records import ordered
+from nightdesk.schemas.audit_records import ordered, reoffered
 from nightdesk.schemas.records import AuditRecord, ControlCommand, Event, Record, Timer
 from nightdesk.schemas.topics import APPROVALS, AUDIT, CONTROL, INGEST, TIMERS, Topic
 from nightdesk.streams.catalog import BY_NAME, STAGES
@@ -32,6 +32,7 @@ from tests.nights.models import Connected, Provider
 from tests.nights.night import ROOT, Kill, Night, Order, merged
 from tests.nights.outages import Outages
 from tests.nights.people import Approvers
+from tests.nights.reoffers import offered_again, untaken
 from tests.nights.schedule import Schedule
 from tests.nights.systems import Connections, Systems
 from tests.nights.telling import Channels, Told
@@ -70,6 +71,7 @@ class Desk:
     lives: dict[str, int] = field(default_factory=dict)
     _approvers: Approvers = field(init=False)
     _charters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _promoted: list[CompiledCharter] = field(default_factory=list)
     _processes: dict[str, Process] = field(default_factory=dict)
     _controls: dict[str, Control] = field(default_factory=dict)
 
@@ -190,17 +192,29 @@ class Desk:
         if given.order == "promote":
             agent = given.agent or self.charter.agent
             self._charters[agent] = merged(self._charters[agent], given.change)
-            self._promote(agent)
+            self._promote(agent, given.applies_to)
+            return
+        if given.order == "reoffer":
+            self._reoffer(given.reason)
             return
         agent = given.agent or ("*" if given.order == "stop_all" else self.charter.agent)
         command = order(given.order, agent, agent, reason=given.reason, time=self.clock.now)
         self._produce(CONTROL, command)
         self._produce(AUDIT, ordered(command, None))
 
-    def _promote(self, agent: str) -> None:
+    def _reoffer(self, reason: str) -> None:
+        events = untaken(self.audits.values())
+        for message in [*offered_again(self.log, events)]:
+            self.say(message)
+        for event in events:
+            self._produce(AUDIT, reoffered(event, "ops", reason, self.clock.now))
+
+    def _promote(self, agent: str, applies_to: str = "new") -> None:
         charter = self.charters[agent]
+        self._promoted.append(charter)
         key, now = f"{charter.agent}/promoted", self.clock.now
-        self._ordered(order("promote", charter.agent, key, charter_version=charter.version, time=now), takes_s=0.0)
+        named = {"charter_version": charter.version, "applies_to": applies_to}
+        self._ordered(order("promote", charter.agent, key, time=now, **named), takes_s=0.0)
 
     def _ordered(self, command: ControlCommand, takes_s: float = ORDER_TAKES_S) -> None:
         self.orders.append(command)
@@ -211,8 +225,9 @@ class Desk:
                 self._apply(control, command)
 
     def _apply(self, control: Control, command: ControlCommand) -> None:
-        for charter in self.charters.values():
-            # What an order of kind `charter` comes to, without compiling it for each worker.
+        for charter in self._promoted:
+            # What an order of kind `charter` comes to, without compiling it for each worker. A successor needs the
+            # older ones as well: cases end under the version that they began with.
             if not control.is_applied(charter.agent, charter.version):
                 control._learn(charter.agent, charter.version, charter)
         control.apply(command)
