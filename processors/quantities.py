@@ -39,7 +39,7 @@ DurationSeconds = Annotated[
 
 
 class Rate(BaseModel):
-    """A count per period: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1."""
+    """A count per period: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1, and a period is at most ten years."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -48,7 +48,7 @@ class Rate(BaseModel):
     )
 
     count: int = Field(ge=1)
-    per_seconds: int = Field(ge=1)
+    per_seconds: int = Field(ge=1, le=LONGEST_S)
 
     @model_validator(mode="before")
     @classmethod

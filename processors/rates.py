@@ -15,6 +15,9 @@ from sortedcontainers import SortedKeyList, SortedList
 
 from nightdesk.processors.quantities import Rate
 
+# Sums of periods differ by rounding.
+_ROUNDING_S = 1.0
+
 
 class Admission(NamedTuple):
     """An admission: its time in epoch seconds, and its cause, by which its owner knows it again."""
@@ -90,16 +93,24 @@ class SlotLog:
     def next_at(self, rate: Rate, now: float) -> float:
         """The time of the next slot: after the earlier ones, and a whole period after the one `rate.count` before it.
 
-        With the new one, no period has more than `rate.count`.
+        With the new one, no period has more than `rate.count` of the slots of that rate.
         """
         if self._slots and self._slots[-1].asked_at > now:  # the clock went back
             slots = slots_as_of(self._slots, now)
             self._slots.clear()
             self._slots.update(slots)
-        earliest = float(max(now, self._slots[-1].at)) if self._slots else now
-        if len(self._slots) < rate.count:
+        believed = self._slots.bisect_key_right(self._furthest(rate, now))
+        earliest = float(max(now, self._slots[believed - 1].at)) if believed else now
+        if believed < rate.count:
             return earliest
-        return float(max(earliest, self._slots[-rate.count].at + rate.per_seconds))
+        return float(max(earliest, self._slots[believed - rate.count].at + rate.per_seconds))
+
+    def _furthest(self, rate: Rate, now: float) -> float:
+        """How far ahead the rate can put the next slot behind so many. A slot beyond it was granted at another rate,
+        and keeps nobody waiting until it is near.
+        """
+        ahead = len(self._slots) - self._slots.bisect_key_right(now)
+        return now + (ahead // rate.count + 1) * rate.per_seconds + _ROUNDING_S
 
     def add(self, slot: Slot) -> None:
         """Grant a slot."""

@@ -17,7 +17,7 @@ class CancelCondition(Record):
 
 
 class Timer(Record):
-    """Send `value` to `topic` with `key` when it is due. `topic` is a name in the topic table, never another one.
+    """Send `value` to `topic` with `key` when it is due. `topic` is one for which stages set timers, never another one.
 
     Until then an event of the same subject that came after `since` and meets one of `cancel_when` cancels it. `kind` is
     `set`, or for a record about timers that are set: `cancel` cancels the one with this id, as `person` wants, if it is

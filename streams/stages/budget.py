@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from nightdesk.processors import ledger
 from nightdesk.processors.ledger import Fact
+from nightdesk.processors.provenance import Forged
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.records import BudgetEntry
 from nightdesk.schemas.topics import BUDGET, RATE_REQUESTS
@@ -73,6 +74,7 @@ class Budget(Stage):
     def enter(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
         """Handle one entry of the ledger."""
         entry = delivery.record
+        _check_case(entry)
         if entry.kind == "reserve":
             self._admission.ask(delivery, writes)
             return
@@ -104,6 +106,18 @@ class Budget(Stage):
             writes.audit(audit_records.beyond_held(entry, held, claimed, traceparent))
             log.error("case %s of %s: %s", fact.case_id, fact.agent, audit_records.claim(held, claimed))
             COSTS_BEYOND_HELD.labels(agent=fact.agent).inc()
+
+
+def _check_case(entry: BudgetEntry) -> None:
+    """Raise `Forged` for an entry with the case of another agent, whose ledger has another writer, or of another
+    step than it names.
+    """
+    case = entry.case
+    if case is None:
+        return
+    names, has = (entry.agent, entry.case_id, entry.step), (case.agent, case.case_id, case.step)
+    if names != has:
+        raise Forged(f"an entry of {'/'.join(map(str, names))} has the case {'/'.join(map(str, has))}")
 
 
 SPEC = StageSpec(

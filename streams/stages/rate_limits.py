@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from nightdesk.processors import rates
 from nightdesk.processors.playbook import TimerRequest
-from nightdesk.processors.quantities import Rate
+from nightdesk.processors.quantities import LONGEST_S, Rate
 from nightdesk.schemas import audit_records, ids
 from nightdesk.schemas.records import RateRequest
 from nightdesk.schemas.topics import RATE_GRANTS, TIMERS
@@ -73,6 +73,8 @@ class RateLimits:
         rate, now = Rate(count=request.count, per_seconds=request.per_seconds), self._clock().timestamp()
         slots = self._slots.setdefault(request.limit, rates.SlotLog())
         slot = GrantedSlot(limit=request.limit, at=slots.next_at(rate, now), asked_at=now)
+        if slot.at > now + LONGEST_S:
+            raise ValueError(f"{request.limit} has no slot in the next ten years")
         kept_until = slot.at + max(rate.per_seconds, KEPT_S)
         self.table.put(writes, request.request_id, slot, kept_until)
         slots.add(rates.Slot(request.request_id, slot.at, now))

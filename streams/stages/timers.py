@@ -12,13 +12,15 @@ cancels.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
+from nightdesk.processors.provenance import Forged
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.audit import CancelledDetail
 from nightdesk.schemas.persons import shown_person
 from nightdesk.schemas.records import AuditRecord, Event, Timer
-from nightdesk.schemas.topics import BY_NAME, INGEST, TIMERS
-from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites, Table
+from nightdesk.schemas.topics import ACT, BUDGET, BY_NAME, DECIDE, INGEST, NOTIFICATIONS, RATE_GRANTS, TIMERS
+from nightdesk.streams.api import AsyncHandler, Clock, Delivery, Route, Stage, StagedWrites, Table
 from nightdesk.streams.stage_spec import StageSpec
 from nightdesk.streams.stages.due_times import DueTimes
 from nightdesk.streams.stages.timer_states import CancellingEvents, TimerState, waiting
@@ -28,10 +30,9 @@ FIRED_FOR_S = 86_400
 FIRED_A_TICK = 500
 # How long an event that may cancel timers is kept.
 REMEMBERED_S = 7 * 86_400
-
-
-class UnknownTopic(ValueError):
-    """A timer names an unknown topic."""
+# The topics for which stages of ours set timers: follow-ups, the next step of a case that waits, retries, grants and
+# messages. Programs before the admission queue set timers for `decide`.
+TIMED_TOPICS = frozenset(topic.name for topic in (INGEST, BUDGET, ACT, RATE_GRANTS, NOTIFICATIONS, DECIDE))
 
 
 class Timers(Stage):
@@ -62,21 +63,29 @@ class Timers(Stage):
                     self._wait_for(partition, timer_id, timer)
             yield
 
-    def take(self, delivery: Delivery[Timer], writes: StagedWrites) -> None:
+    def take(self, delivery: Delivery[Timer], writes: StagedWrites) -> AsyncHandler | None:
         """Handle a timer, or a record that may cancel timers."""
         match delivery.record.kind:
             case "set":
                 self.set(delivery, writes)
+            case "event" if writes.codec.must_ask(delivery.record.value):
+                return partial(self._ask_first, delivery, writes)
             case "event":
                 self._event_came(delivery, writes)
             case "cancel":
                 self._cancel_for_person(delivery, writes)
+        return None
+
+    async def _ask_first(self, delivery: Delivery[Timer], writes: StagedWrites) -> None:
+        """Ask for the schema of the event in the record off the loop, then handle it."""
+        await writes.codec.ask(delivery.record.value)
+        self._event_came(delivery, writes)
 
     def set(self, delivery: Delivery[Timer], writes: StagedWrites) -> None:
-        """Store a timer, unless it is known."""
+        """Store a timer, unless it is known. Raises `Forged` for a topic for which no stage sets timers."""
         timer = delivery.record
-        if timer.topic not in BY_NAME:
-            raise UnknownTopic(f"{timer.topic!r} is not a topic of the topic table")
+        if timer.topic not in TIMED_TOPICS:
+            raise Forged(f"no stage sets timers for {timer.topic!r}")
         known = self._timers.get(delivery.partition, timer.timer_id)
         if known is not None:
             if known.state == "cancelled":

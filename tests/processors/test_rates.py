@@ -184,3 +184,14 @@ def test_slots_that_a_clock_gave_an_hour_ahead_keep_their_distance() -> None:
     assert slots_as_of(given_ahead, 5.0) == [Slot("a", 5.0, 5.0), Slot("b", 15.0, 5.0)]
     right = [Slot("a", 3.0, 3.0), Slot("b", 13.0, 4.0)]
     assert slots_as_of(right, 5.0) == right
+
+
+def test_slots_of_another_rate_far_ahead_keep_nobody_waiting() -> None:
+    """As those of a charter that said `1/3650d` by mistake, or of a request that no stage of ours made."""
+    years = 3650.0 * 86_400
+    log = SlotLog(Slot(f"far {number}", number * years, 0.0) for number in range(1, 4))
+    given = []
+    for number in range(7):
+        given.append(log.next_at(RATE, 0.0))
+        log.add(Slot(str(number), given[-1], 0.0))
+    assert given == [0.0, 0.0, 0.0, 10.0, 10.0, 10.0, 20.0]

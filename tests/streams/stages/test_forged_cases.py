@@ -75,6 +75,27 @@ async def test_what_is_spent_without_asking_is_in_the_books_and_stops_those_who_
     assert (deferred.status, detail_as(WaitDetail, deferred).cause) == ("deferred", "spent")
 
 
+OTHERS = {
+    "the case of another agent": {"agent": "another"},
+    "another case": {"case_id": "another"},
+    "another step": {"step": 1},
+}
+
+
+@pytest.mark.parametrize("kind", ["reserve", "returned"])
+@pytest.mark.parametrize("names", OTHERS.values(), ids=OTHERS.keys())
+async def test_an_entry_is_of_the_case_that_it_has(kind: str, names: dict[str, Any]) -> None:
+    """The ledger of an agent has one writer, which has the partition of the agent that the entry names."""
+    bench = Bench(Budget(in_force(CHARTER), Clock()))
+    asked = reservation(case(CHARTER, reserved_microusd=0, returns=int(kind == "returned")), NOW)
+    forged = asked.model_copy(update={"kind": kind, "entry_id": "forged", **names})
+    with pytest.raises(Forged, match="has the case desk/"):
+        await bench.take(BUDGET, forged)
+    assert len(bench.tables["ledger"]) == len(bench.tables["waiting"]) == 0
+    await bench.take(BUDGET, asked, 1)
+    assert len(bench.tables["ledger"]) == 1
+
+
 def _gone(budget: Bench) -> int:
     account = Account()
     for partition in budget.tables["ledger"].partitions():

@@ -13,13 +13,13 @@ import pytest
 from nightdesk.processors.charter import CompiledCharter
 from nightdesk.processors.execution.policy import GRANT_VALID_AT_LEAST_S
 from nightdesk.processors.playbook import RunStep, StepResult
-from nightdesk.processors.quantities import Rate
+from nightdesk.processors.quantities import LONGEST_S, Rate
 from nightdesk.schemas.records import AuditRecord, Decision, RateRequest, Record, Timer
 from nightdesk.schemas.topics import ACT, AUDIT, BY_NAME, RATE_GRANTS, RATE_REQUESTS, TIMERS
 from nightdesk.streams.api import StagedWrites
 from nightdesk.streams.stages.act import Act
 from nightdesk.streams.stages.budget import Budget
-from tests.processors.examples import case, compiled, event
+from tests.processors.examples import NOW, case, compiled, event
 from tests.streams.stages.stage_harness import CODEC, Bench, Clock, Crash, Step, in_force, said, words
 from tests.streams.stages.world import AWAY, World, decision
 
@@ -267,6 +267,36 @@ async def test_a_clock_that_was_ahead_shuts_no_limit() -> None:
     await heir.take(ACT.name, _answer(99))
     await heir.until(2 * HOUR.per_seconds)
     assert len(world.times("send")) == 2 * HOUR.count + 1
+
+
+FOREVER = [Rate(count=1, per_seconds=LONGEST_S), Rate.model_construct(count=1, per_seconds=2**62)]
+
+
+@pytest.mark.parametrize("rate", FOREVER, ids=["the longest", "too long"])
+async def test_requests_with_a_period_without_end_shut_no_limit(rate: Rate) -> None:
+    """As anybody with write access to `rate-requests` can make them, a thousand of them, over a restart."""
+    clock = Clock()
+    bench = Bench(Budget(in_force(LIMITED), clock))
+    for number in range(1000):
+        with suppress(ValueError):
+            await bench.take(RATE_REQUESTS, _request(number, rate), number)
+    heir = Bench(Budget(in_force(LIMITED), clock)).inherit(bench)
+    for other in (bench, heir):
+        [granted] = said(await other.take(RATE_REQUESTS, _request(1000, HOUR), 1000), RATE_GRANTS, RateRequest)
+        assert granted.slot_at == clock.now
+
+
+def _request(number: int, rate: Rate) -> RateRequest:
+    return RateRequest(
+        request_id=f"r-{number}",
+        limit="desk/respond",
+        count=rate.count,
+        per_seconds=rate.per_seconds,
+        purpose="a decision",
+        number=1,
+        decision=_answer(number),
+        time=NOW,
+    )
 
 
 async def test_slots_that_were_put_right_are_forgotten_like_others() -> None:

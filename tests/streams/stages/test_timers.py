@@ -1,6 +1,7 @@
 """A timer's record is emitted when it is due, once."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nightdesk.processors.provenance import Forged
+from nightdesk.schemas.codec import HEADER, Codec, UnknownSchema
 from nightdesk.schemas.records import CancelCondition, Case, Event, Timer
-from nightdesk.schemas.topics import DECIDE, INGEST, TIMERS
+from nightdesk.schemas.topics import BY_NAME, DECIDE, INGEST, RECORDS, TIMERS
+from nightdesk.streams.api import Delivery
+from nightdesk.streams.in_memory import InMemoryStage
 from nightdesk.streams.stages.timer_records import came
-from nightdesk.streams.stages.timers import FIRED_A_TICK, FIRED_FOR_S, Timers, UnknownTopic
+from nightdesk.streams.stages.timers import FIRED_A_TICK, FIRED_FOR_S, TIMED_TOPICS, Timers
 from tests.processors.examples import NOW, case, compiled, event
 from tests.streams.stages.stage_harness import CODEC, TRACE, Bench, Clock, audited, said, words
 
@@ -116,9 +121,18 @@ async def test_what_was_said_is_forgotten_after_a_day() -> None:
     assert len(bench.tables["timers"]) == 0
 
 
-async def test_a_reminder_for_a_topic_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(UnknownTopic, match="their-topic"):
-        await Bench(Timers(Clock())).take(TIMERS, _reminder(topic="their-topic"))
+@pytest.mark.parametrize("topic", ["their-topic", "", *sorted(BY_NAME.keys() - TIMED_TOPICS)])
+async def test_a_timer_for_a_topic_for_which_no_stage_sets_timers_is_refused(topic: str) -> None:
+    clock = Clock()
+    bench = Bench(Timers(clock))
+    with pytest.raises(Forged, match=f"no stage sets timers for '{topic}'"):
+        await bench.take(TIMERS, _reminder(topic=topic))
+    clock.forward(3600)
+    assert bench.tick().messages == []
+
+
+def test_what_moves_things_without_being_checked_has_no_timers() -> None:
+    assert not TIMED_TOPICS & {"control", "audit", "timers", "approvals", "forgotten", "workers", "rate-requests"}
 
 
 # -- cancelled by an event of the subject, or by a person
@@ -191,6 +205,22 @@ async def test_an_event_that_came_before_the_timer_and_after_the_case_cancels_it
 async def test_an_event_of_another_subject_than_its_record_is_refused() -> None:
     with pytest.raises(ValueError, match="no event of"):
         await Bench(Timers(Clock())).take(TIMERS, _closed(subject="t-2").model_copy(update={"subject": "t-1"}))
+
+
+async def test_the_registry_is_asked_for_the_schema_of_an_event_off_the_loop() -> None:
+    asked: list[int] = []
+
+    def fetch(schema_id: int) -> dict[str, Any]:
+        asked.append(threading.get_ident())
+        raise UnknownSchema(f"schema {schema_id} is not one of ours")
+
+    codec = Codec({record: number for number, record in enumerate(RECORDS, start=1)}, fetch)
+    bench = InMemoryStage(Timers(Clock()), codec, partitions=(0,))
+    foreign = _closed().model_copy(update={"value": HEADER.pack(0, 99) + b"an event of others"})
+    with pytest.raises(UnknownSchema):
+        await bench.handle(Delivery(foreign, TIMERS, 0, 0, TRACE))
+    assert len(asked) == 1
+    assert threading.get_ident() not in asked
 
 
 async def test_a_person_cancels_a_follow_up() -> None:
