@@ -48,6 +48,15 @@ def parse_exact(text: str, what: str, *, keys_may_repeat: bool = False) -> Any:
     return value
 
 
+def repeats_key(text: str) -> str | None:
+    """What is wrong with a JSON text in which an object has a key twice; None if none has."""
+    try:
+        _KEYS.decode(text)
+    except _Inexact as error:
+        return str(error)
+    return None
+
+
 def is_exact(number: int) -> bool:
     """Whether JSON keeps a whole number exactly."""
     return SMALLEST <= number <= LARGEST
@@ -109,3 +118,4 @@ def _nests_deeper(value: Any, levels: int) -> bool:
 # These parsers get numbers and keys unchanged; their values are not used.
 _NUMBERS = json.JSONDecoder(parse_int=_check_whole, parse_float=_check_float)
 _NUMBERS_AND_KEYS = json.JSONDecoder(parse_int=_check_whole, parse_float=_check_float, object_pairs_hook=_unique)
+_KEYS = json.JSONDecoder(parse_int=len, parse_float=len, object_pairs_hook=_unique, strict=False)

@@ -39,7 +39,7 @@ DurationSeconds = Annotated[
 
 
 class Rate(BaseModel):
-    """A count per period: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1, and a period is at most ten years."""
+    """A count per period of at most ten years: `5/1h` is 5 in 3,600 seconds. Both numbers are at least 1."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from nightdesk.effects.llm.protocol import MEANINGS, Kind, ModelError, NotCalled, Paid
 from nightdesk.effects.secrets import redact
+from nightdesk.processors.json_text import repeats_key
 from nightdesk.processors.model import ModelReply, ModelRequest, ModelUsage
 from nightdesk.processors.prices import UnknownPrice, price_microusd, worst_request_price_microusd
 from nightdesk.processors.replies import MAX_ANSWER_CHARACTERS
@@ -48,12 +49,16 @@ class ProviderCall:
         if sum(map(body.count, (b",", b"[", b"{"))) > VALUES_AT_MOST:
             raise self.failed(Kind.MALFORMED_HTTP, f"the answer has more than {VALUES_AT_MOST} values in it")
         try:
-            return kind.model_validate_json(body)
+            found = kind.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = [".".join(map(str, first["loc"][:5]))] if first["loc"] else []  # no place in what is no JSON
             reason = ": ".join([f"the answer is not a {name}", *where, first["msg"]])
             raise self.failed(Kind.MALFORMED_HTTP, reason) from None
+        # Of two texts or two token counts nobody can say which one was meant.
+        if repeated := repeats_key(body.decode()):
+            raise self.failed(Kind.MALFORMED_HTTP, f"the answer {repeated}")
+        return found
 
     def failed(
         self, kind: Kind, detail: str, usage: ModelUsage | None = None, retry_after_seconds: float = 0.0

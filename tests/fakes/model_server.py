@@ -92,6 +92,7 @@ class Step:
     retry_after_seconds: float | str | None = None
     usage: Mapping[str, Any] | None = None  # changes what the reply says about tokens
     stop_reason: str | None = None  # said in place of the usual one
+    twice: str = ""  # a key that the reply has twice, once in another notation
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class ModelServer:
                 return web.Response()
         text = "I would rather talk." if step.conduct is Conduct.MALFORMED_TEXT else self._decision(seen)
         reply = _anthropic_reply if seen.api == "anthropic" else _openai_reply
-        body = orjson.dumps(reply(seen.body["model"], text, step))
+        body = _repeating(orjson.dumps(reply(seen.body["model"], text, step)), step.twice)
         headers = {"request-id": f"req_{self.count}", "x-request-id": f"req_{self.count}"}
         if step.conduct is Conduct.PACKED:
             body, headers = gzip.compress(body), {**headers, "content-encoding": "gzip"}
@@ -341,6 +342,15 @@ def _openai_reply(model: str, text: str, step: Step) -> dict[str, Any]:
         },
     }
     return _counted(reply, step)
+
+
+def _repeating(body: bytes, key: str) -> bytes:
+    """The body with the first of these keys twice."""
+    return (
+        body.replace(f'"{key}":'.encode(), f'"\\u{ord(key[0]):04x}{key[1:]}":null,"{key}":'.encode(), 1)
+        if key
+        else body
+    )
 
 
 def _counted(reply: dict[str, Any], step: Step) -> dict[str, Any]:

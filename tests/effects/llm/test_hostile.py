@@ -95,6 +95,14 @@ async def test_however_many_parts_are_wrong_one_is_named(asked: Asked, count: in
     assert len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize("key", ["usage", "role", "id"])
+async def test_a_body_with_a_key_twice_is_a_failure_of_its_provider(asked: Asked, key: str) -> None:
+    """Parsers differ in which one they take, and one of the two may be the cheaper one."""
+    error = await refused(asked, Step(twice=key))
+    assert (error.kind, error.unanswered_cost_microusd) == (Kind.MALFORMED_HTTP, worst_price(asked.request))
+    assert f"has the key '{key}' twice in one object" in error.message
+
+
 async def test_a_body_that_drips_has_the_time_that_was_given(asked: Asked) -> None:
     asked.server.script.append(Step(Conduct.DRIP))
     with pytest.raises(ModelError) as caught:
