@@ -112,8 +112,13 @@ def obedience(
     groups prove.
     """
     found = tuple(_with_proof(each, stop, workers, members) for each in _of_workers(stop, workers))
-    bounds = [timedelta(milliseconds=each.worker.report.orders_confirmed_within_ms) for each in found]
+    bounds = [_at_most_a_day(each.worker.report.orders_confirmed_within_ms) for each in found]
     return Obedience(stop, found, stop.at + max((*bounds, default_within)))
+
+
+def _at_most_a_day(milliseconds: int) -> timedelta:
+    """Anything can be in a report; the settings allow a few minutes."""
+    return timedelta(milliseconds=min(milliseconds, 86_400_000))
 
 
 def _of_workers(stop: ActiveStop, workers: Sequence[Worker]) -> Iterator[WorkerStop]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from nightdesk.messaging.failures import Failure
 from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.topic_reader import read_topic
 from nightdesk.operations.installation import Installation
+from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
+from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.records import WorkerReport
 from nightdesk.schemas.topics import WORKERS
 
@@ -35,7 +38,9 @@ class Worker:
 
 
 def read_workers(settings: Installation) -> list[Worker]:
-    """Every process that reported within the last day, by name. Raises `Failure`."""
+    """Every process that reported within the last day, by name. Raises `Failure`, also for a report that cannot be
+    read: nothing is proven without it.
+    """
     last: dict[bytes, tuple[bytes, int]] = {}
     for message in read_topic(settings.kafka, settings.kafka.topic_prefix + WORKERS.name):
         value = message.value()
@@ -47,11 +52,23 @@ def read_workers(settings: Installation) -> list[Worker]:
     all_silent = datetime.now(UTC) - newest_at > ALL_SILENT_AFTER
     with registered_codec(settings) as codec:
         found = []
-        for value, stamp_ms in last.values():
-            report, at = codec.decode(WorkerReport, value), _time(stamp_ms)
+        for key, (value, stamp_ms) in last.items():
+            report, at = _report(codec, key, value), _time(stamp_ms)
             silent = report.state in ("ready", "paused", "not_ready") and (all_silent or newest_at - at > SILENT_AFTER)
             found.append(Worker(report, at, silent))
     return sorted(found, key=lambda worker: worker.report.key)
+
+
+def _report(codec: Codec, key: bytes, value: bytes) -> WorkerReport:
+    try:
+        return codec.decode(WorkerReport, value)
+    except Undecodable as error:
+        raise Failure(
+            f"the report of {visible(key.decode(errors='replace'))} on {WORKERS.name} cannot be read: {error}",
+            "A newer program may have written it: use that one. What is no worker's is deleted after a day",
+        ) from error
+    except RegistryUnavailable as error:
+        raise Failure(str(error)) from error
 
 
 def _time(stamp_ms: int) -> datetime:

@@ -109,7 +109,7 @@ class SlotLog:
         """How far ahead the rate can put the next slot behind so many. A slot beyond it was granted at another rate,
         and keeps nobody waiting until it is near.
         """
-        ahead = len(self._slots) - self._slots.bisect_key_right(now)
+        ahead: int = len(self._slots) - self._slots.bisect_key_right(now)
         return now + (ahead // rate.count + 1) * rate.per_seconds + _ROUNDING_S
 
     def add(self, slot: Slot) -> None:

@@ -5,6 +5,7 @@ one's report under its id waits a few intervals for the next. If it comes, the o
 No clock is compared: the log tells which report is newer.
 """
 
+import logging
 import os
 import time
 
@@ -13,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from nightdesk.messaging.clients import ClientConfig, new_reader
 from nightdesk.messaging.log_offsets import Place
 from nightdesk.messaging.topic_reader import read_to_end
-from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.codec import Codec, Undecodable
 from nightdesk.schemas.records import WorkerReport
 from nightdesk.schemas.topics import WORKERS
 from nightdesk.streams.api import system_clock
@@ -24,6 +25,8 @@ from nightdesk.streams.worker_reports import DELIVERY_TIMEOUT_S, EVERY_S, report
 # A process with a busy loop may be silent for more than one interval.
 WAIT_S = 3 * EVERY_S
 ANSWER_WITHIN_S = 10.0
+
+log = logging.getLogger(__name__)
 
 
 def end_if_alive(me: Identity, client_config: ClientConfig, topic_prefix: str, codec: Codec) -> None:
@@ -78,7 +81,7 @@ def _is_gone(other: WorkerReport, me: Identity) -> bool:
         os.kill(other.pid, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return False
     return other.pid == me.pid
 
@@ -93,6 +96,13 @@ def _poll(consumer: Consumer, within_s: float) -> Message | None:
 
 
 def _of_another(message: Message | None, me: Identity, codec: Codec) -> WorkerReport | None:
+    """The report, if it is another process's. One that cannot be read keeps nobody from starting."""
     value = None if message is None else message.value()
-    report = None if value is None else codec.decode(WorkerReport, value)
-    return None if report is None or report.token == me.token else report
+    if value is None:
+        return None
+    try:
+        report = codec.decode(WorkerReport, value)
+    except Undecodable as error:
+        log.error("a report on %s is skipped: %r", WORKERS.name, error)
+        return None
+    return None if report.token == me.token else report
