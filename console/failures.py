@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from nightdesk.console.ascii_json import AsciiJson
 from nightdesk.console.frame import TWIN, LoginNeeded, console_of
 from nightdesk.console.limits import TooMany
 from nightdesk.console.visitors import Forbidden
@@ -98,7 +99,7 @@ def _show(request: Request, status: HTTPStatus, error: str, remedy: str) -> Resp
     form = getattr(request.state, "form", {})
     problem = Problem(status, error, remedy, as_command(request, console.settings.address, form))
     if request.url.path.endswith(TWIN) or "authorization" in request.headers:
-        return JSONResponse(asdict(problem), status)
+        return AsciiJson(asdict(problem), status)
     return HTMLResponse(console.render("error.html", visit=None, view=problem, request=request), status)
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_jsonable_python
 
+from nightdesk.console.ascii_json import AsciiJson
 from nightdesk.console.formats import FILTERS, shown
 from nightdesk.console.limits import Limit
 from nightdesk.console.logins import Logins
@@ -111,7 +112,7 @@ class Visit:
     def show(self, template: str, view: Any, status: int = HTTPStatus.OK) -> Response:
         """The value as a page, or as JSON."""
         if self.wants_json:
-            return JSONResponse(to_jsonable_python(view), status)
+            return AsciiJson(to_jsonable_python(view, inf_nan_mode="null"), status)
         return HTMLResponse(self.console.render(template, visit=self, view=view, request=self.request), status)
 
     def done(self, path: str) -> Response:
@@ -119,7 +120,7 @@ class Visit:
         where that page is.
         """
         if self.wants_json:
-            return JSONResponse({"done": True, "page": self.console.settings.address + path}, HTTPStatus.ACCEPTED)
+            return AsciiJson({"done": True, "page": self.console.settings.address + path}, HTTPStatus.ACCEPTED)
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 

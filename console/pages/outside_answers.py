@@ -13,11 +13,12 @@ from typing import Annotated, Literal
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from nightdesk.console import slack
 from nightdesk.console.answering import Given, NotSent, Verdict, send_answer
+from nightdesk.console.ascii_json import AsciiJson
 from nightdesk.console.frame import Console, console_of
 from nightdesk.console.limits import TooMany
 from nightdesk.console.signatures import NotSigned, check_slack, check_webhook
@@ -100,9 +101,9 @@ def of_webhook(request: Request, body: RawBody) -> Response:
     try:
         send_answer(console.installation, visitor, asked.decision_id, given)
     except NotSent as unsent:
-        return JSONResponse({"done": False, "problem": unsent.problem}, unsent.status)
+        return AsciiJson({"done": False, "problem": unsent.problem}, unsent.status)
     page = f"{console.settings.address}/approvals/{asked.decision_id}"
-    return JSONResponse({"done": True, "person": visitor.name, "page": page}, HTTPStatus.ACCEPTED)
+    return AsciiJson({"done": True, "person": visitor.name, "page": page}, HTTPStatus.ACCEPTED)
 
 
 def _answer_slack(console: Console, interaction: slack.Interaction) -> None:

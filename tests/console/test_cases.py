@@ -115,7 +115,7 @@ def test_the_page_of_a_case_tells_its_story_in_order(console: RunningConsole) ->
 
 
 def test_what_a_customer_writes_is_text_and_hides_nothing(console: RunningConsole, client: Client) -> None:
-    hostile = EventDetail(data='{"text": "<script>alert(1)</script>\\u202e gro.live"}', time=START)
+    hostile = EventDetail(data='{"text": "<script>alert(1)</script>\\u202e gro.live \\ud800"}', time=START)
     land(client, record("received", 9, hostile, subject="ticket-9", **of_case("evt-9")), first=50)
     with console.browser() as browser:
         page = browser.get("/subjects?id=ticket-9").text
@@ -123,6 +123,9 @@ def test_what_a_customer_writes_is_text_and_hides_nothing(console: RunningConsol
     assert "&lt;script&gt;alert" in page
     assert "\\u202e" in page
     assert "\u202e" not in page
+    twin = console.get("/subjects.json?id=ticket-9")
+    assert twin.status_code == 200
+    assert "\u202e gro.live \ud800" in str(twin.json()), "half a surrogate is an escape for a script, too"
 
 
 def test_an_unknown_id_says_so(console: RunningConsole) -> None:
