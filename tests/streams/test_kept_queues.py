@@ -67,5 +67,6 @@ def test_they_go_on_whole_and_in_order(name: str) -> None:
 
 
 def test_what_is_written_today_is_what_was_kept() -> None:
-    """Otherwise keep this file, and add one with what is written now."""
-    assert _parked() == json.loads((FOLDER / KEPT[-1]).read_text())
+    assert _parked() == json.loads((FOLDER / KEPT[-1]).read_text()), (
+        "keep the old files, store what `_parked` gives now in the next parked-N.json, and add its name to KEPT"
+    )
