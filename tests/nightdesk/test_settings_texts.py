@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from nightdesk.effects.llm.providers import PROVIDERS
 from nightdesk.messaging.failures import Failure
 from nightdesk.settings import Settings, load_settings
 from tests.nightdesk.command_line import CommandLine
@@ -25,8 +26,7 @@ BESIDE = {
     "NIGHTDESK_CLICKHOUSE__URL": "http://127.0.0.1:9/audit",
 }
 IN_A_HEADER = (
-    "NIGHTDESK_ANTHROPIC__API_KEY",
-    "NIGHTDESK_OPENAI__API_KEY",
+    *(f"NIGHTDESK_{provider.section.upper()}__API_KEY" for provider in PROVIDERS),
     "NIGHTDESK_CONNECTIONS__DESK__TOKEN",
     "NIGHTDESK_NOTIFY__ON_CALL__TOKEN",
     "NIGHTDESK_CONSOLE__TOKEN",
@@ -92,7 +92,7 @@ def test_every_secret_setting_is_tried() -> None:
         "__".join(part for part in one.split("__") if part not in ("DESK", "ON_CALL", "GRAFANA")) for one in SECRETS
     }
     names = {name.removesuffix("__AUTHORIZATION").removeprefix("NIGHTDESK_") for name in names}
-    assert set(_secrets(Settings)) == names
+    assert set(_secrets(Settings)) == names, "add each secret setting to IN_A_HEADER, ASCII or ANY_CHARACTER above"
 
 
 @pytest.mark.parametrize("variable", SECRETS)
