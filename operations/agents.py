@@ -55,13 +55,13 @@ def read_agents(installation: Installation) -> list[Agent]:
             apply_record(control, codec, message.value())
             command = _charter_in(codec, message.value())
             if command is not None:
-                # As compaction will leave it: the last record of a version that was applied again.
+                # If a version was applied again, its last record counts, because compaction keeps only that one.
                 versions.setdefault(command.agent, {})[command.charter_version or ""] = _version(command)
     return [_agent(control, name, [*versions[name].values()]) for name in sorted(versions)]
 
 
 def read_agent(installation: Installation, name: str) -> Agent:
-    """One agent. Raises `Failure`, also where there is none of this name."""
+    """One agent. Raises `Failure`, also if no agent has this name."""
     for agent in read_agents(installation):
         if agent.name == name:
             return agent
@@ -82,7 +82,7 @@ def as_yaml(content: str) -> str:
 def _charter_in(codec: Codec, value: bytes | None) -> ControlCommand | None:
     try:
         command = None if value is None else codec.decode(ControlCommand, value)
-    except Undecodable:  # the stages skip it too
+    except Undecodable:  # the stages skip a record that they cannot read, too
         return None
     return command if command is not None and command.kind == "charter" and command.charter else None
 

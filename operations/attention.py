@@ -1,7 +1,8 @@
-"""What needs a person now, in one short read: a page that many people keep open asks for it again and again.
+"""Reads what needs a person now, with few short queries, because a page that many people keep open asks again and
+again.
 
-`status` says more, and reads whole topics for it. Here the audit answers, which may be a second or two behind; only the
-progress of the stages comes from the broker.
+The audit answers, and may be a second or two behind; only the progress of the stages comes from the broker. `status`
+reports more, but reads whole topics.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from nightdesk.sinks.story import Halt
 
 @dataclass(frozen=True, slots=True)
 class NeedsAPerson:
-    """The `waiting` decisions, the one that expires first on top, without what is beside them. `stages` is empty if the
-    broker does not answer, and `problem` says why.
+    """The `waiting` decisions, the one that expires first at the top, without the other cases and events of their
+    subjects. `stages` is empty if the broker does not answer, and `problem` says why.
     """
 
     waiting: Sequence[Waiting]

@@ -1,4 +1,4 @@
-"""Makes a backup of the audit database while the sink goes on."""
+"""Makes a backup of the audit database while the sink continues to write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ NAME = "audit-%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class MadeBackup:
-    """What was written, and where the sink was when it began: from there a restored sink goes on."""
+    """A finished backup. `places` are the offsets of the sink when the backup began: after a restore the sink continues
+    there.
+    """
 
     name: str
     size_bytes: int
@@ -32,7 +34,8 @@ class MadeBackup:
 
 
 def back_up(installation: Installation, begin: Begin, name: str = "", base: str = "") -> MadeBackup:
-    """Back the database up under a name, by default that of the time. With a `base`, only what that backup lacks.
+    """Back the database up under a name, by default one made from the current time. With a `base`, the backup has only
+    what that backup lacks.
 
     Raises `Failure`.
     """
@@ -48,7 +51,7 @@ def back_up(installation: Installation, begin: Begin, name: str = "", base: str 
 
 
 def backup_of(settings: ClickHouseSettings, name: str, database: str = "", base: str = "") -> Backup:
-    """The backup of that name, where the settings say that backups lie. Raises `NotConfigured`."""
+    """The backup of that name, in the place that the settings name for backups. Raises `NotConfigured`."""
     if not settings.backup_to:
         raise NotConfigured("place for backups", "NIGHTDESK_CLICKHOUSE__BACKUP_TO")
     return Backup(database or settings.database, settings.backup_destination, name, base, settings.topology)
@@ -56,7 +59,7 @@ def backup_of(settings: ClickHouseSettings, name: str, database: str = "", base:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Raises `Failure` for a `BackupFailed` inside it."""
+    """Turns a `BackupFailed` of the block into a `Failure`."""
     try:
         yield
     except BackupFailed as error:

@@ -1,8 +1,8 @@
-"""Restores a backup of the audit database, and lets the sink go on where the backup began.
+"""Restores a backup of the audit database, and makes the sink continue at the offsets where the backup began.
 
-Nothing is written before it is known that the sink stands still, that the database has no tables, and that the backup
-has migrations that this version knows. Afterwards the database is as the sink left it at the noted offsets: it reads
-what came later from the topic, so no row is missing and none is there twice.
+No rows are restored before three checks have passed: the sink is stopped, the database has no tables, and this version
+knows all migrations of the backup. Afterwards the database has exactly what the sink had written up to the noted
+offsets. The sink reads what came later from the topic again, so no row is missing and none is there twice.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ ANSWER_WITHIN_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class RestoredBackup:
-    """Where the sink goes on, what `migrate` then changed, how many records per partition the topic has no longer, and
-    how many subjects were forgotten since the backup was made, and are again.
+    """The result of a restore. The sink continues at `places`. `lost` counts, by partition, the records that the topic
+    has deleted before the sink could read them again; `migrated` names what `migrate` changed; `forgotten_again` counts
+    the subjects that were forgotten after the backup was made, and whose rows were therefore deleted again.
     """
 
     name: str
@@ -64,7 +65,9 @@ class RestoredBackup:
 
 
 def restore(installation: Installation, name: str, begin: Begin, database: str = "") -> RestoredBackup:
-    """Restore a backup, of another database if that is named, into the empty one of the settings. Raises `Failure`."""
+    """Restore a backup into the empty database of the settings. `database` is the one that was backed up, if it had
+    another name. Raises `Failure`.
+    """
     settings, kafka, topic = installation.clickhouse, installation.kafka, audit_topic(installation.kafka)
     backup = backup_of(settings, name, database)
     wait_until_stopped(kafka)
@@ -103,7 +106,7 @@ def _restored(settings: ClickHouseSettings, backup: Backup, topic: str, begin: B
 
 
 def _check_migrations(client: Client, backup: Backup, target: str) -> None:
-    """Raises `Failure` if the backup is of a version that this one does not know."""
+    """Raises `Failure` if a later version made the backup, so that this version does not know all of its migrations."""
     copy = backup.restore_migrations(client, target)
     try:
         newer = unknown_migrations(client, copy)
@@ -119,7 +122,7 @@ def _check_migrations(client: Client, backup: Backup, target: str) -> None:
 
 
 def _forget_again(installation: Installation, client: Client, codec: Codec, tombstones: list[ForgottenSubject]) -> int:
-    """Delete the subjects that were forgotten after the backup was made, and say where their rows were."""
+    """Delete the rows of the subjects that were forgotten after the backup was made, and note the rows' places."""
     if not tombstones:
         return 0
     subjects = forgotten_subjects(installation, tombstones)

@@ -1,4 +1,4 @@
-"""Whether ClickHouse has the audit as the topic has it and as the sink wrote it."""
+"""Verifies that ClickHouse has the audit as the topic has it and as the sink wrote it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from nightdesk.sinks.verification.topic import (
 
 ANSWER_WITHIN_S = 30.0
 RECORDS_AT_ONCE = 5000
-NO_LINKS = "Kafka has the value of a chain, and ClickHouse has no link of it"
+NO_LINKS = "Kafka has a value of the hash chain, but ClickHouse has no link of that chain"
 NO_PLACE = "the sink wrote no such record there, and the row is older than rows are kept"
 STORED_ROWS = "SELECT count() FROM audit_records"
 
@@ -92,7 +92,7 @@ def _absence(installation: Installation, client: Client, codec: Codec) -> Absenc
 
 
 class _Verification:
-    """One run. Each step gives its findings."""
+    """One run. Each step yields its findings."""
 
     def __init__(self, client: Client, consumer: Consumer, codec: Codec, log: Log, absence: Absence) -> None:
         self._client = client
@@ -143,7 +143,7 @@ class _Verification:
         if own is not None:
             own.chain_from = stored[0].offset
             if len(own.head) == len(BEGINNING):
-                # A link behind the commit is of records that are on their way.
+                # A link behind the committed offset belongs to records that the sink has written and not committed yet.
                 stored = [*(link for link in stored if link.offset <= own.end), Head(own.end, own.head)]
         stored = whole(self._client, chain, stored, self._absence)
         if stored:

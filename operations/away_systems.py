@@ -38,7 +38,7 @@ class AwaySystem:
 
 
 def away_systems(installation: Installation) -> list[AwaySystem]:
-    """All of them, by stage and name. Raises `Failure`."""
+    """The systems that do not answer, by stage and name. Raises `Failure`."""
     return [
         away
         for stage in (Decide.name, Act.name)
@@ -47,8 +47,8 @@ def away_systems(installation: Installation) -> list[AwaySystem]:
 
 
 def open_circuits(stage: str, rows: Iterable[tuple[tuple[int, bytes], bytes]]) -> list[AwaySystem]:
-    """The open circuits of a stage. Each worker writes under one of its partitions, and what was written last
-    counts.
+    """The open circuits of a stage. Each worker writes the state of a circuit under one of its partitions; the state
+    that was written last counts.
     """
     last: dict[str, WrittenCircuit] = {}
     for (_, key), value in rows:

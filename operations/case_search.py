@@ -1,4 +1,4 @@
-"""Cases by what is known of them, for the console: by any id, or by filters and a text within a time."""
+"""Finds cases for the console: by any id, or by filters and a text within a period."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def trace(installation: Installation, id_: str) -> Story:
 
 
 def questions(installation: Installation, found: Story) -> list[ModelCall]:
-    """What models were asked for the cases of a story, and what they answered. Raises `Failure`."""
+    """The questions to models for the cases of a story, and their answers. Raises `Failure`."""
     shown = {case.case_id for case in found.cases}
     with clickhouse(installation.clickhouse) as client:
         return [call for call in model_calls(client, found.subject) if call.case_id in shown]

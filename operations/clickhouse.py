@@ -31,10 +31,10 @@ def clickhouse(
     bound: bool = True,
     answer_within_s: int = ANSWER_TIMEOUT_S,
 ) -> Iterator[Client]:
-    """A client for the block. Raises `Failure`: not configured, not reachable, or ClickHouse's error in one line.
+    """Yields a client and closes it at the end of the block. Raises `Failure`: not configured, not reachable, or
+    ClickHouse's error in one line.
 
-    `bound=False` connects to the server and not to the database, which may
-    not exist yet.
+    `bound=False` connects to the server and not to the database, which may not exist yet.
     """
     arguments = settings.client_arguments(user)
     if not bound:

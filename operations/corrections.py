@@ -1,4 +1,4 @@
-"""Corrects the cost that a step of a case counts with."""
+"""Corrects the cost with which a step of a case counts in the budget."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from nightdesk.sinks.data_set import ExportedDecision, Wanted, decisions_of, hou
 
 
 def export(installation: Installation, wanted: Wanted, begin: Begin) -> Iterator[ExportedDecision]:
-    """The decisions, in the order of their cases' hours. `begin` is told how many hours there are, and gives what is
-    told of each that is done. Raises `Failure`.
+    """The decisions, in the order of their cases' hours. `begin` is called with the number of hours, and what it
+    returns is called after each hour (`progress.py`). Raises `Failure`.
     """
     with clickhouse(installation.clickhouse) as client:
         found = hours(client, wanted)

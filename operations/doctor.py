@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is checked apart from the endpoints.
+    """What is checked on this machine, apart from the endpoints.
 
     `connections` are the base URLs of outside systems by name. `model` says which providers are configured, or how to
     configure one.

@@ -1,4 +1,4 @@
-"""Sends events from JSON lines to the ingest topic, like any producer."""
+"""Sends events from JSON lines to the ingest topic, as any producer could."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from nightdesk.schemas.topics import INGEST
 
 DELIVERED_WITHIN_S = 60.0
 
-# Of pydantic's kinds of errors, those whose own text does not say what to do.
+# Our texts for those kinds of pydantic's errors whose own text does not say what to do.
 REASONS = {
     "timezone_aware": "has no time zone: write 2026-11-20T08:00:00Z, or an offset in place of Z, as in +01:00",
-    "extra_forbidden": "is no field of an event: id, source, type, subject, time, datacontenttype and data are",
+    "extra_forbidden": "is not a field of an event: use id, source, type, subject, time, datacontenttype and data",
 }
 
 NonEmpty = Annotated[str, Field(min_length=1)]

@@ -35,7 +35,7 @@ PASSES = 2
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was deleted, and where the subject may still be found."""
+    """What was deleted, and where else the subject may still be found."""
 
     digest: str
     rows: dict[str, int]
@@ -88,7 +88,10 @@ def _delete(
         places = places_of(client).get(tombstone.digest, Places())
         left = {table: count for table, count in rows_of(client, subject).items() if count}
     if left:
-        raise Failure(f"rows of it came while they were deleted: {left}", "Run it again: the tombstone is in place")
+        raise Failure(
+            f"rows of the subject were inserted while its rows were deleted: {left}",
+            "Run it again: the tombstone is in place",
+        )
     return rows, places
 
 
@@ -100,7 +103,7 @@ def _key(installation: Installation) -> str:
 
 
 def _remains(prefix: str) -> list[str]:
-    """Where the subject was written, and when it goes from there."""
+    """Where else the subject was written, and when it is deleted there."""
     days = {
         f"{prefix}{topic.name}": topic.retention_ms // DAY_MS
         for topic in TOPICS

@@ -45,7 +45,9 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who logged in at the provider. `login` has its issuer and the subject there, which stays when names change."""
+    """Who logged in at the provider. `login` has the issuer and the person's subject there, which stays the same when
+    names change.
+    """
 
     name: str
     groups: frozenset[str]
@@ -140,16 +142,16 @@ class IdentityProvider:
                 address = self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
                 found = _json(lambda: httpx2.get(address, timeout=TIMEOUT))
                 if found.get("issuer") != self._settings.issuer:
-                    raise _no_identity("it calls itself by another issuer than the settings do")
+                    raise _no_identity("the issuer that it names is not that of the settings")
                 self._endpoints = {key: value for key, value in found.items() if isinstance(value, str)}
             address = self._endpoints.get(name, "")
         if not address:
-            raise _no_identity(f"it has no {name}")
+            raise _no_identity(f"its configuration has no {name}")
         return address
 
 
 def _json(ask: Callable[[], httpx2.Response]) -> dict[str, Any]:
-    """The provider's answer. Raises `Failure`, which never has what was sent or answered."""
+    """The provider's answer. Raises `Failure`, whose text never has anything of the request or the answer."""
     try:
         answer = ask()
         found = answer.json() if answer.is_success else None

@@ -1,4 +1,5 @@
-"""Which installation owns the topics of a prefix: its name is on `control`, written with its first charters.
+"""Says which installation owns the topics of a prefix: its name is on `control`, where its first charters were written
+with it.
 
 Two installations on one prefix would share consumer groups: each event would be decided by whichever reads it, with its
 own credentials and limits. A worker that reads another name there exits (`streams/control_subscriber.py`).
@@ -41,7 +42,9 @@ def claim_if_free(installation: Installation, name: str) -> None:
 
 
 def claim_topics(installation: Installation, name: str) -> None:
-    """From now on the topics belong to this installation. Running workers of another one exit. Raises `Failure`."""
+    """Make this installation the owner of the topics. Running workers of another installation then exit. Raises
+    `Failure`.
+    """
     order = ControlCommand(
         key=KEY,
         kind="installation",

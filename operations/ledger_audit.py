@@ -21,7 +21,7 @@ from nightdesk.schemas.records import BudgetEntry
 from nightdesk.schemas.topics import BUDGET
 from nightdesk.sinks.costs import case_costs
 
-# If the beginning of the log was deleted, an audit record this young certainly has its entry in it.
+# If the beginning of the log was deleted, the entry of an audit record this young is certainly still in it.
 MARGIN = timedelta(hours=1)
 LOOK_AGAIN_AFTER_S = 0.5
 

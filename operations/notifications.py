@@ -12,7 +12,7 @@ from nightdesk.processors.playbook import StepResult
 
 
 class Sends(Protocol):
-    """The routes of the settings."""
+    """Sends messages by the routes of the settings."""
 
     @property
     def routes(self) -> Mapping[str, RoutePolicy]: ...
@@ -24,7 +24,7 @@ class Sends(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The route took the message with this key."""
+    """The route accepted the test message, which had this key."""
 
     route: str
     key: str

@@ -31,7 +31,8 @@ NAME_REMEDY = "Give the name of a person (LOGNAME)"
 
 
 def claimed_name() -> str:
-    """The login name of the machine. `LOGNAME=the-ceo` is enough to be the-ceo, so it is shown as claimed.
+    """The login name of the machine. `LOGNAME=the-ceo` is enough to be the-ceo, so people are shown that the name is
+    only claimed.
 
     Raises `Failure` for a name that no person has, and if there is none (in a container with a user id of its own).
     """

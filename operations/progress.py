@@ -1,10 +1,11 @@
-"""How long work tells its interface how far it has come."""
+"""The callbacks by which a long operation reports its progress to a user interface."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# How many more are done.
+# Is called with the number of units that were done since the last call.
 Advance = Callable[[int], None]
-# What is done, and of how many.
+# Is called before each part of the work, with the name and the number of its units. It returns what is called as they
+# are done.
 Begin = Callable[[str, int], Advance]

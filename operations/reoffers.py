@@ -1,8 +1,8 @@
 """Offers events without a case again: rejected, ignored, or refused by the limit of their subject.
 
-The audit names the place of each on the ingest topic. The record is read there and produced again, unchanged except
-for a header that names the agent it is for. An agent that took the event meanwhile does not take it again, so a command
-that dies half-way can be repeated.
+The audit names the place of each on the ingest topic. The record is read there and produced again, unchanged except for
+a header that names the agent it is for. An agent that has taken the event meanwhile does not take it again, so a
+command that died can be repeated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads how the routes of notifications do, from the batches that the notify stage has written."""
+"""Reads the states of the notification routes from the batches that the notify stage has written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLE = "batches"
 
 
 def read_routes(installation: Installation) -> dict[str, RouteState]:
-    """Every route that was to be told of something, by name. Raises `Failure`."""
+    """Every route to which something was to be sent, by name. Raises `Failure`."""
     return states_of(read_table(installation.kafka, Notify.name, TABLE), datetime.now(UTC))
 
 

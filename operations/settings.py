@@ -1,4 +1,4 @@
-"""Settings of who people are: their keys, and the identity provider at which they log in.
+"""The settings by which persons are identified: their keys, and the identity provider at which they log in.
 
 Every command reads them at its start, so this imports no library of keys and no HTTP client.
 """
@@ -23,7 +23,9 @@ class PersonSettings(Section):
 
 
 class OidcSettings(Section):
-    """Us at an identity provider. `claim` names the person, `groups_claim` the groups. Without an `issuer`: off."""
+    """Our registration at an identity provider. The claim `claim` of an ID token names the person, and `groups_claim`
+    the groups. Without an `issuer` nobody can log in there.
+    """
 
     issuer: ServerUrl = ""
     client_id: str = ""

@@ -1,4 +1,4 @@
-"""What the sink's consumer group has committed of the audit topic, and how it is made to go on somewhere else."""
+"""Reads the offsets that the sink's consumer group has committed on the audit topic, and sets them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from nightdesk.sinks.clickhouse.backup_places import SinkPlace
 
 ANSWER_WITHIN_S = 30.0
 SINK = "sink"
-# A static member is in its group until its session is over, however it was stopped.
+# A static member stays in its group until its session is over, however the process was stopped.
 STOPPED_WITHIN_S = 60.0
 LOOK_S = 1.0
 STOP_IT = "Stop every process of `nightdesk sink`; a stopped one counts as running until its session is over (30 s)"
 
 
 def audit_topic(kafka: KafkaSettings) -> str:
-    """Its name with the installation's prefix."""
+    """The name of the audit topic, with the installation's prefix."""
     return kafka.topic_prefix + AUDIT.name
 
 
 def sink_reader(kafka: KafkaSettings) -> Consumer:
-    """A reader in the name of the sink's group, which is not a member of it."""
+    """A consumer with the group id of the sink, which does not join the group."""
     return new_reader({**kafka.client_config(), **QUIET}, group_id(kafka.topic_prefix, SINK))
 
 
@@ -48,7 +48,9 @@ def first_offsets(consumer: Consumer, topic: str) -> list[tuple[int, int]]:
 
 
 def sink_places(consumer: Consumer, log: Log, firsts: Sequence[tuple[int, int]]) -> list[SinkPlace]:
-    """What the sink has committed in this log; where it has nothing, where the log begins. Raises `KafkaException`."""
+    """The offset that the sink has committed in each partition of this log; without a commit, the offset at which the
+    log begins. Raises `KafkaException`.
+    """
     starts = dict(firsts)
     committed = read_committed(consumer, [TopicPartition(log.topic, number) for number in starts], ANSWER_WITHIN_S)
     return [
@@ -74,11 +76,11 @@ def topic_id(kafka: KafkaSettings, topic: str) -> str:
 
 
 def wait_until_stopped(kafka: KafkaSettings) -> None:
-    """Raises `Failure` if the sink runs."""
+    """Wait until no process of the sink is in its group. Raises `Failure` if one still is after a minute."""
     until = time.monotonic() + STOPPED_WITHIN_S
     while stage_status(kafka)[SINK].state != "stopped":
         if time.monotonic() >= until:
-            raise Failure("the sink runs, or something is in its group", STOP_IT, FailureKind.NOT_READY)
+            raise Failure("the sink is running, or another consumer is in its group", STOP_IT, FailureKind.NOT_READY)
         time.sleep(LOOK_S)
 
 

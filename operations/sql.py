@@ -22,7 +22,7 @@ from nightdesk.sinks.clickhouse.statements import READER_LIMITS, why_not_a_read
 
 READ_ONLY: dict[str, str | int] = {
     "readonly": 2,  # 1 would refuse even the settings that shape the answer
-    # Before the client gives up, which would leave the server at work and nobody told why.
+    # Less than the client's timeout. After that, the server would go on working, and nobody would learn why.
     "max_execution_time": ANSWER_TIMEOUT_S - 10,
     "date_time_output_format": "iso",
     "output_format_json_quote_64bit_integers": 0,

@@ -39,8 +39,8 @@ class ActiveStop:
 @dataclass(frozen=True, slots=True)
 class WorkerStop:
     """One worker and the order. `waiting`: it has not reported that it follows the order. `silent`: it no longer
-    reports, and `doubt` says why that is not enough. `replaced`: it no longer reports, its session has ended, and the
-    partitions of its stage belong to workers that follow the order.
+    reports, and `doubt` says why that does not prove that it makes no call. `replaced`: it no longer reports, its
+    session has ended, and the partitions of its stage belong to workers that follow the order.
     """
 
     worker: Worker
@@ -98,7 +98,7 @@ def active_stops(settings: Installation) -> dict[str, ActiveStop]:
             try:
                 order = codec.decode(ControlCommand, value)
             except Undecodable:
-                continue  # as in the workers: it stops no agent
+                continue  # the workers cannot read it either, so it stops no agent
             if order.kind in ("pause", "stop_all", "resume"):
                 at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
                 last[order.key] = ActiveStop(order, message.offset() or 0, at)

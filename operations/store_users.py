@@ -8,12 +8,12 @@ from nightdesk.sinks.settings import ClickHouseSettings
 
 
 def user_statements(settings: ClickHouseSettings) -> list[str]:
-    """What creates the users of these settings. One without a password is not created, only granted its rights."""
+    """The statements that create the users of these settings. A user without a password is only granted its rights."""
     return statements_for(settings.database, settings.accounts(), settings.topology, settings.backup_destination.kind)
 
 
 def apply_users(settings: ClickHouseSettings) -> list[Account]:
-    """Create the users that have a login of their own and make their rights equal to this version's; gives them.
+    """Create the users that have a login of their own and make their rights equal to this version's. Returns the users.
 
     Raises `Failure`, also if the administrator of the settings may not manage users.
     """

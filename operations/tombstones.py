@@ -25,7 +25,9 @@ def read_tombstones(installation: Installation, codec: Codec) -> list[ForgottenS
 
 
 def forgotten_subjects(installation: Installation, tombstones: Iterable[ForgottenSubject]) -> ForgottenSubjects:
-    """What they cover. Raises `Failure` if a subject is forgotten and the settings have another key or none."""
+    """The subjects that these tombstones cover. Raises `Failure` if a subject is forgotten and the settings have
+    another key or none.
+    """
     subjects = ForgottenSubjects(plain(installation.clickhouse.forget_key))
     try:
         for one in tombstones:

@@ -1,7 +1,7 @@
 """Creates the missing topics of an installation, and reports those that differ.
 
-It never deletes or changes a topic. If one differs from the table, an operator had a reason or must act (the number of
-partitions cannot change without moving every key).
+It never deletes or changes a topic. If a topic differs from the table, an operator either wanted that or has to act:
+the number of partitions cannot change without moving every key.
 """
 
 from __future__ import annotations

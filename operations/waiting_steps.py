@@ -84,7 +84,7 @@ class WaitingGroup:
 
 
 def at_most_until(gate: str, until: datetime) -> str:
-    """Text for people: when a person gets what waits. The clock of an agent that is stopped stands still."""
+    """Text for people: when a person gets what waits. While an order stops the agent, that time moves on."""
     if gate == "paused":
         return "for as long as the order stands"
     return f"at most until {until:%Y-%m-%d %H:%M:%S} UTC"

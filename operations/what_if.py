@@ -1,4 +1,4 @@
-"""Asks the gates about a recorded decision: why it was stopped, and what they would say to another answer.
+"""Evaluates the gates for a recorded decision: why they stopped it, and what they would say to another answer.
 
 The case is read from the audit, as it was when the decision was made. Nothing is sent, stored or called.
 """
@@ -28,8 +28,8 @@ Version = Literal["then", "now"]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Another answer: JSON text of its parameters, and the charter by which it is judged. What is empty is as it was
-    decided.
+    """Another answer: JSON text of its parameters, and the charter by which it is judged. An empty field stays as it
+    was decided.
     """
 
     action: str = ""
@@ -56,8 +56,8 @@ class Considered:
 def consider(
     installation: Installation, decision_id: str, proposal: Proposal, sees: Callable[[str | None], bool]
 ) -> Considered:
-    """What the gates say. Raises `Failure` if the decision, its event or its charter is not known, or if the answer is
-    none. A decision of an agent that the person does not see is not known either.
+    """What the gates say. Raises `Failure` if the decision, its event or its charter is not known, or if the proposed
+    answer is not valid. A decision of an agent that the person does not see is not known either.
     """
     story = trace(installation, decision_id)
     case, decision = _found((case for case in story.cases if sees(case.agent)), decision_id)

@@ -1,4 +1,6 @@
-"""Groups dead letters by cause: the stage, the topic, the error, and its message without what differs. Pure."""
+"""Groups dead letters by cause: the stage, the topic, the error, and its message without the parts that differ from
+record to record. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from datetime import datetime
 
 from nightdesk.operations.dead_letters.reading import Letter
 
-# What tells messages of one cause apart: ids, numbers, quoted values.
+# The parts in which the messages of one cause differ: ids, numbers, quoted values.
 VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8}(?:-?[0-9a-f]{4,}){1,}\b|\d+")
 
 
@@ -43,5 +45,5 @@ def by_cause(letters: Iterable[Letter]) -> list[CauseGroup]:
 
 
 def cause(message: str) -> str:
-    """The message without what differs from one record to the next."""
+    """The message without the parts that differ from one record to the next."""
     return VARIES.sub("…", message)

@@ -18,8 +18,8 @@ NAME_AT_MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A filter; unset fields match every letter. `cause` is the message without what differs, as `causes.by_cause`
-    groups letters. `limit` selects the oldest.
+    """A filter; unset fields match every letter. `cause` is the message as `causes.cause` gives it, without the parts
+    that differ from record to record. `limit` selects the oldest.
     """
 
     ids: tuple[str, ...] = ()

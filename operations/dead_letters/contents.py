@@ -1,7 +1,8 @@
-"""The complete record of a dead letter: from the letter, or if that was cut, from the folder or from its topic.
+"""Finds the complete record of a dead letter: in the letter or, if that was cut, in the folder for large records or in
+the record's own topic.
 
-A record that is found elsewhere must have the digest in the letter, because a topic that was recreated has other
-records at the same offsets.
+A record that is found elsewhere must have the digest that the letter names, because a topic that was recreated has
+other records at the same offsets.
 """
 
 from __future__ import annotations

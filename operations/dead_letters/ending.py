@@ -2,7 +2,7 @@
 
 The order matters: first the record is sent to its topic, then the audit record and the resolution are written. A
 command that dies in between leaves the letter open, and replaying it again does no harm, because every stage
-deduplicates. The opposite order could mark a letter as replayed that never was.
+deduplicates. The opposite order could mark a letter as replayed whose record was never sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nightdesk.schemas.dead_letters import end_headers, replay_headers
 from nightdesk.schemas.records import DeadLetterEnd, Record
 from nightdesk.schemas.topics import AUDIT, BY_NAME
 
-# This many letters are processed at once: a command that dies may leave that many replayed and still open.
+# This many letters are resolved at once. A command that dies may leave that many replayed and still open.
 LETTERS_AT_ONCE = 200
 
 Verdict = Literal["replayed", "discarded"]

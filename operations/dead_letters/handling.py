@@ -35,7 +35,7 @@ def _unseen_advance(_done: int) -> None:
 @dataclass(frozen=True, slots=True)
 class How:
     """How an order is carried out. `everything`: an empty filter means all letters. `expected` is the digest of the
-    letters of a dry run: if others match by now, nothing is done. `begin` is told of the progress.
+    letters of a dry run: if other letters match by now, nothing is done. `begin` reports the progress.
     """
 
     everything: bool = False
@@ -45,7 +45,7 @@ class How:
 
 
 def digest_of(letters: Iterable[Letter]) -> str:
-    """Tells whether two selections are the same letters."""
+    """A digest of the letters, which is equal for two selections of the same letters."""
     return sha256("\n".join(sorted(letter.about.dead_letter_id for letter in letters)).encode()).hexdigest()
 
 
@@ -84,8 +84,8 @@ class DeadLetterQueue:
         """Replay or discard the selected letters. An empty choice needs `everything`. What a filter selects is in the
         audit with the filter's name, or with its text if nobody gave it one.
 
-        Raises `Failure`, also if no letter is selected or others than in the dry run. The result names letters that
-        could not be replayed.
+        Raises `Failure`, also if no letter is selected, or if other letters match than in the dry run. The result names
+        letters that could not be replayed.
         """
         if choice.is_everything and not how.everything:
             raise Failure("no letters are selected", "Give ids, a filter, or --all", FailureKind.INVALID)
@@ -134,7 +134,7 @@ class EndedLetters:
 
     @property
     def digest(self) -> str:
-        """Of the selected letters."""
+        """The digest of the selected letters."""
         return digest_of(self.letters)
 
     def check_none_gone(self) -> None:

@@ -1,6 +1,6 @@
 """Reads the topics `<topic>.dlq`: letters and their resolutions, with the original bytes only on request.
 
-Every question reads the topics from their beginning to where they end now.
+Each call reads the topics from their beginning to their present end.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _gathered(kafka: KafkaSettings, codec: Codec, topic: str) -> Found:
         elif about is None:
             strangers += 1
         else:
-            # A stage that died may have written it twice; the first counts.
+            # A stage that died may have written the same letter twice; the first one counts.
             size = len(message.value() or b"") if about.size_bytes is None else about.size_bytes
             token = release_token(headers) if about.parks else b""
             letters.setdefault(about.dead_letter_id, Letter(about, _place(message), size, release_token=token))

@@ -1,4 +1,4 @@
-"""How many records wait behind each dead letter, from the stages' own tables."""
+"""Counts the records that wait behind each dead letter, from the stages' own tables."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_a_bad_line_is_named_and_the_rest_goes(
     assert [line.split(":")[0] for line in result.err.splitlines()] == [f"line {number}" for number in sorted(bad)]
     assert "time: has no time zone: write 2026-11-20T08:00:00Z" in result.err
     assert "line 22: data has 1000002 bytes: an event may have at most 1000000" in result.err
-    assert "line 23: specversion: is no field of an event: id, source," in result.err
+    assert "line 23: specversion: is not a field of an event: use id, source," in result.err
     assert "line 24: time: is outside of the years 1 to 9999 in UTC" in result.err
     assert [codec.decode(Event, message.value()).id for message in consumed(topics, 2)] == ["e1", "e1"]
 
