@@ -1,7 +1,8 @@
-"""What each fact of the ledger adds to the totals that rest on disk beside it, and the accounts derived from them.
+"""Computes what each fact of the ledger adds to the totals that are kept on disk beside it, and derives the accounts
+from these totals.
 
-So a start of the budget stage decodes no fact but those that the anomaly breaker still looks at: it reads the balances
-of each agent and day, and the times of the admissions. `accounts.py` keeps the same numbers in memory while it runs.
+So a starting budget stage only reads the balances of each agent and day, and the times of the admissions. It decodes no
+facts but those that the anomaly breaker still needs. `accounts.py` keeps the same numbers in memory while it runs.
 """
 
 import struct

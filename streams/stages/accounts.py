@@ -28,7 +28,7 @@ class Accounts:
         at least those that changed in the last `recent_s` before `now` (epoch seconds).
         """
         for agent in self._accounts:
-            BUDGET_LEFT.remove(agent)  # another worker may have it now
+            BUDGET_LEFT.remove(agent)  # another worker may have the agent now
         self._accounts = {}
         for partition in self.table.store.held_partitions():
             reading = account_totals.read(self.table.store, partition, self.of)

@@ -47,8 +47,8 @@ class Admission:
     # -- a step asks
 
     def ask(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
-        """Start the step of the entry's case, let it wait, give it to a person or refuse it. A repeated request gets
-        the same answer.
+        """Start the step of the entry's case, queue it, give it to a person or refuse it. A repeated request gets the
+        same answer.
         """
         case = delivery.record.case
         if case is None:
@@ -80,7 +80,7 @@ class Admission:
                 agent.starts(step.needs, step_name(case.case_id, case.step))
         else:
             shut = verdict if isinstance(verdict, Shut) and kept_by is None else kept_by
-            assert shut is not None, "a step that does not go on is kept by something"
+            assert shut is not None, "a step that does not go on has a gate that keeps it"
             self._wait(row, shut, compiled, writes)
 
     def give_back(self, fact: Fact, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
@@ -145,7 +145,7 @@ class Admission:
             self._waiting.drop(agent, known, writes)
 
     def tick(self, partition: int, writes: StagedWrites) -> None:
-        """Start the steps that may go on, and give those to a person that have waited for too long."""
+        """Start the steps that may go on, and give a person those that have waited for too long."""
         now = self._clock()
         for key in self._waiting.unsure.pop(partition, ()):
             self._emit_again(partition, key, writes)
@@ -170,7 +170,7 @@ class Admission:
         measure(agent)
 
     def _tell_spent(self, partition: int, agent: AgentQueue, now: datetime, writes: StagedWrites) -> None:
-        """Say of the first steps that wait for reserved money when that is spent: people are told of a spent budget."""
+        """Record when the reserved money for which the first steps wait has been spent, so that people are told."""
         for step in agent.queue.firsts():
             shut, row = agent.queue.shut_for(step.needs), self._waiting.row(partition, step.key)
             if shut is not None and shut.gate == "spent" and row.gate == "held":
@@ -197,7 +197,7 @@ class Admission:
         """Emit the records of a step again, because the process that started it may have exited before it did."""
         row = self._waiting.row(partition, key)
         fact = self._accounts.fact_of(partition, row.case)
-        assert fact is not None, "that is why it is unsure"
+        assert fact is not None, "only a step with a fact is in `unsure`"
         if fact.returns == row.case.returns:
             emit_resumed(row, fact, writes)
         self._waiting.table.delete_after_emit(writes, key)

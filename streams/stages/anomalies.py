@@ -27,7 +27,7 @@ from nightdesk.streams.metrics import ANOMALIES
 log = logging.getLogger(__name__)
 
 ANOMALY_BREAKER = "nightdesk: the anomaly breaker"
-# Read after a change of the bounds, in each tick and with each entry of the agent: some tens of milliseconds.
+# After a change of the bounds, each tick and each entry of the agent reads so many facts, in some tens of milliseconds.
 FACTS_AT_ONCE = 2000
 
 
@@ -92,7 +92,7 @@ class Breaker:
         watch = self._watch(fact.agent, policy, delivery.partition)
         watch.observe(fact)
         if not self._read_on(fact.agent):
-            return  # shares of a part of the window say nothing
+            return  # what was read is only a part of the window
         now = self._clock()
         resumed_at = self._resumed_at(fact.agent, now.timestamp())
         watch.forget_before(max(now.timestamp() - policy.window, resumed_at))
@@ -108,12 +108,12 @@ class Breaker:
             if not self._is_observed(order, delivery.partition, max(now.timestamp() - policy.window, resumed_at)):
                 self._observe(order, delivery, writes)
 
-    def say_again(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+    def repeat_order(self, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
         """Give the order of a redelivered record again, if it gave one."""
         agent = delivery.record.agent
         known = self.table.get(delivery.partition, agent)
         if known is not None and known.place == _place(delivery):
-            self._say(known.order, delivery, writes)
+            self._give(known.order, delivery, writes)
         observed = self.table.get(delivery.partition, _observed(agent))
         if observed is not None and observed.place == _place(delivery):
             writes.audit(audit_records.would_order(observed.order, delivery.traceparent))
@@ -126,7 +126,9 @@ class Breaker:
         return watch
 
     def _read_on(self, agent: str) -> bool:
-        """Read the next facts, and not all at once: a day may have a million. Whether all are read."""
+        """Read the next facts, and not all at once, because a day may have a million. Returns whether all have been
+        read.
+        """
         unread = self._unread.get(agent)
         if unread is None:
             return True
@@ -165,10 +167,10 @@ class Breaker:
     def _stop(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
         self.table.put(writes, order.agent, GivenOrder(place=_place(delivery), order=order))
         ANOMALIES.labels(agent=order.agent, mode="enforce").inc()
-        self._say(order, delivery, writes)
+        self._give(order, delivery, writes)
 
     def _is_observed(self, order: ControlCommand, partition: int, since: float) -> bool:
-        """Said within this window already."""
+        """Whether the same anomaly was reported within this window already."""
         known = self.table.get(partition, _observed(order.agent))
         return known is not None and since <= known.order.time.timestamp() <= order.time.timestamp()
 
@@ -178,7 +180,7 @@ class Breaker:
         ANOMALIES.labels(agent=order.agent, mode="observe").inc()
         log.warning("%s would have been stopped (%s): %s", order.agent, order.kind, order.reason)
 
-    def _say(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
+    def _give(self, order: ControlCommand, delivery: Delivery[BudgetEntry], writes: StagedWrites) -> None:
         writes.emit(CONTROL, order)
         writes.audit(audit_records.ordered(order, delivery.traceparent))
 

@@ -19,7 +19,7 @@ def problem_with(reply: ApprovalReply, held: Held, place: str, persons: Persons)
     if (wrong := _problem_with(reply, held) or _answered_before(reply, held, place)) is not None:
         return wrong
     if held.verdict is not None or reply.verdict == "expire":
-        return None  # the answer that counted, redelivered; its key may have been withdrawn since
+        return None  # the answer that counted is redelivered; its key may have been withdrawn since
     identity = persons.identity(reply)
     if identity == "forged":
         return f"{reply.person} has a key, and it did not sign this answer"

@@ -9,7 +9,7 @@ without that record.
 
 `subject_decisions` has, by agent and subject, the decisions that wait and the last approved ones. An approval changes
 what the others show: people are asked again about each, and answers to the earlier text do not count. So nobody
-approves the second refund of a ticket without having seen the first.
+approves a second refund of a ticket without having seen the first one.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The batches of the routes, and what they are about, in two tables of the notify stage.
 
-`told` has the known notices, so that a redelivered one counts once, and what they are about until somebody takes care
-of it. Everything about a route is in one partition.
+`told` has the known notices, so that a redelivered one counts once. It also has what they are about, until somebody
+takes care of that. Everything about a route is in one partition.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Batches:
         self.tables = (self._batches, self._told)
 
     def recovered(self) -> Iterator[None]:
-        """Derive how the routes do, in slices."""
+        """Derive the states of the routes, in slices."""
         self._gauges.clear()
         for entries in self._batches.slices():
             for _, _, batch in entries:

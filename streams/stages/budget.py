@@ -86,7 +86,7 @@ class Budget(Stage):
             self._admission.after_entry(entry, known, delivery.partition, writes)
             self._breaker.observe(fact, delivery, writes)
         else:
-            self._breaker.say_again(delivery, writes)
+            self._breaker.repeat_order(delivery, writes)
         if entry.kind == "returned":
             if fact is None:
                 self._admission.give_back_again(known, delivery, writes)

@@ -26,13 +26,14 @@ from nightdesk.streams.stages.halted import Halted
 from nightdesk.streams.stages.rate_limiter import RateLimiter
 from nightdesk.streams.stages.response_cache import ResponseCache
 
-# No more than there are connections: what would wait for one waits here, before the orders are asked for.
+# As many as there are connections. A further call waits here and not for a connection, so that its orders are confirmed
+# after the wait.
 CALLS_AT_ONCE = 1000
 _REPORTS = {True: Result.SUCCEEDED, False: Result.FAILED, None: Result.ABANDONED}
 
 
 class Calls:
-    """Makes calls under their circuits and the orders of the moment."""
+    """Makes calls that their circuits, the rate limits and the present orders allow."""
 
     def __init__(
         self,
@@ -125,9 +126,9 @@ class Calls:
         step, handler = current.step, current.policy.handler
         outside = handler.outside
         generation = self._circuits.admit(outside)
-        if generation is None:  # the one that finds out is under way
+        if generation is None:  # another call probes the system already
             return CircuitShut(self._circuits.shut_for_s(outside))
-        report = CallReport(generation, Result.ABANDONED)  # stands when we are cancelled
+        report = CallReport(generation, Result.ABANDONED)  # the report if we are cancelled
         asked_at = self._clock().timestamp()
         try:
             call.sends()

@@ -1,8 +1,8 @@
 """The circuit breakers of a stage, one for each other system, stored in a table.
 
-Decide has one for each model provider, act one for each connection. A worker has its own view of what it can reach, and
-all its partitions share it. A change is written under one of its partitions a moment later, so a process that takes
-over after a kill, or is assigned a partition, knows which circuits were open.
+Decide has one for each model provider, act one for each connection. Each worker has its own view of which systems
+answer, and all its partitions share that view. A change is written under one of its partitions a moment later, so a
+process that takes over after a kill, or is assigned a partition, knows which circuits were open.
 """
 
 import logging
@@ -50,7 +50,8 @@ class Circuits:
         now = self._now()
         for name, written in self._written():
             at, open_until = written.at, written.open_until
-            # What was written by a clock that is ahead of ours is not believed, and would hide what came after it.
+            # A state from the future was written by a clock that is ahead of ours. It is not used, because it would
+            # hide every later one.
             if min(self._changed_at.get(name, 0.0), now) < at <= now:
                 generation = self._states.get(name, State()).generation + 1
                 status = CircuitStatus.OPEN if open_until else CircuitStatus.CLOSED
@@ -64,7 +65,7 @@ class Circuits:
                 self._show(name)
 
     def tick(self, partition: int, writes: StagedWrites) -> None:
-        """Say which outages last or are over, and write the circuits that changed."""
+        """Record which outages last or are over, and write the circuits that changed."""
         self._unwritten.update(self._outages.tell(self._now(), writes))
         while self._unwritten:
             name = self._unwritten.pop()
@@ -79,7 +80,9 @@ class Circuits:
             self.table.put(writes, name, written, self._now() + KEPT_S)
 
     def admit(self, name: str) -> int | None:
-        """Whether a call may be made: the generation to report back with, or None. Each admitted call is reported."""
+        """The circuit's generation if a call may be made, otherwise None. The caller reports each admitted call with
+        it.
+        """
         self._states[name], generation = admit(self._policy, self._states.get(name, State()), self._now())
         return generation
 
@@ -98,7 +101,7 @@ class Circuits:
                 self._show(name)
 
     def is_open(self, name: str) -> bool:
-        """Whether the system counts as away: not called, or only probed."""
+        """Whether the circuit is open, so that the system is not called, or only probed."""
         return self._states.get(name, State()).status is not CircuitStatus.CLOSED
 
     def cause(self, name: str) -> str:

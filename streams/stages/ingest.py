@@ -55,7 +55,7 @@ class Ingest(Stage):
     # -- one event
 
     def take(self, delivery: Delivery[Event], writes: StagedWrites) -> None:
-        """One event."""
+        """Handle an event."""
         event, now = delivery.record, self._clock()
         _check(event, now)
         key = composite_key(event.source, event.id, event.subject)

@@ -61,7 +61,9 @@ class Messages:
         self._audit(batch, error, now, writes, sent=False)
 
     async def _give_up(self, batch: Batch, commit: Commit, writes: StagedWrites) -> None:
-        """Note why the route fails: what a record that becomes a dead letter has staged is dropped."""
+        """Make durable that the route was given up, because the staged writes of a record that becomes a dead letter
+        are dropped.
+        """
         durable = writes.empty()
         self._batches.keep(batch.model_copy(update={"is_given_up": True}), durable)
         await commit(durable)

@@ -1,7 +1,6 @@
-"""Tells when the outage of a system begins and when it is over, by records of the audit.
-
-A circuit that opens for a moment is no outage: a system that is busy for some seconds wakes nobody. `circuits.py` says
-what its circuits do, and stores the outages with them, so that the process that takes over does not tell again.
+"""Records in the audit when the outage of a system begins and when it is over. A circuit that opens only for a moment
+is no outage, so nobody is woken by a system that is busy for some seconds. `circuits.py` reports what its circuits do
+and stores the outages with them, so that a process that takes over does not record them again.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +16,9 @@ LASTS_S = 60.0
 
 
 class Outage(NamedTuple):
-    """Since when the circuit is open, in epoch seconds, and whether the audit says so; `is_over`: it has closed."""
+    """`since`: when the circuit opened, in epoch seconds. `is_told`: whether the audit has a record of that. `is_over`:
+    the circuit has closed.
+    """
 
     since: float
     is_told: bool = False
@@ -47,14 +48,14 @@ class Outages:
             self._known[system] = self._known[system]._replace(is_over=True)
 
     def take_over(self, system: str, outage: Outage | None) -> None:
-        """What another process has stored."""
+        """Continue with the outage that another process has stored."""
         if outage is None:
             self._known.pop(system, None)
         else:
             self._known[system] = outage
 
     def tell(self, now: float, writes: StagedWrites) -> Iterator[str]:
-        """Write the records that are due. Gives the systems whose outage has to be stored."""
+        """Emit the audit records that are due. Returns the systems whose outage has to be stored."""
         for system, outage in tuple(self._known.items()):
             if outage.is_over:
                 del self._known[system]

@@ -31,7 +31,7 @@ def for_events(control: Control) -> QueueOf:
         parking = [compiled.charter for compiled in control.current() if compiled.charter.dead_letters.park_subject]
         if record is None:
             return key.decode(errors="replace") if parking and key else None
-        assert isinstance(record, Event), "what lies on the ingest topic"
+        assert isinstance(record, Event), "the ingest topic has only events"
         takes = any(trigger.type == record.type for charter in parking for trigger in charter.on)
         return record.subject if takes else None
 

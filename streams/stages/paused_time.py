@@ -1,8 +1,8 @@
 """Measures how long orders have held each agent, because waiting decisions do not age in that time.
 
 It is part of the act stage. `paused` has, for each agent, the total seconds of its past pauses and the start of the
-current one. To measure a wait, store `seconds` at its beginning and subtract what was added since. An order that was
-given and lifted while no worker of this stage ran is not known, so its time counts.
+current one. To measure a wait, store `seconds` at its beginning and subtract what was added since. If an order was
+given and lifted while no worker of this stage ran, it is not known, and decisions age in its time.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The gauge of the routes that take no message, for an alert, because no route can tell that it fails."""
+"""Measures how many routes take no message, for an alert, because a route that fails cannot report that itself."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -11,7 +11,7 @@ EVERY_S = 5.0
 
 
 class RouteGauges:
-    """The batches that say how the routes of this worker do, derived from the table after every assignment."""
+    """The batches that show the states of this worker's routes, derived from the table after every assignment."""
 
     def __init__(self) -> None:
         self._batches: dict[str, dict[str, Batch]] = defaultdict(dict)

@@ -60,12 +60,13 @@ class SubjectRates:
         self._logs = {place: AdmissionLog(admissions) for place, admissions in found.items()}
 
     def admit(self, case_id: str, queue: str, rate: Rate, writes: StagedWrites, now: float) -> Admitted | float:
-        """Stage the admission of a case of a queue; if there is no room, when there will be (epoch seconds).
+        """Stage the admission of a case of a queue. If the rate has no room, returns when it will have some (epoch
+        seconds).
 
         A case that was admitted before and did not go on begins now, so its period does, too.
         """
         log = self._log(writes.partition, queue)
-        for changed in log.set_back(now):  # a clock that was ahead wrote them: they count from now, whoever reads them
+        for changed in log.set_back(now):  # a clock that was ahead wrote them, so they count from now
             self._put(writes, queue, changed, rate)
         before = self._admission(writes.partition, queue, case_id)
         if before is not None:

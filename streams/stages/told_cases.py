@@ -1,7 +1,6 @@
-"""The cases that people were told of, so that what ends a case closes only what was told of it.
+"""Stores the cases that people were told of, so that the end of a case closes only messages that were sent about it.
 
-Almost every case ends without anybody having been told of it. Without this table each end would be a record for every
-route.
+Nobody is ever told of most cases. Without this table, the end of each of them would cause a record for every route.
 """
 
 from pydantic import BaseModel
@@ -12,8 +11,8 @@ from nightdesk.streams.stages.batches import OPEN_FOR_S
 
 
 class ToldCase(BaseModel):
-    """The classes in which the case was told of. What is over stays, so that a redelivered record has the same
-    result.
+    """The classes of events in which people were told of the case. A class that is over stays, so that a redelivered
+    record has the same result.
     """
 
     event_classes: tuple[str, ...] = ()
@@ -35,7 +34,7 @@ class ToldCases:
         self.table.put(writes, case_id, ToldCase(event_classes=classes), self._clock().timestamp() + OPEN_FOR_S)
 
     def closings(self, closing: CaseClosing, writes: StagedWrites) -> list[Closing]:
-        """What was told of the case in these classes."""
+        """What people were told of the case in these classes, to be closed."""
         known = self.table.get(writes.partition, closing.case_id) or ToldCase()
         return [
             Closing(about_case(name, closing.case_id)) for name in closing.event_classes if name in known.event_classes

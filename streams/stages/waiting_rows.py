@@ -44,7 +44,9 @@ class WaitingRow(BaseModel):
         return self.model_copy(update={"gate": shut.gate, "reason": self.explained(shut.reason)})
 
     def explained(self, reason: str) -> str:
-        """The reason, and that an expression for its rank failed: otherwise the step might not wait or end so."""
+        """The reason, with the expressions for its rank that failed, because without that failure the step might not
+        wait.
+        """
         return f"{reason} ({self.rank_problem})" if reason and self.rank_problem else reason
 
     def until_at_most(self, until: float) -> "WaitingRow":
@@ -111,7 +113,7 @@ def row_key(case: Case) -> str:
 
 
 def key_of(agent: str, case_id: str, step: int, returns: int) -> str:
-    """The key of the row of a step that was given back so often."""
+    """The key of the row of a step that was given back `returns` times."""
     return ids.composite_key(agent, case_id, str(step), str(returns))
 
 
