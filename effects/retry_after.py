@@ -2,7 +2,7 @@
 
 import math
 
-# A longer wait is cut to this: a circuit or a step must not sleep for as long as another system chooses.
+# A longer wait is cut to this, because no other system may decide how long our circuits and steps wait.
 AT_MOST_S = 3_600.0
 
 

@@ -1,7 +1,7 @@
 """Restricts calls to the hosts of the settings' connections, and to public addresses unless a connection allows others.
 
-`http.py` checks each connection when it is built, and resolves names through `GuardedResolver`. The checked address is
-the one that is connected to, so a name that changes its address in between gains nothing.
+`http.py` checks each connection when it is built, and resolves names through `GuardedResolver`. The client connects to
+exactly the checked address, so a name whose address changes in between gains nothing.
 """
 
 import ipaddress

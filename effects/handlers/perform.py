@@ -1,4 +1,4 @@
-"""Performs a step whose call may have been started by an earlier process.
+"""Performs a step, even if an earlier process may have started its call.
 
 `begun` is true if the intent was recorded and no outcome was.
 """
@@ -10,7 +10,7 @@ from nightdesk.processors.playbook import StepResult
 
 
 async def perform(handler: Handler, call: StepCall, *, begun: bool) -> StepResult:
-    """The result of the step, which happened at most once.
+    """The result of the step, whose call takes effect at most once.
 
     A started call is repeated if that is safe. Otherwise the other side is asked, and no call is made. If it cannot be
     asked, the result is `unknown`: a person sees it, and there is no second attempt.
@@ -22,6 +22,6 @@ async def perform(handler: Handler, call: StepCall, *, begun: bool) -> StepResul
             )
         return await handler.reconcile(call)
     result = await handler.run(call)
-    # A response that was lost without a crash is handled like one after a crash: ask first.
+    # If a response was lost without a crash, ask the other side first, as after a crash.
     can_be_asked = result.status == "unknown" and isinstance(handler, Reconciles)
     return replace(result, retryable=True) if can_be_asked else result

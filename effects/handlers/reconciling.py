@@ -1,4 +1,4 @@
-"""Steps that must not be made twice, for a system that can be asked for an earlier call.
+"""Steps whose call must not be made twice, for a system that can be asked about an earlier call.
 
 Used for http handlers with `reconcile`. If a call was started, `perform.py` asks for its result and does nothing else.
 """

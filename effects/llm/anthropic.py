@@ -74,7 +74,7 @@ class _Client(anthropic.DefaultAioHttpClient):
     def __init__(self, **options: Any) -> None:
         super().__init__(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())), **options)
         transports: list[Any] = [self._transport, *self._mounts.values()]
-        for transport in filter(None, transports):  # of a host that needs no proxy it is None
+        for transport in filter(None, transports):  # a host that needs no proxy has None
             transport.get_client = partial(_without_cookies, transport.get_client)
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:

@@ -1,6 +1,6 @@
 """One running call to a provider: its price before, its cost and latency after.
 
-Each provider creates one for each question, so that no question of unknown price is sent and every result has its cost.
+A provider creates one for each question, so that it sends no question of unknown price, and every result has its cost.
 """
 
 import time
@@ -52,7 +52,9 @@ class ProviderCall:
             found = kind.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = [".".join(map(str, first["loc"][:5]))] if first["loc"] else []  # no place in what is no JSON
+            where = (
+                [".".join(map(str, first["loc"][:5]))] if first["loc"] else []
+            )  # an error has no place if the body is not JSON
             reason = ": ".join([f"the answer is not a {name}", *where, first["msg"]])
             raise self.failed(Kind.MALFORMED_HTTP, reason) from None
         # Of two texts or two token counts nobody can say which one was meant.
@@ -76,7 +78,8 @@ class ProviderCall:
         return ModelReply(
             provider=self.provider,
             model=self.request.model,
-            # A longer text is no answer, and must not be too long to record: one character more shows that.
+            # A longer text is no answer. It is cut so that it can be recorded; one character more shows that it was too
+            # long.
             text=redact(self._secret, text[: MAX_ANSWER_CHARACTERS + 1]),
             stop_reason=_recordable(stop_reason, NAME_CHARACTERS),
             usage=usage,
@@ -90,5 +93,5 @@ class ProviderCall:
 
 
 def _recordable(text: str, characters_at_most: int) -> str:
-    """The beginning of a foreign text, as valid Unicode: the bytes of a header need not be."""
+    """The beginning of a foreign text, as valid Unicode. A header may have bytes that are not valid."""
     return text[:characters_at_most].encode(errors="replace").decode()

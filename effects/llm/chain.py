@@ -18,7 +18,7 @@ from nightdesk.processors.model import ModelReply, ModelRequest, ModelUnavailabl
 from nightdesk.processors.prices import RULES
 from nightdesk.schemas.records import Fallback
 
-# Failures that do not pass by waiting.
+# Waiting does not help against these failures.
 LASTING = frozenset(kind for kind, meaning in MEANINGS.items() if not meaning.retryable)
 
 
@@ -50,7 +50,8 @@ class _Sent:
 class ProviderChain:
     """`providers` are the configured ones; a charter may name others.
 
-    A question waits for one of a provider's `calls_at_once` before it learns whether it may be asked.
+    A question first waits for one of the provider's `calls_at_once` places; only then the chain checks whether it may
+    be asked.
     """
 
     def __init__(

@@ -20,11 +20,11 @@ STATUSES: Mapping[int, Kind] = {
     504: Kind.TIMEOUT,
     529: Kind.OVERLOADED,
 }
-# Both APIs answer 400 to a prompt that is too long, and only the message tells it.
+# Both APIs answer 400 to a prompt that is too long, and only the message shows the reason.
 TOO_LONG = ("prompt is too long", "context_length_exceeded", "maximum context length", "context window")
 
 
-# OpenAI answers 429 to a customer without credit, which does not pass by waiting.
+# OpenAI answers 429 to a customer without credit too, and then waiting does not help.
 NO_CREDIT = "insufficient_quota"
 
 

@@ -148,7 +148,9 @@ def _body(endpoint: Endpoint, request: ModelRequest) -> dict[str, Any]:
 
 
 def _may_be_strict(schema: Any) -> bool:
-    """OpenAI answers 400 to a strict schema in which an object is open or has an optional property."""
+    """Whether the schema may be sent as strict. OpenAI answers 400 if an object in it is open or has an optional
+    property.
+    """
     if isinstance(schema, list):
         return all(_may_be_strict(each) for each in schema)
     if not isinstance(schema, dict):

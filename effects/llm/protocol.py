@@ -67,8 +67,8 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.STOPPED: Meaning(True, False, False, Paid.NO),
     Kind.AUTHENTICATION: Meaning(False, True, True, Paid.NO),
     Kind.REJECTED: Meaning(False, True, False, Paid.NO),
-    # Another model may have more room. A model that reached its limit while answering is charged and reports its
-    # tokens.
+    # Another model may have a larger context window. A model that reached its limit while answering is charged and
+    # reports its tokens.
     Kind.CONTEXT_EXCEEDED: Meaning(False, True, False, Paid.KNOWN),
     Kind.RATE_LIMITED: Meaning(True, True, True, Paid.NO),
     Kind.OVERLOADED: Meaning(True, True, True, Paid.NO),
