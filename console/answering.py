@@ -1,7 +1,7 @@
 """The rules by which an answer to an approval is sent, the same for the page, for scripts, for Slack and for a webhook.
 
-An answer counts for what its person saw: `payload_sha256` is that of the card, and `newer_events` how many events were
-shown beside it. What counts in the end the act stage decides.
+An answer counts only for what its person saw: `payload_sha256` is the hash of the card, and `newer_events` the number
+of events that were shown beside it. In the end the act stage decides which answer counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Verdict = Literal["approve", "reject", "edit"]
 NO_REASON = "Say why you reject it: the reason is in the audit"
 UNUSED_EDIT = "You changed the parameters: use the button below them, or put them back as they were"
 CHANGED = "What is shown has changed since you loaded the page. Look at it again"
-ANSWERED = "It does not wait any more, so your answer was not sent"
+ANSWERED = "The decision does not wait any more, so your answer was not sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ def waiting_for(installation: Installation, visitor: Visitor, decision_id: str) 
 
 
 def send_answer(installation: Installation, visitor: Visitor, decision_id: str, given: Given) -> Waiting:
-    """Send the answer. Returns what it is to. Raises `NotSent`, `Forbidden` without the role, and `Failure`."""
+    """Send the answer. Returns the decision that it is for. Raises `NotSent`, `Forbidden` without the role, and
+    `Failure`.
+    """
     waiting = waiting_for(installation, visitor, decision_id)
     if waiting is None:
         raise NotSent(ANSWERED)
@@ -81,8 +83,8 @@ def _check(waiting: Waiting, visitor: Visitor, given: Given) -> None:
 
 
 def _edited(installation: Installation, visitor: Visitor, waiting: Waiting, text: str) -> str:
-    """The parameters that the person wrote. Raises `NotSent` if the gates would refuse them: then the answer would be
-    used up and nothing done.
+    """The parameters that the person wrote. Raises `NotSent` if the gates would refuse them, because the one answer
+    that counts would be used for nothing.
     """
     try:
         edited = edited_parameters(text)

@@ -1,4 +1,4 @@
-"""Puts the console together: the checks around it, the pages, the files beside them."""
+"""Builds the console: the checks around it, the pages, the static files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATIC = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class BuiltConsole:
-    """The application, and the link with which whoever started it comes in; empty if a token file says who may."""
+    """The application, and the link by which the person who started it logs in; empty if there is a token file."""
 
     app: FastAPI
     link: str
@@ -39,7 +39,7 @@ class BuiltConsole:
 def build(
     installation: Installation, dead_letters: DeadLetterQueue, settings: ConsoleSettings, person: PersonSettings
 ) -> BuiltConsole:
-    """Connects nowhere. Raises `Failure` for settings with which the console must not start."""
+    """Makes no connection. Raises `Failure` for settings with which the console must not start."""
     settings.check()
     visitors, link = _visitors(settings, person)
     provider = IdentityProvider(settings.oidc, settings.address + login.RETURNS_TO) if settings.oidc.issuer else None
@@ -64,7 +64,7 @@ def build(
 
 
 def serve(app: FastAPI, settings: ConsoleSettings) -> None:
-    """Answer requests until SIGTERM. Addresses are not logged: the link to come in has a token."""
+    """Answer requests until SIGTERM. Addresses are not logged, because the link to log in has a token."""
     uvicorn.run(
         app,
         host=settings.host,

@@ -1,4 +1,4 @@
-"""What went wrong, as a page that gives the request as a command: whoever is asked for help can repeat it."""
+"""Shows an error as a page with the request as a command, so that the person who is asked for help can repeat it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Problem:
 
 
 def add_failures(app: FastAPI) -> None:
-    """Let every failure become a page, or JSON on the address of a twin."""
+    """Turn every failure into a page, or into JSON if the address ends in `.json`."""
     app.exception_handler(LoginNeeded)(_log_in)
     app.exception_handler(Failure)(_failure)
     app.exception_handler(Forbidden)(_forbidden)
@@ -70,7 +70,7 @@ async def _failure(request: Request, error: Failure) -> Response:
 
 
 async def _forbidden(request: Request, error: Forbidden) -> Response:
-    return _show(request, HTTPStatus.FORBIDDEN, str(error), "Ask whoever keeps the token file")
+    return _show(request, HTTPStatus.FORBIDDEN, str(error), "Ask the person who maintains the token file")
 
 
 async def _too_many(request: Request, error: TooMany) -> Response:
@@ -104,7 +104,7 @@ def _show(request: Request, status: HTTPStatus, error: str, remedy: str) -> Resp
 
 
 def as_command(request: Request, address: str, form: Mapping[str, str]) -> str:
-    """The request for a shell, with the token from a variable: nobody pastes a secret with it."""
+    """The request for a shell, with the token from a variable, so that nobody copies a secret with it."""
     path = request.url.path
     if request.method == "GET" and not path.endswith(TWIN):
         path += TWIN

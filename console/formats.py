@@ -1,7 +1,7 @@
-"""How values are written in a page. Pure.
+"""Formats values for a page. Pure.
 
 Every text passes through `schemas.foreign_text` where a template writes it, as on the command line: a ticket can
-neither hide characters in what an approver reads, nor turn the direction of the line.
+neither hide characters in what an approver reads, nor reverse the direction of the text.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def duration(length: timedelta | float) -> str:
 
 
 def dollars(microusd: int) -> str:
-    """Money for a table: cents, or all that there is if it is less than a cent."""
+    """Money for a table: to the cent, or with all digits if it is less than a cent."""
     return money(microusd) if 0 < abs(microusd) < 10_000 else f"${microusd / 1_000_000:,.2f}"
 
 

@@ -1,7 +1,6 @@
-"""What a page is made with: the visit of a person, and the template or its JSON twin.
+"""What every page uses: the visit of a person, and the template or its JSON form.
 
-Every page that has an address has a second one with `.json` behind it. Both show the same value, so a script sees what
-a person sees.
+Every page has a second address that ends in `.json`. Both show the same value, so a script sees what a person sees.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from nightdesk.operations.installation import Installation
 
 TWIN = ".json"
 NEEDS_ARE_KEPT_S = 5.0
-# How many, in how many seconds: wrong tokens from one address, changes by one person.
+# The most within so many seconds: wrong tokens from one address, and changes by one person.
 WRONG_LOGINS = (20, 60.0)
 CHANGES = (120, 60.0)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,7 +45,9 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Response])
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One entry of the navigation. `key` opens it, after `g`; a page of `every_agent` concerns none alone."""
+    """One entry of the navigation. `key` opens it after `g`. With `every_agent` only persons whose role is for every
+    agent see it.
+    """
 
     name: str
     title: str
@@ -116,8 +117,8 @@ class Visit:
         return HTMLResponse(self.console.render(template, visit=self, view=view, request=self.request), status)
 
     def done(self, path: str) -> Response:
-        """After a change: go on to a page, which can be loaded again without changing anything again. A script is told
-        where that page is.
+        """The answer after a change: a redirect to a page, which can be loaded again without repeating the change. A
+        script gets the address of that page.
         """
         if self.wants_json:
             return AsciiJson({"done": True, "page": self.console.settings.address + path}, HTTPStatus.ACCEPTED)
@@ -125,7 +126,7 @@ class Visit:
 
 
 def new_templates() -> Environment:
-    """Texts are escaped, and a name that a template misspells is an error."""
+    """The templates. They escape texts, and a misspelled name in a template is an error."""
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -139,7 +140,9 @@ def new_templates() -> Environment:
 
 
 def page(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
-    """Register an endpoint as a page with its JSON twin. The twin comes first: an id in a path takes any text."""
+    """Register an endpoint as a page and as JSON. The JSON route comes first, because an id in a path matches any
+    text.
+    """
 
     def register(endpoint: Endpoint) -> Endpoint:
         router.get(path + TWIN)(endpoint)
@@ -182,7 +185,7 @@ Visiting = Annotated[Visit, Depends(visit)]
 
 
 async def change(visit: Visiting, csrf: Annotated[str, Form()] = "") -> Visit:
-    """A visit that may change something: the form came from one of our own pages. Raises `Forbidden`."""
+    """A visit that may change something, because the form came from one of our own pages. Raises `Forbidden`."""
     visit.request.state.form = {
         name: str(value) for name, value in (await visit.request.form()).items() if name != "csrf"
     }
@@ -196,7 +199,7 @@ Changing = Annotated[Visit, Depends(change)]
 
 
 def everything(visit: Visiting) -> Visit:
-    """A visit to what cannot be divided by agents. Raises `Forbidden`."""
+    """A visit to a page whose content cannot be divided by agents. Raises `Forbidden`."""
     visit.visitor.check(Role.viewer)
     return visit
 

@@ -1,4 +1,6 @@
-"""Bounds how often somebody may try to come in or change something. Kept in memory, for a bounded number of names."""
+"""Limits how often somebody may try to log in or change something. The counts are kept in memory, for a bounded number
+of names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ NAMES_AT_MOST = 10_000
 
 
 class TooMany(Exception):
-    """It was tried too often; `wait_s` says how long to wait."""
+    """Somebody tried too often; `wait_s` says how long to wait."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(f"too often: wait {max(1, round(wait_s))} s")

@@ -1,4 +1,4 @@
-"""Logins that have begun at the identity provider and have not come back yet. Kept in memory, for some minutes."""
+"""Keeps, in memory and for some minutes, the logins that have begun at the identity provider and are not finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT_MOST = 10_000
 
 @dataclass(slots=True)
 class Logins:
-    """By their state, the oldest first. Each is taken once."""
+    """The logins by their `state`, the oldest first. Each can be taken once."""
 
     _begun: OrderedDict[str, tuple[Login, str, datetime]] = field(default_factory=OrderedDict)
     _changing: threading.Lock = field(default_factory=threading.Lock)

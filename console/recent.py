@@ -1,4 +1,4 @@
-"""One answer for everybody who asks within a few seconds, so that many open pages cost as much as one."""
+"""Keeps an answer for some seconds, so that many open pages cost as much as one."""
 
 from __future__ import annotations
 

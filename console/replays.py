@@ -1,6 +1,5 @@
-"""Orders about many dead letters that run in the background, and how far each has come.
-
-Kept in memory: if the console ends in the middle of one, what it has not reached stays open.
+"""Runs orders about many dead letters in the background, and keeps the progress of each in memory. If the console ends
+in the middle of one, the letters that it has not reached stay open.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Run:
         return self._over.wait(seconds)
 
     def carry_out(self, order: Callable[[Begin], EndedLetters]) -> None:
-        """Do it, and keep how it ended."""
+        """Carry out the order, and keep how it ended."""
         try:
             ended = order(self._begin)
             self.done = ended.ended.done

@@ -34,8 +34,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-    # The link with which a person comes in has a token. With `no-referrer` a browser would send `Origin: null` with our
-    # own forms.
+    # The link by which a person logs in has a token. `no-referrer` would not do, because with it a browser sends
+    # `Origin: null` with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -46,9 +46,12 @@ PAGES_ARE_NOT_KEPT = "no-store"
 
 
 def refusal(method: str, headers: Mapping[str, str], hosts: frozenset[str]) -> tuple[HTTPStatus, str] | None:
-    """Why a request is refused, if it is."""
+    """Why the request is refused; None if it is not."""
     if headers.get("host", "") not in hosts:
-        return HTTPStatus.MISDIRECTED_REQUEST, "this is not a name of the console: set NIGHTDESK_CONSOLE__URL"
+        return (
+            HTTPStatus.MISDIRECTED_REQUEST,
+            "the console is not known under this host name: set NIGHTDESK_CONSOLE__URL",
+        )
     if method in SAFE_METHODS:
         return None
     origin = headers.get("origin")

@@ -1,6 +1,4 @@
-"""Who is logged in. Sessions are kept in memory: a restart of the console ends all of them, and so does nothing else
-that a person would have to remember to do.
-"""
+"""Keeps who is logged in. Sessions are in memory only, so a restart of the console ends all of them."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class Sessions:
         return id_
 
     def find(self, id_: str, now: datetime) -> Session | None:
-        """The session, if it is open; it is idle from now on again."""
+        """The session with this id, if it is open. Its idle time begins again at `now`."""
         with self._changing:
             session = self._open.pop(id_, None)
             if session is None or now - session.seen_at > ENDS_AFTER_IDLE or now - session.begun_at > ENDS_AFTER:

@@ -16,7 +16,7 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class SlackSettings(Section):
-    """Our app at Slack: its signing secret, and the address below which Slack takes what is said about an answer."""
+    """Our app at Slack: its signing secret, and the address below which Slack accepts the result of an answer."""
 
     signing_secret: SecretStr | None = None
     responses: ServerUrl = "https://hooks.slack.com"
@@ -26,8 +26,8 @@ class ConsoleSettings(Section):
     """The console listens on `host` and `port`; `url` is the address at which people open it, if it is another one.
 
     `token_file` names the persons and their roles. Without one the console only listens on loopback, for the person who
-    started it, who comes in with `token`: it makes one if none is given. With `slack` and `webhook_secret` answers to
-    approvals come in that are signed with these secrets.
+    started it and who logs in with `token`: the console makes one if none is given. With `slack` and `webhook_secret`
+    the console accepts answers to approvals that are signed with these secrets.
     """
 
     host: str = "127.0.0.1"
@@ -43,20 +43,20 @@ class ConsoleSettings(Section):
         """Raises `Failure` if others could reach the console and nothing says who they are."""
         if self.token_file is None and not _is_loopback(self.host):
             raise Failure(
-                f"the console does not listen on {self.host} without a token file: everybody there could approve",
+                f"the console does not listen on {self.host} without a token file, because anybody could approve",
                 "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/console.md), or leave out NIGHTDESK_CONSOLE__HOST",
                 FailureKind.NOT_CONFIGURED,
             )
         if self.oidc.issuer and (self.token_file is None or not self.oidc.client_id):
             raise Failure(
-                "an identity provider says who somebody is, and not what they may do",
+                "the identity provider has no client id, or no token file says what its persons may do",
                 "Set NIGHTDESK_CONSOLE__OIDC__CLIENT_ID, and NIGHTDESK_CONSOLE__TOKEN_FILE for the roles",
                 FailureKind.NOT_CONFIGURED,
             )
 
         if self.takes_answers and self.token_file is None:
             raise Failure(
-                "answers from elsewhere are of persons, and nothing says who they are",
+                "answers come in from Slack or a webhook, and no token file says which persons give them",
                 "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/approvals.md)",
                 FailureKind.NOT_CONFIGURED,
             )
@@ -64,7 +64,7 @@ class ConsoleSettings(Section):
             try:
                 key_of(self.webhook_secret.get_secret_value())
             except ValueError as error:
-                remedy = "Write whsec_ and then at least 24 bytes in base64"
+                remedy = "Write whsec_ followed by at least 24 bytes in base64"
                 raise Failure(f"NIGHTDESK_CONSOLE__WEBHOOK_SECRET: {error}", remedy, FailureKind.INVALID) from None
 
     @property
@@ -74,7 +74,9 @@ class ConsoleSettings(Section):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names that a request may call the console by: a web page elsewhere could point its own name here."""
+        """The host names that a request may use for the console, because another web page could point its own name
+        here.
+        """
         named = {server_of(self.url).netloc} if self.url else set()
         return frozenset({*named, *(f"{name}:{self.port}" for name in LOOPBACK_NAMES)})
 

@@ -21,7 +21,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - how such a secret begins
 
 
 class NotSigned(Exception):
-    """Nobody whom we know signed this request, or it was signed too long ago, or it came before."""
+    """The request has no valid signature, or it was signed too long ago, or it came before."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Seen:
             while self._times and now_s - next(iter(self._times.values())) > 2 * WITHIN_S:
                 self._times.popitem(last=False)
             if signature in self._times:
-                raise NotSigned("this request came before")
+                raise NotSigned("this request was received before")
             if len(self._times) >= SEEN_AT_MOST:
                 raise NotSigned("too many requests: send it again in some minutes")
             self._times[signature] = now_s

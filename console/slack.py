@@ -1,4 +1,4 @@
-"""What Slack sends when somebody presses a button, and what it is told then. Pure.
+"""Parses what Slack sends when somebody presses a button, and writes the answers to it. Pure.
 
 The fields are those of Slack's `block_actions` payload; others are ignored.
 """

@@ -35,8 +35,8 @@ class _Scope(_Part):
 
 
 class _Entry(_Scope):
-    """One person, who comes in with a token, by the identity provider (`login`), or by both. `slack` (the ids of team
-    and user) and `webhook` (the name there) are who the person is where approvals are answered from elsewhere.
+    """One person, who logs in with a token, at the identity provider (`login`), or with both. `slack` (the ids of team
+    and user) and `webhook` (a name) identify the person in answers from there.
     """
 
     person: Name
@@ -47,14 +47,14 @@ class _Entry(_Scope):
     key_file: Path | None = None
 
     @model_validator(mode="after")
-    def _can_come_in(self) -> Self:
+    def _can_log_in(self) -> Self:
         if self.token_sha256 is None and self.login is None and not self.outside:
             raise ValueError("give token_sha256 or login, or slack or webhook")
         return self
 
     @property
     def outside(self) -> list[str]:
-        """Who the person is elsewhere."""
+        """The names by which answers from Slack and from webhooks identify the person."""
         named = {"slack": self.slack, "webhook": self.webhook}
         return [f"{kind}:{name}" for kind, name in named.items() if name is not None]
 
@@ -84,7 +84,7 @@ class _TokenFile(_Part):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if not self.persons and not self.groups:
-            raise ValueError("it names nobody: give persons or groups")
+            raise ValueError("the file names nobody: give persons or groups")
         unknown = sorted(team for one in (*self.persons, *self.groups) for team in one.teams - self.teams.keys())
         if unknown:
             raise ValueError(f"there is no team {unknown[0]}")

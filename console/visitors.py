@@ -1,7 +1,7 @@
-"""Who may come in, and what each may do: the persons of the token file, or the one who started the console.
+"""Says who may log in, and what each may do: the persons of the token file, or the one who started the console.
 
-A person with a key is proven: the console signs their answers with it (docs/decisions/0023-identity-of-a-person.md).
-Without one the name is claimed, as on the command line.
+If a person has a key, the console signs their answers with it, which proves who they are
+(docs/decisions/0023-identity-of-a-person.md). Without a key the name is only claimed, as on the command line.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Visitor:
         return self.person.name
 
     def sees(self, agent: str | None) -> bool:
-        """Whether what belongs to this agent concerns the person. What belongs to no agent is for those with all."""
+        """Whether what belongs to this agent concerns the person. What belongs to no agent concerns only persons whose
+        role is for every agent.
+        """
         return not self.agents or agent in self.agents
 
     def may(self, role: Role, agent: str | None = None) -> bool:
@@ -75,7 +77,7 @@ class GroupRole:
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """Everybody who may come in: by the digest of their token, by the name at the identity provider, and by group.
+    """Everybody who may log in: by the digest of their token, by the name at the identity provider, and by group.
     `outside` are those who answer approvals from elsewhere: by `slack:TEAM/USER` or `webhook:NAME`.
     """
 
@@ -102,7 +104,7 @@ class Visitors:
 
 
 def digest(token: str) -> str:
-    """What the token file has of a token. Tokens are random, so one round is enough."""
+    """The digest of a token, which the token file has. Tokens are random, so one round of hashing is enough."""
     return sha256(token.encode()).hexdigest()
 
 

@@ -34,7 +34,7 @@ IS_A_DURATION = get_args(DurationSeconds)[1]
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """What of a day's money is spent and held. `scope` is empty for the whole day."""
+    """How much of a day's budget is spent and held. `scope` is empty for the whole day."""
 
     scope: str
     day: str
@@ -125,7 +125,9 @@ def order(
     """Pause one agent, or let it go on."""
     visit.visitor.check(Role.operator, name)
     if name == EVERY_AGENT:
-        raise Failure("this is for one agent", "Stop or resume every agent on the page Agents", FailureKind.INVALID)
+        raise Failure(
+            "the address names no single agent", "Stop or resume every agent on the page Agents", FailureKind.INVALID
+        )
     return _give(visit, kind, name, reason, f"/agents/{quote(name)}")
 
 
@@ -149,7 +151,7 @@ def order_all(
     """Stop every agent, or let them go on."""
     visit.visitor.check(Role.operator)
     if not sure:
-        raise Failure("this is for every agent", "Tick the box that says so", FailureKind.INVALID)
+        raise Failure("nobody confirmed that every agent is meant", "Tick the box that says so", FailureKind.INVALID)
     return _give(visit, kind, EVERY_AGENT, reason, "/agents")
 
 

@@ -35,7 +35,7 @@ PAGE = Page("approvals", "Approvals", "a", router)
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """The page: what expires first comes first."""
+    """The page. The decision that expires first comes first."""
 
     waiting: Sequence[Waiting]
 
@@ -77,7 +77,7 @@ class Unsent:
 
 @page(router, "/approvals")
 def list_waiting(visit: Visiting) -> Response:
-    """What expires first comes first."""
+    """The decisions that wait; the one that expires first comes first."""
     waiting = [one for one in waiting_decisions(visit.console.installation) if visit.visitor.sees(one.agent)]
     return visit.show("approvals.html", Approvals(sorted(waiting, key=lambda one: one.expires_at)))
 
@@ -99,7 +99,7 @@ def give(
     reason: Annotated[str, Form()] = "",
     parameters: Annotated[str, Form()] = "",
 ) -> Response:
-    """Send the answer, unless it is to something else than what the person saw."""
+    """Send the answer, unless something else waits now than what the person saw."""
     given = Given(verdict, payload_sha256, newer_events, reason, parameters)
     known = _of(visit, given_answers(visit.console.installation, decision_id))
     try:
@@ -116,7 +116,7 @@ def _of(visit: Visit, answers: Sequence[GivenAnswer]) -> int:
 
 def _show(visit: Visit, decision_id: str, unsent: Unsent, sent: str = "", known: int = 0) -> Response:
     installation = visit.console.installation
-    # In this order: what is read last is newest, so no form stands below an answer that has ended the decision.
+    # The card is read last, so that no form is shown below an answer that has ended the decision.
     answers = given_answers(installation, decision_id)
     waiting = waiting_for(installation, visit.visitor, decision_id)
     story = seen_by(visit.visitor, trace(installation, decision_id))

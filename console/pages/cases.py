@@ -29,7 +29,7 @@ SPANS = ("1h", "24h", "7d", "30d")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The filters as they stand in the address; an empty one does not matter."""
+    """The filters as they are in the address; an empty one matches all."""
 
     q: str = ""
     status: str = ""
@@ -48,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A filter that one click sets or takes away; `cases` is how many the page would show of it."""
+    """A filter that one click sets or removes; `cases` is how many cases the page would then show."""
 
     label: str
     cases: int | None
@@ -113,7 +113,7 @@ def _query(visit: Visiting, asked: Asked) -> CaseQuery:
 
 
 def _chips(asked: Asked, name: str, facets: Iterable[Facet]) -> list[Chip]:
-    """One for each value of a column, counted over the cases that the other filters leave."""
+    """One chip for each value of a column, counted among the cases that match the other filters."""
     chosen = {value for value in getattr(asked, name).split(",") if value}
     counts: Counter[str] = Counter()
     for facet in facets:

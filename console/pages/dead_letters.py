@@ -29,7 +29,7 @@ BYTES_SHOWN = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The filter as it stands in the address; an empty field matches all."""
+    """The filter as it is in the address; an empty field matches all."""
 
     stage: str = ""
     topic: str = ""
@@ -40,7 +40,7 @@ class Filter:
     until: str = ""
 
     def choice(self, now: datetime, ids: Sequence[str] = ()) -> Choice:
-        """Raises `Failure` for a time that is none."""
+        """The filter for operations. Raises `Failure` for an invalid time."""
         of = {name: getattr(self, name) for name in ("stage", "topic", "error", "subject", "cause")}
         return Choice(ids=tuple(ids), since=moment(self.since, now), until=moment(self.until, now), **of)
 
@@ -96,7 +96,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class LetterView:
-    """The page of one letter. `record` is None where this version cannot read it; then there are its bytes."""
+    """The page of one letter. `record` is None if this version cannot read it; then the page shows its bytes."""
 
     letter: LetterRow
     about: Any

@@ -24,7 +24,7 @@ from nightdesk.operations.dead_letters.handling import How
 router = APIRouter()
 
 SHOWN_OF_A_DRY_RUN = 500
-# An order that is carried out within this time is shown with its result, and a longer one with its progress.
+# The page shows the result of an order that is carried out within this time, and the progress of a longer one.
 SOON_S = 5.0
 
 
@@ -89,12 +89,16 @@ class Order:
         if self.verdict == "discarded" and not self.reason.strip():
             raise Failure("discarding needs a reason", "Go back and give one: it is in the audit", FailureKind.INVALID)
         if self.sure and not self.ids and not self.expected:
-            raise Failure("nobody has seen which letters match", "Make a dry run first", FailureKind.INVALID)
+            raise Failure(
+                "there was no dry run, so nobody has seen which letters match",
+                "Make a dry run first",
+                FailureKind.INVALID,
+            )
 
 
 @changing(router, "/dead-letters")
 def resolve(visit: Changing, order: Annotated[Order, Depends(Order)]) -> Response:
-    """Show what would happen; or do it, if the form is that of the dry run."""
+    """Show what would happen or, if the form is that of the dry run, do it."""
     visit.visitor.check(Role.operator)
     order.check()
     name = "" if order.ids else order.filter_name.strip()

@@ -1,4 +1,4 @@
-"""Coming in with a token or by the identity provider, and going out."""
+"""Logs a person in, with a token or by the identity provider, and out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ RETURNS_TO = "/login/return"
 
 @router.get("/login")
 def ask(request: Request, token: str = "", next: str = "/") -> Response:  # noqa: A002 - the name in the address
-    """The form; with a token in the address, as the console prints it at its start, nobody has to fill it in."""
+    """The form to log in. With a token in the address, as in the link that the console prints at its start, it logs in
+    at once.
+    """
     return _enter(request, token, next) if token else _form(request, next)
 
 
@@ -36,7 +38,7 @@ def enter(request: Request, token: Annotated[str, Form()] = "", next: Annotated[
 
 @router.get(AT_PROVIDER)
 def begin(request: Request, next: str = "/") -> Response:  # noqa: A002
-    """Send the browser to the identity provider. A cookie says which login this browser began."""
+    """Send the browser to the identity provider, with a cookie that says which login this browser began."""
     console = console_of(request)
     login = _provider(console).begin()
     console.logins.begin(login, _own(next), datetime.now(UTC))
@@ -47,7 +49,7 @@ def begin(request: Request, next: str = "/") -> Response:  # noqa: A002
 
 @router.get(RETURNS_TO)
 def come_back(request: Request, state: str = "", code: str = "", error: str = "") -> Response:
-    """The browser comes back from the identity provider. Raises `Forbidden` for whoever may not come in."""
+    """Handle a browser that returns from the identity provider. Raises `Forbidden` if the person may not log in."""
     console = console_of(request)
     begun = console.logins.take(state, datetime.now(UTC))
     is_its_own = hmac.compare_digest(request.cookies.get(LOGIN_COOKIE, "").encode(), state.encode())
@@ -75,7 +77,7 @@ def leave(visit: Changing) -> Response:
 
 def _provider(console: Console) -> IdentityProvider:
     if console.provider is None:
-        raise Failure("there is no identity provider here", "Log in with a token", FailureKind.NOT_FOUND)
+        raise Failure("the settings have no identity provider", "Log in with a token", FailureKind.NOT_FOUND)
     return console.provider
 
 
@@ -106,5 +108,5 @@ def _form(request: Request, path: str, is_wrong: bool = False) -> Response:
 
 
 def _own(path: str) -> str:
-    """A path of ours: a link must not lead elsewhere after the login."""
+    """The path if it is one of ours, because a link must not lead elsewhere after the login."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

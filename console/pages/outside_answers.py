@@ -1,6 +1,6 @@
-"""Answers to approvals that come from elsewhere: a button in Slack, or a signed webhook. The same rules as on the page.
-
-The signature says which system sends, and the token file which person is meant; a browser's session plays no part.
+"""Answers to approvals that come from elsewhere: a button in Slack, or a signed webhook. The same rules as on the page
+apply. The signature proves which system sends the answer, and the token file says which person is meant. There is no
+session of a browser.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 
 BODY_BYTES_AT_MOST = 1_000_000
-# How long the message in Slack waits for the act stage to say what became of an answer.
+# How long we wait for the act stage to record an answer before we tell Slack the result.
 RECORDED_WITHIN_S = 20.0
 ASK_AGAIN_S = 0.5
 NOBODYS = ("expire", "reconsider")
@@ -107,7 +107,7 @@ def of_webhook(request: Request, body: RawBody) -> Response:
 
 
 def _answer_slack(console: Console, interaction: slack.Interaction) -> None:
-    """Send the answer, and tell Slack what became of it. Nothing is raised: nobody would hear of it."""
+    """Send the answer, and tell Slack the result. Raises nothing, because Slack's request was answered before."""
     try:
         message = _answered(console, interaction)
     except NotSent as unsent:
@@ -119,13 +119,15 @@ def _answer_slack(console: Console, interaction: slack.Interaction) -> None:
     try:
         respond(interaction.response_url, console.settings.slack.responses, message)
     except Failure as failure:
-        log.error("what became of an answer from Slack cannot be told: %s", failure.message)
+        log.error("Slack cannot be told the result of an answer: %s", failure.message)
 
 
 def _answered(console: Console, interaction: slack.Interaction) -> dict[str, object]:
     visitor = console.visitors.outside.get(interaction.person)
     if visitor is None:
-        raise Forbidden(f"the console does not know you ({interaction.person}): ask whoever keeps the token file")
+        raise Forbidden(
+            f"the console does not know you ({interaction.person}): ask the person who maintains the token file"
+        )
     console.changes.take(visitor.name)
     verdict: Literal["approve", "reject"] = (
         "approve" if interaction.pressed.action_id == "nightdesk_approve" else "reject"
@@ -144,7 +146,7 @@ def _answered(console: Console, interaction: slack.Interaction) -> dict[str, obj
 
 
 def _recorded(console: Console, visitor: Visitor, interaction: slack.Interaction, before: int) -> dict[str, object]:
-    """What the act stage makes of the answer: that it counts, or why it does not."""
+    """The message for Slack: that the answer counts, or why it does not, as the act stage recorded it."""
     decision_id, until = interaction.pressed.value.decision, time.monotonic() + RECORDED_WITHIN_S
     while time.monotonic() < until:
         for given in given_answers(console.installation, decision_id)[before:]:
@@ -161,13 +163,13 @@ def _recorded(console: Console, visitor: Visitor, interaction: slack.Interaction
 
 
 def _how_it_ended(console: Console, decision_id: str) -> str | None:
-    """What was answered before; None while nothing that ends it was."""
+    """The answer that ended the decision, as text; None if there is none."""
     ends = [one for one in given_answers(console.installation, decision_id) if one.counts and one.verdict != "agree"]
     if not ends:
         return None
     last = ends[-1]
     who = shown_person(last.person, last.identity or "claimed", last.login)
-    return f"It does not wait any more: {last.verdict}" + ("" if last.verdict in NOBODYS else f" by {who}")
+    return f"The decision does not wait any more: {last.verdict}" + ("" if last.verdict in NOBODYS else f" by {who}")
 
 
 def _page(console: Console, interaction: slack.Interaction) -> str:

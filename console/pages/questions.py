@@ -1,6 +1,6 @@
 """What models were asked for a case, and what they answered: the texts that `why --prompt` prints, as they are kept.
 
-They may be about more than a decision says, so they are shown only to who asks for them and has a role that answers.
+They may say more than the decision, so only a person who asks for them and has the role to answer approvals sees them.
 """
 
 from __future__ import annotations

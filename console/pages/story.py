@@ -16,7 +16,7 @@ from nightdesk.operations.cases import trace
 from nightdesk.schemas.records import DeadLetter
 from nightdesk.sinks.story import CaseStory, DecisionStory, EventStory, Line, OutcomeStory, Story, parsed
 
-# Where the records of these kinds come from; the others are named by their kind.
+# The titles of records by kind; another kind is its own title.
 TITLES = {
     "received": "Event received",
     "decided": "Decided",
@@ -34,7 +34,7 @@ TITLES = {
     "notified": "People told",
     "outage": "Outage",
 }
-# The reason of a provider that was passed over without a question.
+# Why a provider was skipped without a question.
 NEVER_ASKED = "not_configured"
 # Prompts and replies may hold more of an event than the case shows.
 ROLE_FOR_TEXTS = Role.approver
@@ -112,7 +112,7 @@ def show(visit: Visit, id_: str) -> Response:
 
 
 def seen_by(visitor: Visitor, story: Story) -> Story:
-    """The part of a story that concerns the visitor. Raises `Failure` where nothing of it does."""
+    """The part of a story that concerns the visitor. Raises `Failure` if no part of it does."""
     if not visitor.agents:
         return story
     cases = [case for case in story.cases if visitor.sees(case.agent)]

@@ -33,7 +33,7 @@ SPANS: Mapping[Span, timedelta] = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
-# Each tile with the statuses that it counts: those that an operator reads first.
+# Each tile with the statuses that it counts, the most important tiles first.
 TILES: Mapping[str, tuple[str, ...]] = {
     "completed": ("completed",),
     "escalated": ("escalated",),
@@ -173,7 +173,7 @@ def _agent_row(agent: str, own: Sequence[Tally]) -> AgentRow:
 
 
 def attention_of(found: NeedsAPerson, visitor: Visitor) -> Attention:
-    """The part of it that concerns a visitor."""
+    """The part of `found` that concerns a visitor."""
     waiting = [one for one in found.waiting if visitor.sees(one.agent)]
     letters = [one for one in found.letters if visitor.sees(one.agent)]
     return Attention(

@@ -1,4 +1,6 @@
-"""Why a decision was stopped, and what the gates would say to another answer. It changes nothing, so it is a GET."""
+"""Why a decision was stopped, and what the gates would say to another answer. The page changes nothing, so its form is
+a GET.
+"""
 
 from __future__ import annotations
 
