@@ -1,1 +1,3 @@
-"""Stores results: the audit in ClickHouse (tables, writer, queries). It knows nothing of stages or settings."""
+"""Stores results: the audit in ClickHouse (tables, writer, queries). It knows nothing of stages, and no settings but
+its own.
+"""

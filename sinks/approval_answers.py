@@ -1,4 +1,4 @@
-"""Reads from the audit what people answered to a decision, also what came too late to count."""
+"""Reads from the audit the answers of people to a decision, also those that came too late to count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nightdesk.schemas.audit import Identity
 from nightdesk.schemas.audit_kinds import read
 from nightdesk.sinks.story import parsed
 
-# An answer that does not count names no case, so its hour is that of its own time: the ids have each of them.
+# An answer that does not count names no case, so its hour is that of its own time. `ids` has the hours of all answers.
 ANSWERS = """
 SELECT time, reason, detail FROM records_by_kind FINAL
 WHERE kind = 'approval' AND hour IN (SELECT hour FROM ids WHERE id = sipHash64({decision:String}))
@@ -24,7 +24,7 @@ ORDER BY time
 
 @dataclass(frozen=True, slots=True)
 class GivenAnswer:
-    """One answer. `why` says why it counts for nothing, if it does not; `reason` is the person's own."""
+    """One answer. `why` says why it does not count, if so; `reason` is the person's own."""
 
     time: datetime
     verdict: str
@@ -38,7 +38,7 @@ class GivenAnswer:
 
 
 def approval_answers(client: Client, decision_id: str) -> list[GivenAnswer]:
-    """In order of time."""
+    """The answers, in order of time."""
     rows = client.query(ANSWERS, parameters={"decision": decision_id}).named_results()
     found = ((row, read(ApprovalReplyDetail, row["detail"])) for row in rows)
     return [

@@ -22,9 +22,10 @@ from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.pauses import pauses_since
 from nightdesk.sinks.story import parsed
 
-# Decisions that may wait: nobody answered after the last request or reminder. All records of one have one hour. Which
-# hours have such a decision is in the roll-up, or the hour is open. Which are open is asked first: an hour that is
-# counted meanwhile is in this list or has its count. A count that was replaced names an hour too many and none too few.
+# Decisions that may wait, because nobody answered after the last request or reminder. All records of a decision have
+# one hour. Hours with such a decision are in the roll-up, apart from the open hours. The list of open hours is read
+# first, so an hour that is counted meanwhile is in that list or has its count. A count that was replaced can add an
+# hour, but no hour is missed.
 _WAITS = """
 WITH (SELECT groupArray(hour) FROM open_hours) AS still_open, waits AS (
     SELECT decision_id, any(a.hour) AS hour FROM records_by_kind AS a
@@ -52,7 +53,7 @@ WHERE kind = 'approval' AND hour IN (SELECT hour FROM waits) AND case_id IS NOT 
     AND JSONExtractString(detail, 'verdict') NOT IN ('asked', 'reminded', 'agree')
 GROUP BY decision_id
 """  # noqa: S608 - of constants
-# The subjects of what waits are known by then: a condition on all that was ever asked for would read every case.
+# The subjects of the waiting decisions are known by then. A condition on all requests ever made would read every case.
 OPEN_CASES = """
 SELECT subject, case_id, agent, event_id, event_type, action, status, reason, received_at
 FROM cases
@@ -60,8 +61,8 @@ WHERE status IN ('running', 'needs_approval', 'deferred', 'waiting') AND subject
     AND hour IN (SELECT hour FROM ids WHERE id IN (SELECT sipHash64(arrayJoin({subjects:Array(String)}))))
 ORDER BY received_at
 """
-# Many or large events of one subject must not fill the request, so it shows the newest ones and the beginning of their
-# data.
+# Many or large events of one subject must not fill the request, so a card shows the newest ones and the beginning of
+# their data.
 _EVENTS = """
 SELECT e.subject AS subject, e.event_source AS event_source, e.event_id AS event_id, e.event_type AS event_type,
     e.received_at AS received_at, e.status AS status, e.reason AS reason, r.data AS data
@@ -117,7 +118,7 @@ class NewerEvent:
 class Waiting:
     """A waiting decision. `parameters` is what would be executed, `payload_sha256` binds an answer to what is shown.
     `expires_at` includes the pauses of its agent so far. `approvers` different persons have to approve it, those of
-    `approved_by` have done so, nobody of `excluded` may, and nobody at all if `nobody_because` says why.
+    `approved_by` have done so, nobody of `excluded` may, and nobody at all if `nobody_because` gives a reason.
     """
 
     decision_id: str
@@ -141,15 +142,15 @@ class Waiting:
     newer_events: tuple[NewerEvent, ...] = ()
 
     def refusal(self, person: str, *, edits: bool = False) -> str:
-        """Why this person's approval would not count, as the act stage says; empty if it would. Who edits approves
-        something that nobody has approved yet.
+        """Why this person's approval would not count, as the act stage says; empty if it would. A person who edits
+        approves something that nobody has approved yet.
         """
         rule = ApprovalRule(approvers=self.approvers, excluded=self.excluded, nobody_because=self.nobody_because)
         return rule.refusal(person, () if edits else [one.person for one in self.approved_by])
 
 
 Row = Mapping[str, Any]
-# So many fit into the parameters of a query.
+# This many fit into the parameters of a query.
 SUBJECTS_AT_ONCE = 100
 _NEVER = datetime.fromtimestamp(0, UTC)
 

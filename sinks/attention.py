@@ -31,5 +31,5 @@ class OpenLetters:
 
 
 def open_letters(client: Client) -> list[OpenLetters]:
-    """By agent."""
+    """The open dead letters, by agent."""
     return [OpenLetters(**row) for row in client.query(OPEN_LETTERS).named_results()]

@@ -1,6 +1,5 @@
-"""Finds cases by what is known of them, and counts them by time, agent and status.
-
-The events that should have made a case and made none are among them, so that no failure is looked for in vain.
+"""Finds cases by an id, a text or filters, and counts them by time, agent and status. Events that should have made a
+case and made none are included, so that a search finds every failure.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SELECT c.case_id AS case_id, c.case_id AS id, c.status AS status, c.agent AS age
     c.reason AS reason, c.cost_microusd AS cost_microusd, c.received_at AS received_at, c.last_at AS last_at
 FROM cases AS c
 """
-# Two ids may have one hash, so what is found by it is compared.
+# Two ids may have one hash, so the ids themselves are compared, too.
 BY_ID = f"""
 {_COLUMNS}
 WHERE c.hour IN (SELECT hour FROM ids WHERE id = sipHash64({{id:String}}))
@@ -48,7 +47,7 @@ _ALL = f"""
 UNION ALL
 SELECT * FROM ({_WITHOUT_CASE}) AS c {_IN_TIME}
 """  # noqa: S608 - of constants
-# The text of an event is in its record; a case's own records are sorted by subject, so they are asked for last.
+# The text of an event is in its record. Records are sorted by subject and slow to search, so they come last.
 _MATCHING = """
 WHERE (empty({statuses:Array(String)}) OR c.status IN {statuses:Array(String)})
     AND ({agent:String} = '' OR c.agent = {agent:String})
@@ -101,7 +100,7 @@ class FoundCase:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """How many cases of the time have one status, agent and action."""
+    """How many cases of the period have one status, agent and action."""
 
     status: str
     agent: str
@@ -134,7 +133,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class CaseQuery:
-    """Which cases of a period are meant; what is empty does not matter. `limit` takes the newest."""
+    """A query for cases of a period. An empty field matches all; `limit` selects the newest."""
 
     period: Period
     statuses: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from nightdesk.schemas.dead_letters import PROVE_NOTHING
 
-# By the hour in which a case was opened, back to the longest time that a case may take.
+# Reads by the hour in which a case was opened, going back as far as the longest time that a case may take.
 LINES = """
 WITH
     {since:DateTime64(6, 'UTC')} AS since, toStartOfHour(toDateTime(since - INTERVAL 45 DAY, 'UTC')) AS first_hour

@@ -1,8 +1,8 @@
-"""The events that made no case although an agent or the pipeline should have taken them: a part of queries.
+"""A part of other queries: the events that made no case although an agent or the pipeline should have taken them.
 
 An event is `rejected` if an agent would accept it and its data breaks the agent's schema. It has `failed` if it could
-not be read or accepted at all: it is a dead letter, and the view `ends` calls it so, too. Whoever lists or counts what
-went wrong adds these to the cases.
+not be read or accepted at all: it is a dead letter, and the view `ends` calls it so, too. Queries that list or count
+what went wrong add these events to the cases.
 """
 
 from __future__ import annotations

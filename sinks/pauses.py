@@ -1,4 +1,6 @@
-"""Reads from the audit how long orders have held an agent since a time: so much later expires what waits there."""
+"""Reads from the audit how long orders have held an agent since a time. What waits for a person there expires so much
+later.
+"""
 
 from __future__ import annotations
 

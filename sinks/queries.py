@@ -44,13 +44,15 @@ def ends_query() -> str:
 
 
 def story(client: Client, asked: str) -> Story | None:
-    """The story of a subject, event, case or decision id; None when nobody knows it. A subject wins over the rest."""
+    """The story of a subject, event, case or decision id; None if the audit has no such id. An id that is a subject is
+    taken as the subject.
+    """
     found = _rows(client, RESOLVE, id=asked)
     if not found:
         return None
     subject = str(found[0]["subject"])
-    # Records come last: while some land, a case is then never further than its records, and who waits for its end sees
-    # all of it.
+    # Records are read last. So a case never seems further than its records, and a caller that waits for its end sees
+    # all of them.
     rows, ends = _rows(client, CASES, subject=subject), _rows(client, ends_query(), subjects=[subject])
     records = _rows(client, RECORDS, subject=subject)
     cases = [_case(row, records) for row in rows]

@@ -55,7 +55,7 @@ class Question:
     parameters: Callable[[Asked], Mapping[str, Any]]
 
 
-# Every question of a dashboard about many cases reads roll-ups: an hour is that in which a case was opened.
+# Every question of a dashboard about many cases reads roll-ups. Their hour is the one in which a case was opened.
 ENDS_OF_THE_NIGHT = """
 SELECT sum(completed), sum(escalated), sum(failed), sum(refused), sum(needs_approval), sum(waiting), sum(deferred),
     sum(running), sum(cost_microusd) / 1e6 AS usd

@@ -37,7 +37,7 @@ class ViewerSettings(Section):
 
 FORGET_KEY_LENGTH = 16
 
-# Whose login a user without one of its own has.
+# The user whose login is used by a user without its own.
 STANDS_IN: Mapping[str, str] = {"admin": "migrate", "migrate": "sink", "viewer": "reader", "reader": "sink"}
 DEFAULT_NAMES: Mapping[StoreUser, str] = {user: f"nightdesk_{user}" for user in STORE_USERS}
 
@@ -69,17 +69,17 @@ class ClickHouseSettings(Section):
     replicated: bool = False
     replication_path: str = ""
     replica: str = "{replica}"
-    # How long rows are kept, by table where a table differs, and texts, if they are to go before their rows. Two months
-    # at least, so that a topic that is read again brings no record of an hour whose facts are gone.
+    # How many months rows are kept, the tables that differ, and how long texts and prompts are kept if not as long as
+    # their rows. At least two months, so that reading a topic again brings no record of an hour whose facts are gone.
     retention_months: int = Field(default=DEFAULT_MONTHS, ge=2, le=MONTHS_AT_MOST)
     table_retention_months: dict[str, Annotated[int, Field(ge=2, le=MONTHS_AT_MOST)]] = Field(default_factory=dict)
     text_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
     prompt_retention_months: int | None = Field(default=None, ge=1, le=MONTHS_AT_MOST)
-    # Where backups lie, and the key of the bucket if it is one and the server has none of its own for it.
+    # The place of backups, and the key of the bucket if it is a bucket for which the server has no key of its own.
     backup_to: str = ""
     backup_access_key_id: str = ""
     backup_secret_access_key: SecretStr | None = None
-    # Of the digests by which forgotten subjects are known; the sink and `nightdesk forget` need the same one.
+    # The key of the digests of forgotten subjects. The sink and `nightdesk forget` need the same one.
     forget_key: SecretStr | None = Field(default=None, min_length=FORGET_KEY_LENGTH)
 
     @field_validator("table_retention_months")
@@ -153,7 +153,7 @@ class ClickHouseSettings(Section):
         return self.login(STANDS_IN[user])
 
     def has_own_login(self, user: str) -> bool:
-        """Whether it is a user of its own, and not another one."""
+        """Whether the user has a login of its own."""
         return user == "sink" or getattr(self, f"{user}_username") is not None
 
     def accounts(self) -> list[Account]:

@@ -24,7 +24,7 @@ def parsed(text: str) -> Any:
 
 
 class StoryPart(BaseModel):
-    """Frozen; what a newer writer adds is ignored."""
+    """The base of all types of a story. Frozen; fields that a newer writer adds are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

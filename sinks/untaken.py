@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 UntakenStatus = Literal["rejected", "ignored", "refused"]
 UNTAKEN_STATUSES: tuple[UntakenStatus, ...] = get_args(UntakenStatus)
 
-# The last offer of an event to an agent counts. The record of an ignored event names no agent; it counts if no agent
-# took the event.
+# Only the last offer of an event to an agent counts. The record of an ignored event names no agent; it counts if no
+# agent took the event.
 UNTAKEN = """
 SELECT
     r.subject AS subject, r.event_source AS event_source, r.event_id AS event_id, any(r.event_type) AS event_type,

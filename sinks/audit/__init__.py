@@ -1,1 +1,1 @@
-"""From the audit topic into ClickHouse: every record once, none dropped."""
+"""Copies the audit topic into ClickHouse: every record once, none dropped."""

@@ -1,4 +1,5 @@
-"""What the sink's group has committed for a partition: an offset, the value of its chain, and the log that both are of.
+"""Reads and writes what the sink's group commits for a partition: an offset, the value of its chain, and the log to
+which both belong.
 
 The metadata of a commit is the value, which versions before this one wrote alone, and then the id of the topic
 (`messaging/log_identity.py`). confluent-kafka 2.16 reads metadata as a C string, which it is not: bytes of its own

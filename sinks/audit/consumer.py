@@ -11,7 +11,8 @@ from nightdesk.sinks.audit.policy import SinkSettings
 
 log = logging.getLogger(__name__)
 
-# After either of them the consumer returns nothing more. The error with the code `_FATAL` reports that it is not fatal.
+# After either of them the consumer returns nothing more. An error with the code `_FATAL` does not report itself as
+# fatal.
 DEAD = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL})
 
 
@@ -24,7 +25,7 @@ class Fenced(Exception):
 def consumer_of(settings: SinkSettings) -> Consumer:
     """A member of the sink's group."""
     own: ClientConfig = {
-        # A batch waits anyway, and a response for every few records costs the broker and us more.
+        # A batch waits anyway, and many small responses cost the broker and us more.
         "fetch.min.bytes": 65_536,
         "queued.max.messages.kbytes": 65_536,
     }

@@ -1,4 +1,5 @@
-"""Which subjects are forgotten: the tombstones on the topic `forgotten`, read before any record is stored.
+"""Knows which subjects are forgotten, from the tombstones on the topic `forgotten`. The sink reads these before it
+stores any record.
 
 A record of a forgotten subject is left out if its case was opened before the subject was forgotten. So the audit topic
 can be read again from its beginning, into an empty database as well, and nothing comes back. What happens to a subject
@@ -29,7 +30,7 @@ FORGET_KEY_REMEDY = "Set NIGHTDESK_CLICKHOUSE__FORGET_KEY to the key with which 
 
 
 class KeyNotFit(Exception):
-    """A subject is forgotten, and with the key of the settings nobody can tell which."""
+    """A subject is forgotten, and the key of the settings is not the one that tells which subject."""
 
 
 def digest_of(subject: str, key: str) -> str:
@@ -38,7 +39,7 @@ def digest_of(subject: str, key: str) -> str:
 
 
 def key_check(key: str) -> str:
-    """Equal for equal keys, and useless without them."""
+    """A value that is equal for equal keys, and from which nobody can find the key."""
     return digest_of("", key)[:KEY_CHECK_DIGITS]
 
 
@@ -95,7 +96,9 @@ class ForgottenReader:
         try:
             self._subjects.add(self._codec.decode(ForgottenSubject, message.value()))
         except Undecodable as error:
-            log.error("no tombstone, passed over", extra={"offset": message.offset(), "reason": str(error)})
+            log.error(
+                "a record that is not a tombstone is skipped", extra={"offset": message.offset(), "reason": str(error)}
+            )
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,4 +1,4 @@
-"""Counts hours from the facts into the roll-ups, each when no records of it have come for a minute.
+"""Counts each hour from the facts into the roll-ups, once no records of that hour have come for a minute.
 
 An hour is counted as a whole, and the latest count replaces the others, so it may be counted at any time, by several
 processes at once and again after an interruption. Until an hour is counted, the views read its facts: a count that is
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 HOURS_AT_ONCE = 4
 
 
-# The time is asked for first: what a count reads is never older than the time that it is recorded with.
+# The time is read first, so that what a count reads is never older than the time that is recorded with it.
 NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
 DUE = """
 SELECT hour FROM open_hours WHERE closes_at <= fromUnixTimestamp64Micro({now:Int64}, 'UTC')
 ORDER BY hour DESC LIMIT {at_most:UInt32}
 """
-# What a roll-up has of the hours is deleted with the time of the count and replaced one microsecond later, because a
-# group of which nothing is left has no row in the recount.
+# The rows of the hours are marked as deleted at the time of the count, and replaced one microsecond later. A group of
+# which nothing is left has no row in the recount, so only the mark remains.
 DELETE = """
 INSERT INTO {table} ({keys}, counted_at, is_deleted)
 SELECT DISTINCT {keys}, fromUnixTimestamp64Micro({{now:Int64}}, 'UTC'), 1
@@ -50,7 +50,7 @@ SELECT
 def count_hours(client: Client, at_most: int = HOURS_AT_ONCE) -> int:
     """Count open hours of which no record came lately, the newest first; returns how many.
 
-    Raises `connection.ANY_FAILURE`: then they stay open, whatever was written of them.
+    Raises `connection.ANY_FAILURE`: then the hours stay open, even if some counts were written.
     """
     now = client.query(NOW).result_rows[0][0]
     hours = [row[0] for row in client.query(DUE, parameters={"now": now, "at_most": at_most}).result_rows]
@@ -65,7 +65,7 @@ def count_hours(client: Client, at_most: int = HOURS_AT_ONCE) -> int:
 
 
 class HourCounter:
-    """Counts some hours now and then, between the inserts of a sink. A failure is logged, and it tries again later."""
+    """Counts some hours from time to time, between the inserts of a sink. It logs a failure and tries again later."""
 
     def __init__(self, connect: Callable[[], Client], pause_s: float) -> None:
         self._connect = connect

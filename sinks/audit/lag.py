@@ -11,7 +11,9 @@ from nightdesk.sinks.audit.writer import offset_of, partition_of
 
 
 class Lag:
-    """Of the partitions of this sink. The ends of the logs are those that the consumer knows, so nobody is asked."""
+    """Measures the lag of this sink's partitions. The consumer knows the ends of the logs, so the broker is not
+    asked.
+    """
 
     def __init__(self, consumer: Consumer, topic: str, metrics: Metrics) -> None:
         self._consumer = consumer
@@ -21,13 +23,15 @@ class Lag:
         self._waiting_since: dict[int, float] = {}
 
     def assigned(self) -> None:
-        """Others may have other partitions now."""
+        """Forget all partitions, because this sink may have others now."""
         self._next.clear()
         self._waiting_since.clear()
         self._tell()
 
     def gathered(self, messages: Sequence[Message]) -> None:
-        """These are read and have not landed. A batch that could not be written comes again, as old as before."""
+        """Note messages that were read and are not stored yet. If a batch cannot be written, its messages keep their
+        age.
+        """
         for message in messages:
             partition = partition_of(message)
             self._next.setdefault(partition, offset_of(message))
@@ -35,7 +39,7 @@ class Lag:
         self._tell()
 
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """Everything before these offsets has landed."""
+        """Note that everything before these offsets is stored."""
         for partition, offset in offsets.items():
             self._next[partition] = offset
             self._waiting_since.pop(partition, None)
@@ -47,5 +51,5 @@ class Lag:
         self._metrics.behind(behind, min(self._waiting_since.values(), default=None))
 
     def _end(self, partition: int) -> int:
-        """Below 0 if the consumer does not know it yet."""
+        """The end of the partition's log; below 0 if the consumer does not know it yet."""
         return int(self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)[1])

@@ -1,7 +1,7 @@
 """Detects audit records that were deleted before the sink read them.
 
-The client silently continues where the log begins. So each offset is compared with the previous one, and after a gap
-the broker is asked where the log begins now.
+The Kafka client silently continues where the log begins. So each offset is compared with the previous one, and after a
+gap the broker is asked where the log begins now.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class LossWatch:
         self._next[partition] = offset
 
     def _ask(self, partition: int, expected: int, offset: int) -> None:
-        """Offsets before the start of the log were lost; other gaps are transaction markers and aborted records."""
+        """Report the offsets before the start of the log as lost. Other gaps are transaction markers and aborted
+        records.
+        """
         place = TopicPartition(self._topic, partition)
         log_start, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_WITHIN_S, cached=False)
         if log_start > expected:

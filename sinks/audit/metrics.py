@@ -18,7 +18,7 @@ WELL_WITHIN_S = 120.0
 
 
 class Metrics:
-    """The metric names are a contract with the dashboards."""
+    """The metrics of one sink. Dashboards and alerts rely on their names."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -35,11 +35,11 @@ class Metrics:
             "nightdesk_sink_last_landed_timestamp_seconds", "Time of the last written rows", registry=registry
         )
         self._behind = Gauge(
-            "nightdesk_sink_lag_records", "Records of the audit topic that have not landed", registry=registry
+            "nightdesk_sink_lag_records", "Records of the audit topic that are not in ClickHouse yet", registry=registry
         )
         self._oldest = Gauge(
             "nightdesk_sink_oldest_record_seconds",
-            "Age of the oldest record that was read and has not landed; 0 if all have",
+            "Age of the oldest record that was read and is not in ClickHouse yet; 0 if there is none",
             registry=registry,
         )
         self._oldest.set_function(lambda: max(0.0, time.time() - self._waiting_since) if self._waiting_since else 0.0)
@@ -47,17 +47,17 @@ class Metrics:
         self._last_beat = time.monotonic()
 
     def behind(self, records: int, waiting_since: float | None) -> None:
-        """So many records have not landed, the oldest of those that were read since then (a Unix time)."""
+        """Set the number of records that are not stored yet, and the Unix time of the oldest one that was read."""
         self._behind.set(records)
         self._waiting_since = waiting_since
 
     def landed(self, rows: int) -> None:
-        """Rows are in ClickHouse."""
+        """Count rows that are stored in ClickHouse."""
         self.rows.inc(rows)
         self._last_landed.set_to_current_time()
 
     def beat(self) -> None:
-        """The loop has completed a round."""
+        """Note that the loop has completed a round."""
         self._last_beat = time.monotonic()
 
     @property

@@ -1,7 +1,8 @@
-"""Where the sink is in each partition: it begins after what its group has committed, and commits what has landed.
+"""Keeps the sink's offset in each partition: the sink begins after what its group has committed, and commits what is
+stored.
 
-An offset counts in one log. If the audit topic was deleted and created again, what was committed for the old one counts
-no more, and the new one is read from its beginning.
+An offset counts in one log. If the audit topic was deleted and created again, offsets that were committed for the old
+one do not count, and the new one is read from its beginning.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class Offsets:
         self._chains = chains
         self._lag = lag
         self._log = Log("", "")
-        # Partition -> the end of its log, if we reached it; and the offset that we committed.
+        # By partition: the end of its log, if we reached it; and the offset that we committed.
         self._ends: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
     def assigned(self, partitions: Sequence[TopicPartition], of_log: Log) -> list[TopicPartition]:
-        """Begin after what the group has committed in this log, and return that."""
+        """Begin after the offsets that the group has committed in this log, and return these."""
         self._log = of_log
         self._lag.assigned()
         self._ends.clear()
@@ -48,23 +49,23 @@ class Offsets:
         return committed
 
     def reached_end(self, partition: int, offset: int) -> None:
-        """The log ends there."""
+        """Note that the log ends there."""
         self._ends[partition] = offset
 
     def rewound(self) -> None:
-        """Records will come again, so no end is reached."""
+        """Forget the ends that were reached, because records will come again."""
         self._ends.clear()
 
     def commit_ends(self) -> None:
-        """Everything that was read is written: offsets between the last record and the end (transaction markers,
-        aborted records) are no lag, so commit the end.
+        """Commit the ends of the logs when everything that was read is written, because the offsets between the last
+        record and the end (transaction markers, aborted records) are no lag.
         """
         beyond = {number: end for number, end in self._ends.items() if end > self._committed.get(number, 0)}
         self._ends.clear()
         self.commit(beyond)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Everything before these offsets has landed."""
+        """Commit these offsets, because everything before them is stored."""
         if not offsets:
             return
         topic, topic_id = self._log

@@ -36,9 +36,9 @@ class BatchPolicy:
 
     Each insert costs ClickHouse some 20 ms of CPU whatever its size, and creates a part to merge, so few large inserts
     are better: `linger_s` is how far `why` may be behind. If nothing more came for `quiet_s` a batch is written at
-    once, but not sooner than `pace_s` after the last insert: records that come one by one, each after such a pause, do
-    not cause an insert each. A batch of `worth_messages` is written as soon as it is quiet. Every `hours_pause_s` it
-    looks for hours to count (`hours.py`).
+    once, but not sooner than `pace_s` after the last insert: so records that come one by one, each after such a pause,
+    share an insert. A batch of `worth_messages` is written as soon as it is quiet. Every `hours_pause_s` it looks for
+    hours to count (`hours.py`).
     """
 
     batch_messages: int = 10_000

@@ -66,7 +66,7 @@ class Sink:
         self._lag = Lag(self._consumer, settings.topic, self._metrics)
         self._offsets = Offsets(self._consumer, self._writer.chains, self._lag)
         self._losses = LossWatch(self._consumer, settings.topic, self._report_loss)
-        # The offset at which a partition cannot be read. The records before it have been read, none behind it.
+        # The offsets at which a partition cannot be read. The records before it have been read, and none after it.
         self._unreadable: dict[tuple[int, int], Message] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -184,7 +184,7 @@ class Sink:
         )
 
     def _skip_unreadable(self) -> None:
-        """Everything before the offset is written: report that it cannot be read, and continue behind it."""
+        """Report the offset that cannot be read, and continue after it, because everything before it is written."""
         for (partition, offset), message in self._unreadable.items():
             error = message.error()
             reason = "" if error is None else error.str()

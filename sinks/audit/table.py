@@ -29,7 +29,7 @@ FIELDS = tuple(AuditRecord.model_fields)
 COLUMNS = (*FIELDS, "topic", "partition", "offset", "incarnation")
 
 INCARNATIONS = "SELECT topic_id, number FROM incarnations WHERE topic = {topic:String} ORDER BY number"
-# The key of the table, read backwards: one granule of each part.
+# Reads the key of the table backwards, so it reads one granule of each part.
 HIGHEST_OFFSET = """
 SELECT `offset` FROM audit_places
 WHERE topic = {topic:String} AND incarnation = {incarnation:UInt16} AND `partition` = {partition:Int32}
@@ -168,9 +168,9 @@ class AuditTable:
         )
 
     def incarnation(self, topic: str, topic_id: str) -> int:
-        """The number of the topic with this id, which is noted if it is a new one; an empty id is the latest known.
-
-        The first id has 0, as rows that were stored before ids were noted: they are its own.
+        """The number of the topic with this id, which is stored if it is new; an empty id means the latest one known.
+        The first id has the number 0, like the rows that were stored before there were ids, because these rows are of
+        that topic.
         """
         rows = self._connected().query(INCARNATIONS, parameters={"topic": topic}).result_rows
         known: dict[str, int] = {str(row[0]): int(row[1]) for row in rows}
@@ -178,7 +178,7 @@ class AuditTable:
         if topic_id in known or not topic_id:
             return known.get(topic_id, max(latest, 0))
         if latest >= 0:
-            log.error("%s was deleted and created again: records of the old one that had not landed are lost", topic)
+            log.error("%s was deleted and created again: records of the old one that were not stored are lost", topic)
         self._keep("incarnations", [[topic, topic_id, latest + 1]], ["topic", "topic_id", "number"])
         return latest + 1
 
@@ -198,7 +198,7 @@ class AuditTable:
         return [PlacedRecord(*row) for row in self._connected().query(PLACED, parameters=where).result_rows]
 
     def insert_links(self, links: Sequence[Link]) -> None:
-        """Store links of chains; one that is there already changes nothing."""
+        """Store links of chains. Storing a link again changes nothing."""
         self._keep("audit_links", links, Link._fields)
 
     def _keep(self, table: str, rows: Sequence[Sequence[object]], columns: Sequence[str]) -> None:

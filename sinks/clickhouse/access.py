@@ -71,8 +71,8 @@ class Constraint:
         return " ".join([self.name, *(f"{word} {text}" for word, text in given.items() if text)])
 
 
-# Besides `readonly = 2`, which lets a reader shape its answer. ClickHouse takes 0 as no limit, so a limit has a least
-# value too, except of threads: there 0 is as many as there are cores.
+# These limits come beside `readonly = 2`, with which a reader can choose the form of its answer. ClickHouse takes 0 as
+# no limit, so a limit has a least value too, except of threads: there 0 is as many as there are cores.
 READER_CONSTRAINTS = (
     Constraint("max_execution_time", "60", "0.001", str(READER_LIMITS["max_execution_time"])),
     Constraint("max_memory_usage", "4000000000", "1", str(READER_LIMITS["max_memory_usage"])),
@@ -137,7 +137,7 @@ def statements_for(
 
 
 def row_filter(account: Account) -> str:
-    """The condition that a viewer's rows satisfy."""
+    """The condition for the rows that a viewer sees."""
     return f"agent IN ({', '.join(map(literal, account.agents))})"
 
 
@@ -175,7 +175,9 @@ def _user_statements(database: str, account: Account, topology: Topology, of_mig
 
 
 def _policies(database: str, restricted: Sequence[Account], topology: Topology) -> list[str]:
-    """As soon as a view has one policy, only users with a policy see rows: so everybody else gets one for all rows."""
+    """The row policies. As soon as a view has one, only users with a policy see rows, so everybody else gets a policy
+    for all rows.
+    """
     if not restricted:
         return []
     made = []
@@ -190,7 +192,7 @@ def _policies(database: str, restricted: Sequence[Account], topology: Topology) 
 
 
 def _hashed(password: str) -> str:
-    """So that no log of statements has the password."""
+    """The hash and the salt of the password, so that no log of statements has the password."""
     salt = secrets.token_hex(16)
     digest = hashlib.sha256((password + salt).encode()).hexdigest()
     return f"{literal(digest)} SALT {literal(salt)}"

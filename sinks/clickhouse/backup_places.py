@@ -1,8 +1,8 @@
-"""Where the sink was when a backup began, and what a restored database lacks or has too much because of it.
+"""Stores the sink's offsets when a backup begins, and removes from a restored database what came after them.
 
-A backup copies one table after another while records land. What the sink had committed before is in every table. What
-came later may be in some, so a restore deletes the rows, places and links behind it, and the sink reads these records
-again: rows that are there twice are one, and facts do not change.
+A backup copies one table after another while the sink inserts records. What the sink had committed before is in every
+table. What came later may be in some tables only, so a restore deletes the rows, places and links after the noted
+offsets, and the sink reads these records again. Facts that it stores a second time do not change.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ NOTED = """
 SELECT started_at, topic_id, `partition`, `offset`, chain FROM backup_places FINAL
 WHERE backup = {backup:String} AND topic = {topic:String} ORDER BY `partition`
 """
-# Of these the sink looks up what is there already, so they must have nothing that another table lacks.
+# In these tables the sink looks up what is stored already, so they must have nothing that another table lacks.
 BEHIND = ("audit_records", "audit_places", "audit_links")
-# 0, and the latest one, are also those of topics whose ids nobody noted.
+# A topic whose id nobody stored has the latest number, or 0.
 INCARNATION = """
 SELECT if(countIf(topic_id = {topic_id:String}) > 0, maxIf(number, topic_id = {topic_id:String}), max(number))
 FROM incarnations WHERE topic = {topic:String}
 """
-# A partition that is not noted had nothing then.
+# A partition without a noted offset had no records then, so its offset is 0.
 DELETE_BEHIND = """
 ALTER TABLE {table} DELETE WHERE topic = {{topic:String}} AND incarnation = {{incarnation:UInt16}}
     AND `offset` {comparison} transform(`partition`, {{partitions:Array(Int32)}}, {{offsets:Array(Int64)}}, toInt64(0))
 SETTINGS mutations_sync = 2
 """
-# A count that was on its way may be noted, and its rows be missing: whoever counts takes minutes and not an hour.
+# The backup may have the note of a count and not its rows, if an hour was being counted. So the hours that were counted
+# in the hour before the backup are opened again; a count takes minutes at most.
 OPEN_HOURS = """
 INSERT INTO hour_states
 SELECT hour, now64(6), toDateTime64(0, 6, 'UTC') FROM hour_states GROUP BY hour
@@ -46,7 +47,7 @@ SELECT subject, min(case_at) FROM audit_records GROUP BY subject SETTINGS optimi
 
 
 class SinkPlace(NamedTuple):
-    """What the sink has committed of a partition: the offset, and the value of the hash chain there, if it has one."""
+    """What the sink has committed for a partition: the offset, and the value of the hash chain there, if it has one."""
 
     partition: int
     offset: int
@@ -55,7 +56,7 @@ class SinkPlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Where the sink was on the topic with this id when the backup began."""
+    """The sink's offsets on the topic with this id when the backup began."""
 
     started_at: datetime
     topic_id: str
@@ -63,13 +64,13 @@ class Noted:
 
 
 def note(client: Client, backup: str, topic: str, topic_id: str, places: Iterable[SinkPlace]) -> None:
-    """Store where the sink is, for a backup that begins now."""
+    """Store the sink's offsets, for a backup that begins now."""
     (now,) = client.query(NOW).result_rows[0]
     client.insert("backup_places", [(backup, now, topic, topic_id, *place) for place in places], COLUMNS)
 
 
 def noted(client: Client, backup: str, topic: str) -> Noted | None:
-    """Where the sink was; None if the database has no such note."""
+    """The sink's offsets when the backup began; None if the database has no note of them."""
     rows = client.query(NOTED, {"backup": backup, "topic": topic}).result_rows
     if not rows:
         return None
@@ -77,8 +78,8 @@ def noted(client: Client, backup: str, topic: str) -> Noted | None:
 
 
 def delete_behind(client: Client, topic: str, found: Noted) -> None:
-    """Delete what landed while the backup was made. A link is of the records before its offset, so one at the noted
-    offset stays.
+    """Delete what was inserted while the backup was made. A link covers the records before its offset, so a link at the
+    noted offset stays.
     """
     ((incarnation,),) = client.query(INCARNATION, {"topic": topic, "topic_id": found.topic_id}).result_rows
     given = {
@@ -100,9 +101,10 @@ def subjects_with_times(client: Client) -> Iterable[tuple[str, datetime]]:
 
 
 def resumed(found: Noted, topic_id: str, starts: Sequence[tuple[int, int]]) -> list[SinkPlace]:
-    """Where the sink goes on after a restore. `starts` has each partition with the offset at which its log begins.
+    """The offsets at which the sink continues after a restore. `starts` has each partition with the offset at which its
+    log begins.
 
-    Another topic has other records at these offsets: it is read from its beginning.
+    A topic with another id has other records at these offsets, so it is read from its beginning.
     """
     known = {place.partition: place for place in found.places} if topic_id == found.topic_id else {}
     return [known.get(partition, SinkPlace(partition, start)) for partition, start in starts]

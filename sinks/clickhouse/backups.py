@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # every worker reads the settings, which say where backups li
 
 LOOK_S = 0.5
 DISK = "disk:"
-# Of a backup, to look at it before anything else is restored.
+# The name of the backup's own list of migrations, which is restored and read before anything else.
 MIGRATIONS_OF_BACKUP = "migrations_of_backup"
 
 VIEWS = "SELECT name FROM system.tables WHERE database = {database:String} AND engine = 'View' ORDER BY name"
@@ -34,7 +34,7 @@ STATE = "SELECT toString(status), total_size, bytes_read, error FROM system.back
 
 
 class BackupFailed(Exception):
-    """ClickHouse gave a backup or a restore up, and says why."""
+    """A backup or a restore failed; the message is ClickHouse's reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup of a database on its way. An incremental one has what its `base` lacks."""
+    """A backup of a database. An incremental one has only what its `base` lacks."""
 
     database: str
     destination: Destination
@@ -76,7 +76,7 @@ class Backup:
     topology: Topology = ONE_SERVER
 
     def begin(self, client: Client) -> str:
-        """Let ClickHouse begin with it; returns its id."""
+        """Let ClickHouse begin the backup; returns its id."""
         views = [str(row[0]) for row in client.query(VIEWS, {"database": self.database}).result_rows]
         without = f" EXCEPT TABLES {', '.join(self._table(view) for view in views)}" if views else ""
         base = f" SETTINGS base_backup = {self.destination.of(self.base)}" if self.base else ""
@@ -95,7 +95,7 @@ class Backup:
         )
 
     def restore_migrations(self, client: Client, target: str) -> str:
-        """Restore only the table that says which migrations the backup has; gives the name that it has in `target`.
+        """Restore only the table that says which migrations the backup has; returns its name in `target`.
 
         Raises ClickHouse's error if there is no such backup.
         """
@@ -116,17 +116,17 @@ class Backup:
 
 
 def follow(client: Client, identity: str, begin: Callable[[int], Callable[[int], None]], expected: int = 0) -> int:
-    """Wait until the backup or the restore is done; gives the bytes of all its files.
+    """Wait until the backup or the restore is done; returns the bytes of all its files.
 
-    `begin` is told how many bytes there will be, once that is known, and what it gives how many more are done. Raises
-    `BackupFailed`.
+    `begin` is called with the number of all bytes, once that is known, and what it returns is called with the number of
+    bytes that were done since the last call. Raises `BackupFailed`.
     """
     advance, told = begin(expected) if expected else None, 0
     while True:
         rows = client.query(STATE, {"id": identity}).result_rows
         if not rows:
             raise BackupFailed(
-                "the server does not know it any more: has it restarted, or has the URL several servers?"
+                "the server does not know it any more: it may have restarted, or several servers may answer at the URL"
             )
         status, total, read, error = rows[0]
         if status.endswith(("_FAILED", "_CANCELLED")):
@@ -143,10 +143,11 @@ def follow(client: Client, identity: str, begin: Callable[[int], Callable[[int],
 
 
 def renew_parts(client: Client, database: str) -> None:
-    """Attach the parts of restored tables anew.
+    """Detach the parts of restored tables and attach them again.
 
-    A restored part keeps the number of its last mutation, and the table begins to count at the number of its parts: so
-    ClickHouse would take the next deletions for done and leave the rows. An attached part has no such number.
+    A restored part keeps the number of its last mutation, but the restored table numbers its mutations from the count
+    of its parts. So ClickHouse would think that it had executed the next deletions already, and would leave the rows.
+    An attached part has no such number.
     """
     for (table,) in client.query(MUTATED, {"database": database}).result_rows:
         for change in ("DETACH", "ATTACH"):

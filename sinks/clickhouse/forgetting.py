@@ -43,7 +43,7 @@ TOUCH = """
 INSERT INTO hour_states
 SELECT arrayJoin({hours:Array(DateTime('UTC'))}), now64(6), toDateTime64(0, 6, 'UTC')
 """
-# So many hours fit into a URL.
+# This many hours fit into a URL.
 HOURS_AT_ONCE = 100
 
 
@@ -61,15 +61,15 @@ def rows_of(client: Client, subject: str) -> dict[str, int]:
 
 
 def places_of(client: Client) -> dict[str, Places]:
-    """By the digest of a forgotten subject: where its rows were that are deleted."""
+    """The places of the deleted rows, by the digest of the forgotten subject."""
     return {digest: Places(*found) for digest, *found in client.query(PLACED).result_rows}
 
 
 def delete(client: Client, subject: str, digest: str, at: datetime) -> Iterator[str]:
     """Delete the subject's rows; yields each table when its rows are gone.
 
-    Where the records lay is noted first. Their hours are opened before and afterwards, so that no count of them is
-    taken for one without the subject, whenever this breaks off.
+    The places of the records are stored first. Their hours are opened before and afterwards, so that an hour is counted
+    again without the subject, even if the deletion was interrupted.
     """
     given = {"subject": subject}
     hours = [row[0] for row in client.query(HOURS, parameters=given).result_rows]

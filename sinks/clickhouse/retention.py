@@ -24,8 +24,9 @@ DEFINITIONS = "SELECT name, create_table_query FROM system.tables WHERE database
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A table whose rows are deleted when `age` is past; `texts` are what customers, models and other systems wrote,
-    `prompts` what models were asked and answered. A column that is both has prompts in its rows of kind `asked`.
+    """A table whose rows are deleted when `age` is past; `texts` are the columns with what customers, models and other
+    systems wrote, `prompts` those with what models were asked and answered. A column that is both has prompts in its
+    rows of kind `asked`.
     """
 
     table: str
@@ -51,8 +52,8 @@ NAMES = frozenset(one.table for one in TABLES)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Months; `tables` are those that differ. Without `texts` they are kept as long as their rows, and without
-    `prompts` these are kept as long as other texts.
+    """How many months rows, texts and prompts are kept; `tables` has the tables that differ. Without `texts`, texts are
+    kept as long as their rows, and without `prompts`, prompts are kept as long as other texts.
     """
 
     months: int = DEFAULT_MONTHS

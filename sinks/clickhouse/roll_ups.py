@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# In the text of a view that counts: the part behind it is about counting.
+# In the comment of a view that counts, what follows these words is about counting.
 COUNTED = "Counted from the facts"
-# Which hours are open is asked once for both parts: an hour that changes meanwhile is in exactly one of them.
+# The list of open hours is read once for both parts, so that an hour that changes meanwhile is in exactly one of them.
 READ = """-- {rows}
 --
 -- Closed hours are read from the roll-up and open ones from the facts, so the answer is that of all records stored.
@@ -29,8 +29,8 @@ FROM
 
 @dataclass(frozen=True, slots=True)
 class RollUp:
-    """A table, the view that counts its rows, and the view that people read. `keys` are the columns that a row is
-    replaced by.
+    """A table, the view that counts its rows, and the view that people read. A row replaces an earlier one that is
+    equal in the columns `keys`.
     """
 
     view: str

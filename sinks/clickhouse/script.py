@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# In the order in which ClickHouse's lexer looks for them. What is begun and not closed extends to the end of the text,
-# so that ClickHouse sees it whole and reports it.
+# In the order in which ClickHouse's lexer looks for them. A string or comment that is not closed extends to the end of
+# the text, so that ClickHouse gets all of it and reports the error.
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )

@@ -25,15 +25,15 @@ READING_KINDS = (
     "Exists",
     "Show",
 )
-# Statements that may be inside an EXPLAIN and are no reads.
+# Statements that an EXPLAIN may contain although they are no reads.
 WRITING_NODES = ("InsertQuery", "CreateQuery", "AlterQuery", "DropQuery", "ColumnsApplyTransformer")
-# They make rows from their arguments or from tables that the user may read.
+# These table functions make rows from their arguments or from tables that the user may read.
 TABLE_FUNCTIONS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "sqlstandardvalues", "generaterandom"}
     | {"generateseries", "generate_series", "view", "null", "format", "merge"}
 )
-# Of the ordinary functions these look outside of the tables, or send what they read to another server. Their bare name
-# is a function too: `arrayMap(file, ...)`.
+# These ordinary functions read outside of the tables, or send what they read to another server. Their bare name is a
+# function, too: `arrayMap(file, ...)`.
 OUTWARD_FUNCTIONS = frozenset(
     {"file", "catboostevaluate", "hascolumnintable", "reversednsquery"}
     | {"aiclassify", "aiembed", "aiextract", "aifilter", "aigenerate", "airedact", "aisimilarity", "aitranslate"}

@@ -1,7 +1,7 @@
 """Where tables lie: on one server, or as replicas on the servers of a cluster.
 
-Migrations and views are written for one server. Here is the only place that turns their text into that for replicas:
-the name of an engine with its place in Keeper, and the clause by which every server of the cluster executes it.
+Migrations and views are written for one server. Only this module turns their text into the text for replicas: the name
+of an engine with its place in Keeper, and the clause by which every server of the cluster executes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nightdesk.sinks.clickhouse.quoting import literal, quoted
 
 _ENGINE = re.compile(r"\$\{replicated\}(?P<engine>\w*MergeTree)(?:\((?P<arguments>[^()]*)\))?")
-# What changes definitions. Rows reach the other replicas by themselves, and so do their deletions.
+# The statements that change definitions. ClickHouse itself copies rows, and their deletions, to the other replicas.
 _NAME = r"(?:`[^`]+`|\w+)(?:\.(?:`[^`]+`|\w+))?"
 _DEFINES = re.compile(
     rf"\A(?:--[^\n]*\n)*\s*(?:CREATE\s+(?:TABLE|MATERIALIZED\s+VIEW|DATABASE)\s+IF\s+NOT\s+EXISTS|CREATE\s+OR\s+REPLACE\s+VIEW"

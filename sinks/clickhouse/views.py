@@ -1,10 +1,10 @@
 """Keeps a database's views equal to this version's files in `views/`.
 
-A view's file is its whole definition, but for those that read a roll-up: they have the columns of the view that counts
-it (`roll_ups.py`). `VIEWS` lists all, each after the views that it reads. Unlike a table,
-a view has no data, so it needs no history: `update` replaces a view whose digest differs and drops a view that has no
-file any more. The digest is in the view's own comment, so it cannot differ from what the database has. A view that
-somebody else created has no such comment and is left alone.
+The file of a view has its whole definition. A view that reads a roll-up has no file: it has the columns of the view
+that counts the roll-up (`roll_ups.py`). `VIEWS` lists all, each after the views that it reads. Unlike a table, a view
+has no data, so it needs no history: `update` replaces a view whose digest differs and drops a view that has no file any
+more. The digest is in the view's own comment, so it cannot differ from what the database has. A view that somebody else
+created has no such comment and is left alone.
 """
 
 from __future__ import annotations

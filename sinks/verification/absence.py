@@ -1,5 +1,5 @@
-"""What may be missing in ClickHouse although nobody removed it: rows, texts and places that are older than the settings
-keep them, and the rows of forgotten subjects.
+"""Says what may be missing in ClickHouse without a fault: rows, texts and places that retention has deleted, and the
+rows of forgotten subjects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nightdesk.sinks.clickhouse.forgetting import Places, places_of
 from nightdesk.sinks.clickhouse.retention import Retention
 
 NOW = "SELECT now('UTC')"
-# What is a day from its end counts as gone, because ClickHouse may delete it while it is compared.
+# A row that will be deleted within a day counts as gone, because ClickHouse may delete it during the comparison.
 KEPT = "{time} + toIntervalMonth({{{months}:UInt16}}) > {{now:DateTime('UTC')}} + toIntervalDay(1)"
 # A link may be stored again when the topic is read again, and its places are not.
 LINK_DAYS = AUDIT.retention_ms // DAY_MS + 1
@@ -29,7 +29,9 @@ def _nobody() -> ForgottenSubjects:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """`confirmed` are the digests of the forgotten subjects whose noted places are those that the tombstone has."""
+    """`confirmed` are the digests of those forgotten subjects whose noted places are equal to those of the
+    tombstone.
+    """
 
     now: datetime
     retention: Retention

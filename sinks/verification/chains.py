@@ -1,4 +1,6 @@
-"""Walks the hash chain of a partition: whether the places are those that the sink wrote, from the first link on."""
+"""Recomputes the hash chain of a partition from its first link on, to find out whether the places are those that the
+sink wrote.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ SELECT `offset`, record_id, digest FROM audit_places FINAL
 WHERE {_OF_PARTITION} AND `offset` >= {{first:Int64}} AND `offset` < {{end:Int64}}
 ORDER BY `offset`, record_id
 """  # noqa: S608 - of constants
-# So many offsets are read at once.
+# This many offsets are read at once.
 LINKS_AT_ONCE = 100
 MISSING_NAMED_AT_MOST = 10
 OFFSETS_AT_MOST = 2**63 - 1
@@ -90,7 +92,7 @@ def without_beginning(chain: Chain, stored: Sequence[Head]) -> Iterator[Finding]
 def behind(client: Client, chain: Chain, end: int) -> Iterator[Finding]:
     """The records at or behind `end`, where the topic ends."""
     for record in _places(client, chain, end, OFFSETS_AT_MOST):
-        yield Finding("added", chain.place(record.offset), record.record_id, "the topic ends before it")
+        yield Finding("added", chain.place(record.offset), record.record_id, "the topic ends before this offset")
 
 
 def _wrong(chain: Chain, begin: Head, end: Head, records: Sequence[PlacedRecord]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ Fault = Literal["changed", "removed", "added", "chain"]
 
 
 class Place(NamedTuple):
-    """Where a record lay."""
+    """The place of a record on the audit topic."""
 
     incarnation: int
     partition: int
@@ -17,7 +17,7 @@ class Place(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row that is not as the sink wrote it, and how that shows. The id is empty where nobody knows it any more."""
+    """One row that is not as the sink wrote it, and why we know that. The id is empty if it is not known any more."""
 
     fault: Fault
     place: Place

@@ -1,10 +1,9 @@
-"""Compares the rows of the audit with their places: which row was changed, removed or added.
+"""Compares the rows of the audit with their places, to find the rows that were changed, removed or added.
 
 Both tables are summed up by some thousand offsets, and only where the sums differ rows are compared one by one. So it
-reads each table once, however large it is, and keeps little in memory. The key of the sums is another at each run.
-
-A row that retention may have deleted is not compared, and of one whose text it may have cleared only the id and the
-place are. Whatever is left of what may be gone must still have a place.
+reads each table once, however large it is, and keeps little in memory. The sums have another key in each run. A row
+that retention may have deleted is not compared. Of a row whose text retention may have cleared only the id and the
+place are compared. But every row that is still there must have a place.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ SUMS_OF_PLACES = _SUMS.format(rows=_PLACES)
 ROWS = _OF_RANGES.format(rows=_ROWS)
 PLACES = _OF_RANGES.format(rows=_PLACES)
 KNOWN = "SELECT record_id FROM audit_records WHERE record_id IN {ids:Array(String)}"
-# Of what `nightdesk forget` deleted the places are left.
+# The places of rows that `nightdesk forget` deleted.
 FORGOTTEN = "SELECT record_id, digest FROM forgotten_places WHERE record_id IN {ids:Array(String)}"
 _OLD_ROWS = f"FROM audit_records WHERE topic = {{topic:String}} AND NOT ({KEPT.format(time=_HOUR, months='rows')})"
 WITHOUT_PLACE = f"""
@@ -75,7 +74,7 @@ Rows = dict[tuple[Place, str], set[bytes]]
 
 
 class Sum(NamedTuple):
-    """The number of rows in a range of offsets, and what their digests come to."""
+    """The number of rows in a range of offsets, and the XOR of the keyed hashes of their digests."""
 
     rows: int
     digests: int
@@ -85,7 +84,7 @@ class Sum(NamedTuple):
 
 
 def compared_rows(client: Client, topic: str, absence: Absence, advance: Callable[[int], None]) -> Iterator[Finding]:
-    """Every row that is not as its place says. `advance` is told how many rows were summed up.
+    """Every row that differs from its place. `advance` is called with the number of rows that were summed up.
 
     Raises `connection.ANY_FAILURE`.
     """
@@ -106,7 +105,9 @@ def compared_rows(client: Client, topic: str, absence: Absence, advance: Callabl
 
 
 def old_rows_without_place(client: Client, topic: str, absence: Absence) -> list[tuple[Place, str]]:
-    """Rows that are still there although they may be gone, and whose place is not; and the ids of their records."""
+    """Rows that are still there, although retention may have deleted them, and whose place is gone; and the ids of
+    their records.
+    """
     rows = client.query(WITHOUT_PLACE, parameters={**absence.parameters, "topic": topic}).result_rows
     return [(Place(*place), record_id) for *place, record_id in rows]
 

@@ -23,7 +23,7 @@ LATEST = "SELECT max(number) FROM incarnations WHERE topic = {topic:String}"
 
 
 class Total(NamedTuple):
-    """So many records, and what they cost."""
+    """A number of records, and their cost."""
 
     records: int = 0
     cost_microusd: int = 0
@@ -47,7 +47,7 @@ def latest_incarnation(client: Client, topic: str) -> int:
 
 
 def total(client: Client, topic: str, place: Place, end: int) -> Total:
-    """What ClickHouse has of a partition from a place on, up to and without the offset `end`."""
+    """The records that ClickHouse has of a partition, from `place` up to, but not including, the offset `end`."""
     given = {"topic": topic, "incarnation": place.incarnation, "partition": place.partition}
     rows = client.query(TOTALS_OF_RANGE, parameters={**given, "first": place.offset, "end": end}).result_rows
     return Total(*rows[0])
@@ -56,8 +56,8 @@ def total(client: Client, topic: str, place: Place, end: int) -> Total:
 def compared_records(
     client: Client, topic: str, place: Place, records: Sequence[TopicRecord], subjects: ForgottenSubjects
 ) -> tuple[list[Finding], list[TopicRecord]]:
-    """The records of one partition that ClickHouse does not have, or has otherwise; `place` is that of the first. And
-    all records but those of forgotten subjects that the sink left out.
+    """The records of one partition that ClickHouse lacks or that differ there; `place` is that of the first. Also
+    returns the records that were compared: all but those of forgotten subjects that the sink left out.
     """
     placed = _placed(client, topic, place, records)
     own = [one for one in records if one.offset in placed or one.record is None or not subjects.cover(one.record)]
@@ -89,8 +89,8 @@ def _compared(place: Place, record: AuditRecord | None, placed: dict[str, bytes]
         return  # the sink wrote a dead letter in its place
     if record is None or record_id not in placed:
         yield Finding("removed", place, record_id, "the topic has it, and ClickHouse does not")
-    # Where a record names no time of its case, ClickHouse may have that of the case.
+    # If a record does not have the time of its case, ClickHouse may have added it.
     elif (record.case_id is None or record.case_at is not None) and digest(record) != placed[record_id]:
-        yield Finding("changed", place, record_id, "it is not what the topic has")
+        yield Finding("changed", place, record_id, "the row is not what the topic has")
     for other in placed.keys() - {record_id}:
         yield Finding("added", place, other, "the topic has another record there")
