@@ -22,10 +22,9 @@ from nightdesk.sinks.ends import ends_of_subjects
 from nightdesk.sinks.pauses import pauses_since
 from nightdesk.sinks.story import parsed
 
-# Decisions that may wait, because nobody answered after the last request or reminder. All records of a decision have
-# one hour. Hours with such a decision are in the roll-up, apart from the open hours. The list of open hours is read
-# first, so an hour that is counted meanwhile is in that list or has its count. A count that was replaced can add an
-# hour, but no hour is missed.
+# Decisions without an answer after the last request or reminder. All records of one have one hour, which is in the
+# roll-up or still open. Open hours are read first, so an hour that is counted meanwhile is in one of the two. A
+# replaced count can add an hour, but none is missed.
 _WAITS = """
 WITH (SELECT groupArray(hour) FROM open_hours) AS still_open, waits AS (
     SELECT decision_id, any(a.hour) AS hour FROM records_by_kind AS a
