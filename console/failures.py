@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from nightdesk.console.ascii_json import AsciiJson
-from nightdesk.console.frame import TWIN, LoginNeeded, console_of
+from nightdesk.console.frame import JSON_FORM, LoginNeeded, console_of
 from nightdesk.console.limits import TooMany
 from nightdesk.console.visitors import Forbidden
 from nightdesk.messaging.failures import Failure, FailureKind
@@ -59,7 +59,7 @@ def add_failures(app: FastAPI) -> None:
 
 
 async def _log_in(request: Request, _error: LoginNeeded) -> Response:
-    if request.url.path.endswith(TWIN) or "authorization" in request.headers:
+    if request.url.path.endswith(JSON_FORM) or "authorization" in request.headers:
         return _show(request, HTTPStatus.UNAUTHORIZED, "nobody is logged in, or the token is not known", "Send a token")
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/login?next={quote(asked if request.method == 'GET' else '/')}", HTTPStatus.SEE_OTHER)
@@ -98,7 +98,7 @@ def _show(request: Request, status: HTTPStatus, error: str, remedy: str) -> Resp
     console = console_of(request)
     form = getattr(request.state, "form", {})
     problem = Problem(status, error, remedy, as_command(request, console.settings.address, form))
-    if request.url.path.endswith(TWIN) or "authorization" in request.headers:
+    if request.url.path.endswith(JSON_FORM) or "authorization" in request.headers:
         return AsciiJson(asdict(problem), status)
     return HTMLResponse(console.render("error.html", visit=None, view=problem, request=request), status)
 
@@ -106,8 +106,8 @@ def _show(request: Request, status: HTTPStatus, error: str, remedy: str) -> Resp
 def as_command(request: Request, address: str, form: Mapping[str, str]) -> str:
     """The request for a shell, with the token from a variable, so that nobody copies a secret with it."""
     path = request.url.path
-    if request.method == "GET" and not path.endswith(TWIN):
-        path += TWIN
+    if request.method == "GET" and not path.endswith(JSON_FORM):
+        path += JSON_FORM
     url = address + quote(path) + (f"?{request.url.query}" if request.url.query else "")
     fields = "".join(f" --data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in form.items())
     method = "" if request.method == "GET" else f" -X {request.method}"

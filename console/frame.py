@@ -33,7 +33,7 @@ from nightdesk.operations.dead_letters.handling import DeadLetterQueue
 from nightdesk.operations.identity_provider import IdentityProvider
 from nightdesk.operations.installation import Installation
 
-TWIN = ".json"
+JSON_FORM = ".json"
 NEEDS_ARE_KEPT_S = 5.0
 # The most within so many seconds: wrong tokens from one address, and changes by one person.
 WRONG_LOGINS = (20, 60.0)
@@ -108,7 +108,7 @@ class Visit:
 
     @property
     def wants_json(self) -> bool:
-        return self.request.url.path.endswith(TWIN)
+        return self.request.url.path.endswith(JSON_FORM)
 
     def show(self, template: str, view: Any, status: int = HTTPStatus.OK) -> Response:
         """The value as a page, or as JSON."""
@@ -145,7 +145,7 @@ def page(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
     """
 
     def register(endpoint: Endpoint) -> Endpoint:
-        router.get(path + TWIN)(endpoint)
+        router.get(path + JSON_FORM)(endpoint)
         router.get(path)(endpoint)
         return endpoint
 
@@ -156,7 +156,7 @@ def changing(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
     """Register an endpoint that changes something, for forms and, with `.json` behind it, for scripts."""
 
     def register(endpoint: Endpoint) -> Endpoint:
-        router.post(path + TWIN)(endpoint)
+        router.post(path + JSON_FORM)(endpoint)
         router.post(path)(endpoint)
         return endpoint
 

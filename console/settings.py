@@ -56,7 +56,7 @@ class ConsoleSettings(Section):
 
         if self.takes_answers and self.token_file is None:
             raise Failure(
-                "answers come in from Slack or a webhook, and no token file says which persons give them",
+                "Slack or a webhook may send answers, and no token file says which persons give them",
                 "Set NIGHTDESK_CONSOLE__TOKEN_FILE (docs/how-to/approvals.md)",
                 FailureKind.NOT_CONFIGURED,
             )

@@ -68,7 +68,7 @@ def read_range(
 ) -> Iterator[Message]:
     """The records of each log from its start up to, and without, its end; fewer where the log ends before.
 
-    The consumer is one of `clients.new_reader`, and is assigned these logs. What cannot be read is passed over. Raises
+    The consumer is one of `clients.new_reader`, and is assigned these logs. What cannot be read is skipped. Raises
     `KafkaException` when the broker gives nothing for `within_s`, or an error.
     """
     unread = {place for place, start in starts.items() if start < ends[place]}

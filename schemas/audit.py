@@ -72,7 +72,7 @@ class DecisionDetail(Detail):
     parameters: str = Field(description="parameters of the action, as JSON text")
     reasoning: str = Field(description="reasoning that whoever decided gave")
     verdicts: tuple[Verdict, ...] = Field(default=(), description="result of each rule")
-    fallbacks: tuple[Fallback, ...] = Field(default=(), description="providers that were passed over")
+    fallbacks: tuple[Fallback, ...] = Field(default=(), description="providers that gave no answer")
     prompt_sha256: str | None = Field(default=None, description="SHA-256 digest of the prompt; null if rules decided")
     reserved_microusd: int = Field(
         default=0,
@@ -116,7 +116,7 @@ class ActionDetail(Detail):
 
 
 class StepCostDetail(Detail):
-    """A step whose cost is in doubt, or was corrected."""
+    """A step whose cost is not known, or was corrected."""
 
     case_id: str = Field(description="case that the step belongs to")
     held_microusd: int = Field(description="held for the step before it began, in millionths of a US dollar")

@@ -87,7 +87,7 @@ KINDS: Mapping[AuditKind, RecordKind] = {
         (ControlDetail,),
     ),
     "cancelled": RecordKind("a follow-up was cancelled, by an event of its subject or by a person", (CancelledDetail,)),
-    "budget": RecordKind("the cost of a step is in doubt, or a person corrected it", (StepCostDetail,)),
+    "budget": RecordKind("the cost of a step is not known, or a person corrected it", (StepCostDetail,)),
     "notified": RecordKind("the people of a route were told of events, or could not be", (NotificationDetail,)),
     "outage": RecordKind(
         "a system has not answered a stage for a minute, or answers it again; each worker says so", (OutageDetail,)

@@ -32,4 +32,4 @@ class QuestionDetail(Detail):
     latency_ms: int = Field(default=0, description="time that the call took, in milliseconds")
     asked_ms: int = Field(default=0, description="time until the answer, all providers together, in milliseconds")
     sent_at: datetime | None = Field(default=None, description="when the last provider was called; null if none was")
-    fallbacks: tuple[Fallback, ...] = Field(default=(), description="providers that were passed over")
+    fallbacks: tuple[Fallback, ...] = Field(default=(), description="providers that gave no answer")

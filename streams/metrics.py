@@ -105,7 +105,7 @@ APPROVALS = Counter(
 )
 FALLBACKS = Counter(
     "nightdesk_provider_fallbacks_total",
-    "Providers that were passed over for a decision",
+    "Times that a provider gave no answer for a decision, so that the next one was asked",
     ["agent", "provider", "reason"],
 )
 TOKENS = Counter(

@@ -26,7 +26,7 @@ class Verdict(Record):
 class Fallback(Record):
     """A provider that was skipped or failed, and why."""
 
-    provider: Name = Field(description="provider that was passed over")
+    provider: Name = Field(description="provider that gave no answer")
     reason: Text = Field(description="why, as a short code")
     detail: Text = Field(default="", description="what the provider or the check said")
     called: bool = Field(

@@ -28,7 +28,7 @@ LABELS = {
     "outside": "model provider or connection, as the settings name it",
     "partition": "number of the partition",
     "provider": "model provider, `rules`, or `none` if nobody could decide",
-    "reason": "why the provider was passed over, as a short code",
+    "reason": "why the provider gave no answer, as a short code",
     "result": "of an event `received`, `ignored`, `rejected` or `refused`; of a question `answered`, or why not",
     "stage": "stage ([stages.md](stages.md))",
     "status": "status of the case: `completed`, `escalated`, `refused`, `failed`, `dry_run`, `running`, `waiting`",

@@ -1,4 +1,4 @@
--- One row for each entry about the money of a step: what was settled when it was decided, and what was put in doubt or
+-- One row for each entry about the money of a step: what was settled when it was decided, and what became unknown or was
 -- corrected afterwards.
 CREATE OR REPLACE VIEW budget_entries
 (

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW decisions
     `parameters`         String                           COMMENT 'parameters of the action, as JSON text',
     `reasoning`          String                           COMMENT 'reasoning that whoever decided gave',
     `verdicts`           String                           COMMENT 'result of each rule, as a JSON array of objects with rule, passed and reason',
-    `fallbacks`          String                           COMMENT 'providers that were passed over, as a JSON array of objects with provider, reason and detail',
+    `fallbacks`          String                           COMMENT 'providers that gave no answer, as a JSON array of objects with provider, reason and detail',
     `prompt_sha256`      LowCardinality(Nullable(String)) COMMENT 'SHA-256 digest of the prompt',
     `provider`           LowCardinality(Nullable(String)) COMMENT 'who decided: a model provider, or rules',
     `model`              LowCardinality(Nullable(String)) COMMENT 'model that decided',

@@ -20,7 +20,7 @@ CREATE OR REPLACE VIEW model_calls
     `unanswered_microusd` Int64                        COMMENT 'cost of calls without an answer before it; the most that they may have cost if nobody knows',
     `latency_ms`      Int64                            COMMENT 'time that the call took, in milliseconds',
     `sent_at`         Nullable(DateTime64(6, 'UTC'))   COMMENT 'when the last provider was called; NULL if none was, or the version did not record it',
-    `fallbacks`       String                           COMMENT 'providers that were passed over, as JSON: provider, reason, detail',
+    `fallbacks`       String                           COMMENT 'providers that gave no answer, as JSON: provider, reason, detail',
     `prompt`          String                           COMMENT 'text of the question about the case, redacted as the charter says; empty when it is no longer kept',
     `reply`           String                           COMMENT 'text of the reply, redacted as the charter says; empty when it is no longer kept',
     `hour`            DateTime('UTC')                  COMMENT 'hour in which the case was opened: the first key of the table'

@@ -69,7 +69,7 @@ class OffsetTracker:
     def advance_to(self, offset: int) -> None:
         """Continue at `offset`. The offsets before it are in flight until they are finished."""
         if offset <= self.expected:
-            raise ValueError(f"offset {offset} passed over to where {self.expected} is next")
+            raise ValueError(f"offset {offset} skipped to where {self.expected} is next")
         self.expected = offset
 
     def finish(self, offset: int, until: int | None = None) -> None:

@@ -32,7 +32,7 @@ class RereadVerdict(Enum):
 
 @dataclass(slots=True)
 class _Reread:
-    """The records from `first` on are read again for the `tries`th time; `last` is the last offset passed over."""
+    """The records from `first` on are read again for the `tries`th time; `last` is the last offset that was skipped."""
 
     first: int
     tries: int

@@ -80,9 +80,9 @@ def check_partition(topic: Topic, record: Record, event: RawEvent, partitions: i
     key = record_key(topic, record)
     if event.key != key:
         raise WrongPartition(f"its Kafka key is not its {topic.key}, which is the key of every record on {topic.name}")
-    home = partition_of(key, partitions)
-    if event.partition != home:
-        raise WrongPartition(f"it is in partition {event.partition} of {topic.name}, and its key belongs to {home}")
+    target = partition_of(key, partitions)
+    if event.partition != target:
+        raise WrongPartition(f"it is in partition {event.partition} of {topic.name}, and its key belongs to {target}")
 
 
 def record_key(topic: Topic, record: Record) -> bytes:
@@ -90,11 +90,11 @@ def record_key(topic: Topic, record: Record) -> bytes:
     return str(getattr(record, topic.key)).encode()
 
 
-def forward(writes: StagedWrites, event: RawEvent, key: bytes, home: int) -> None:
+def forward(writes: StagedWrites, event: RawEvent, key: bytes, target: int) -> None:
     """Send the record to the partition of its subject, unchanged. Raises `WrongPartition` or `RecordTooLarge`."""
     if _forwards(event) >= FORWARDS_AT_MOST:
         raise WrongPartition(
-            f"it was forwarded {FORWARDS_AT_MOST} times and is in partition {event.partition}, not {home}:"
+            f"it was forwarded {FORWARDS_AT_MOST} times and is in partition {event.partition}, not {target}:"
             " do all workers have the same NIGHTDESK_KAFKA__PARTITIONS?"
         )
     if _size(event, key) > RECORD_BYTES_AT_MOST:
@@ -103,7 +103,7 @@ def forward(writes: StagedWrites, event: RawEvent, key: bytes, home: int) -> Non
     trace = tuple(header for header in writes.headers if header not in event.headers)
     stored = ((STORED_HEADER, b"%d" % (event.timestamp * 1000)),) if event.is_broker_time else ()
     headers = (*event.headers, *trace, (ORIGIN_HEADER, place), *stored)
-    writes.messages.append(Message(event.topic, key, event.value, headers, home))
+    writes.messages.append(Message(event.topic, key, event.value, headers, target))
 
 
 def may_be_forwarded(event: RawEvent, key: bytes) -> bool:

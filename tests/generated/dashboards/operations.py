@@ -62,7 +62,7 @@ OPERATIONS = Dashboard(
             "{{provider}} {{result}}",
         ),
         _by_stage(
-            "Providers passed over",
+            "Providers without an answer",
             "sum by (provider, reason) (increase("
             'nightdesk_provider_fallbacks_total{agent=~"$agent"}[$__rate_interval]))',
             "Decisions that another provider or the rules made, and why.",
