@@ -61,7 +61,7 @@ night: $(VENV)/.installed-dev ## play a simulated night and print its table (NIG
 test-chart: $(VENV)/.installed-dev ## check the Helm chart, the compose file and the Dockerfile
 	@exec sh deploy/test-chart.sh
 
-generate: $(VENV)/.installed-dev ## write the files that follow from the specifications: chart, compose file, charter schema, docs/reference/stages.md
+generate: $(VENV)/.installed-dev ## write the files that follow from the specifications: chart, compose file, charter schema, dashboards, reference pages
 	@exec $(PYTHON_IN_VENV) -m tests.generated
 
 screenshots: $(VENV)/.installed-dev ## take the screenshots of docs/how-to/console.md, while `make up` runs

@@ -1,4 +1,5 @@
-"""What each generated file has to hold, from the lists of stages, providers and handler types.
+"""What each generated file has to hold, from the specifications of stages, providers, handler types and views, and from
+the models of audit details.
 
 Where a file has parts that people write, only what stands between `BEGIN GENERATED` and `END GENERATED` is ours.
 """
@@ -20,6 +21,7 @@ from nightdesk.streams.stage_spec import StageSpec
 from tests.generated.dashboards import DASHBOARDS
 from tests.generated.dashboards.panels import Dashboard
 from tests.generated.metrics_page import METRICS_DOC, metrics_doc
+from tests.sinks.audit_reference import AUDIT_DOC, reference
 
 ROOT = Path(__file__).parents[2]
 CHART = Path("deploy/helm/nightdesk")
@@ -50,6 +52,7 @@ def generated() -> dict[Path, str]:
         STAGES_DOC: _stages_doc(),
         PROVIDERS_DOC: _with_blocks(PROVIDERS_DOC, providers=_providers_doc()),
         METRICS_DOC: metrics_doc(),
+        AUDIT_DOC: reference(),
         SCRAPED: _scraped(),
         **{path: dashboard.json() for dashboard in DASHBOARDS for path in _paths(dashboard)},
         # A chart reads no file beside itself.
