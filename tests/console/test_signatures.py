@@ -68,7 +68,7 @@ def test_a_request_counts_once_while_its_time_counts() -> None:
     seen = Seen()
     seen.check("a", 0)
     seen.check("b", 1)
-    with pytest.raises(NotSigned, match="came before"):
+    with pytest.raises(NotSigned, match="received before"):
         seen.check("a", 599)
     seen.check("a", 601)  # by then its time is refused
 
