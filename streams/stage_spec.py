@@ -4,7 +4,7 @@ Everything else that depends on the stages is derived from the list or checked a
 changelogs, `nightdesk worker`, `status`, the Helm chart, the compose file and docs/reference/stages.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -42,6 +42,15 @@ class StageContext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TableSpec:
+    """What a table remembers, for how long, and what follows when that time is over: a row of docs/scaling.md."""
+
+    remembers: str
+    for_how_long: str
+    afterwards: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
 class StageSpec:
     """One stage.
 
@@ -53,7 +62,7 @@ class StageSpec:
     name: str
     summary: str
     topics: tuple[Topic, ...]
-    tables: tuple[str, ...]
+    tables: Mapping[str, TableSpec]
     build: Callable[[StageContext], Stage]
     parks: bool = False
     needs: tuple[Need, ...] = ()

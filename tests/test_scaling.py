@@ -1,14 +1,12 @@
-"""docs/scaling.md says of every table how long it remembers, and the program's constants agree."""
+"""A table's specification says how long it remembers, as docs/scaling.md shows it; the constants agree."""
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
-from nightdesk.messaging.naming import PARKED
 from nightdesk.processors import ledger
-from nightdesk.streams.catalog import STAGES
+from nightdesk.streams.catalog import BY_NAME, STAGES
 from nightdesk.streams.stages import (
     batches,
     circuits,
@@ -22,9 +20,8 @@ from nightdesk.streams.stages import (
     timers,
 )
 
-PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 HOUR_S, DAY_S = 3600, 86_400
-# What a row has to say, from the constants that the tables use.
+# What `for_how_long` has to say, from the constants that the tables use.
 TIMES_S: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("ingest", "seen"): (ingest.SEEN_FOR_S,),
     ("budget", "ledger"): (ledger.KEPT_S,),
@@ -44,26 +41,10 @@ TIMES_S: Mapping[tuple[str, str], tuple[int, ...]] = {
 }
 
 
-def _rows() -> dict[tuple[str, str], list[str]]:
-    rows = {}
-    for line in PAGE.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 5 and cells[0].startswith("`"):
-            for stage in re.findall(r"`(\w+)`", cells[0]):
-                rows[stage, cells[1].strip("`")] = cells[2:]
-    return rows
-
-
-def test_every_table_of_every_stage_is_there_and_no_other() -> None:
-    tables = {(stage.name, table) for stage in STAGES for table in stage.tables}
-    tables |= {(stage.name, PARKED) for stage in STAGES if stage.parks}
-    assert tables - _rows().keys() == set(), "give each of these tables of a stage a row in docs/scaling.md"
-    assert _rows().keys() - tables == set(), "no stage has these tables: remove their rows from docs/scaling.md"
-
-
 @pytest.mark.parametrize("place", TIMES_S, ids="/".join)
 def test_the_times_are_those_of_the_program(place: tuple[str, str]) -> None:
-    how_long = _rows()[place][1]
+    stage, table = place
+    how_long = BY_NAME[stage].tables[table].for_how_long
     for seconds in TIMES_S[place]:
         assert re.search(rf"\b{_words(seconds)}\b", how_long), f"{_words(seconds)} in {how_long!r}"
 
@@ -73,5 +54,11 @@ def _words(seconds: int) -> str:
     return f"{number} {unit}" + ("s" if number > 1 else "")
 
 
-def test_every_row_says_what_happens_after_its_time() -> None:
-    assert [place for place, cells in _rows().items() if not all(cells)] == []
+def test_every_table_says_what_it_remembers() -> None:
+    without = [
+        f"{stage.name}/{name}"
+        for stage in STAGES
+        for name, table in stage.tables.items()
+        if not (table.remembers and table.for_how_long and table.afterwards)
+    ]
+    assert without == [], "complete the TableSpec of each; it is its row in docs/scaling.md"

@@ -33,11 +33,11 @@ from nightdesk.streams.ports import ANYBODY, Actions, Persons
 from nightdesk.streams.stage_spec import StageSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.act_output import emit_again_later, emit_end
+from nightdesk.streams.stages.act_tables import ACT_TABLES
 from nightdesk.streams.stages.approvals import Approvals
 from nightdesk.streams.stages.calls import Calls
 from nightdesk.streams.stages.execution import ExecutionTask, ProgressTable
 from nightdesk.streams.stages.halted import Halted
-from nightdesk.streams.stages.held_decisions import APPROVAL_TABLES
 from nightdesk.streams.stages.paused_time import PausedTime
 
 
@@ -45,7 +45,7 @@ class Act(Stage):
     """The act stage."""
 
     name = "act"
-    table_names = ("progress", *APPROVAL_TABLES, Halted.table_name, "paused", "circuits", "answers")
+    table_names = tuple(ACT_TABLES)
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ SPEC = StageSpec(
     name=Act.name,
     summary="Checks a decision again, holds it for approval if a person must agree, and calls other systems.",
     topics=(ACT, APPROVALS, RATE_GRANTS, SUBJECT_EVENTS),
-    tables=Act.table_names,
+    tables=ACT_TABLES,
     build=lambda context: Act(context.control, context.actions(), context.clock, context.persons()),
     parks=True,
     needs=("connections",),

@@ -19,7 +19,7 @@ from nightdesk.schemas.topics import BUDGET, RATE_REQUESTS
 from nightdesk.streams.api import Clock, Delivery, Route, Stage, StagedWrites
 from nightdesk.streams.control import Control
 from nightdesk.streams.metrics import COSTS_BEYOND_HELD
-from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stage_spec import StageSpec, TableSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.accounts import Accounts
 from nightdesk.streams.stages.admission import Admission
@@ -28,12 +28,35 @@ from nightdesk.streams.stages.rate_limits import RateLimits
 
 log = logging.getLogger(__name__)
 
+TABLES = {
+    "ledger": TableSpec(
+        "the money of each step",
+        "2 days after its settlement or its expiry",
+        "a settlement that comes again counts as new money",
+    ),
+    "waiting": TableSpec(
+        "each step that waits for money, room or a model, whole",
+        "until it goes on, at most `queue.wait_at_most`",
+        "as the charter says: a person, the rules, or refused",
+    ),
+    "agent_clocks": TableSpec("how long an agent with waiting steps was stopped", "until its queue is empty"),
+    "slots": TableSpec(
+        "each granted slot of a rate",
+        "the rate's period, at least 1 hour",
+        "the same request gets a new slot",
+    ),
+    "pauses": TableSpec(
+        "the last order that the anomaly breaker gave for each agent",
+        "forever: one or two for each agent",
+    ),
+}
+
 
 class Budget(Stage):
     """The budget stage."""
 
     name = "budget"
-    table_names = ("ledger", "waiting", "agent_clocks", "slots", "pauses")
+    table_names = tuple(TABLES)
 
     def __init__(self, control: Control, clock: Clock) -> None:
         super().__init__(clock)
@@ -124,6 +147,6 @@ SPEC = StageSpec(
     name=Budget.name,
     summary="Writes each agent's ledger: admits steps, settles their cost, grants rate requests, pauses agents.",
     topics=(BUDGET, RATE_REQUESTS),
-    tables=Budget.table_names,
+    tables=TABLES,
     build=lambda context: Budget(context.control, context.clock),
 )

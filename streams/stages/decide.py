@@ -23,7 +23,7 @@ from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
 from nightdesk.streams.api import AsyncHandler, Clock, Commit, Delivery, Route, Stage, StagedWrites
 from nightdesk.streams.control import Control
 from nightdesk.streams.ports import Models
-from nightdesk.streams.stage_spec import StageContext, StageSpec
+from nightdesk.streams.stage_spec import StageContext, StageSpec, TableSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.circuits import Circuits
 from nightdesk.streams.stages.failures import send_case_to_dlq
@@ -32,12 +32,26 @@ from nightdesk.streams.stages.returned_steps import ReturnedSteps
 
 BREAKER = breaker.BreakerPolicy()
 
+TABLES = {
+    "replies": TableSpec(
+        "each question to a model and its reply",
+        "2 days; 40 days for a step that was given back",
+        "the question is asked, and paid, again",
+    ),
+    "circuits": TableSpec("the state of each provider's circuit", "1 day after its last change", "it counts as closed"),
+    "returned": TableSpec(
+        "the first step of a subject that was given back",
+        "until it is decided, at most 2 days",
+        "a later case of the subject may overtake it",
+    ),
+}
+
 
 class Decide(Stage):
     """The decide stage."""
 
     name = "decide"
-    table_names = ("replies", "circuits", "returned")
+    table_names = tuple(TABLES)
 
     def __init__(self, control: Control, models: Models, clock: Clock, circuits: Circuits | None = None) -> None:
         """`circuits` are those that `models` asks before each call."""
@@ -169,7 +183,7 @@ SPEC = StageSpec(
     name=Decide.name,
     summary="Asks models, or the charter's rules, for a decision about each case, and settles its cost.",
     topics=(DECIDE,),
-    tables=Decide.table_names,
+    tables=TABLES,
     build=_build,
     parks=True,
     needs=("model",),

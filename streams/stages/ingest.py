@@ -19,7 +19,7 @@ from nightdesk.schemas.reoffers import EVERY_AGENT
 from nightdesk.schemas.topics import INGEST
 from nightdesk.streams.api import AsyncHandler, Clock, Delivery, Route, Stage, StagedWrites, Table
 from nightdesk.streams.control import Control
-from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stage_spec import StageSpec, TableSpec
 from nightdesk.streams.stages import parking_keys
 from nightdesk.streams.stages.arrivals import Arrival, Offer, Result
 from nightdesk.streams.stages.ingest_output import Reading, go_on, ignore, tell_offered, tell_others, tell_rejected
@@ -32,11 +32,30 @@ class EventRefused(ValueError):
     """The pipeline cannot process the event; it becomes a dead letter."""
 
 
+TABLES = {
+    "seen": TableSpec(
+        "each event: its place, and the result for each agent",
+        "7 days",
+        "the same event that comes again is a new one: it is decided and acted on again",
+    ),
+    "subject_rates": TableSpec(
+        "each admitted case of a subject with `limits.per_subject`",
+        "the period of the charter's rate",
+        "it no longer counts",
+    ),
+    "waiting": TableSpec(
+        "each case that waits for its turn, whole",
+        "until it goes on, at most `limits.wait_at_most` of the charter",
+        "a person gets the case",
+    ),
+}
+
+
 class Ingest(Stage):
     """The ingest stage."""
 
     name = "ingest"
-    table_names = ("seen", "subject_rates", "waiting")
+    table_names = tuple(TABLES)
 
     def __init__(self, control: Control, clock: Clock) -> None:
         super().__init__(clock)
@@ -204,7 +223,7 @@ SPEC = StageSpec(
     name=Ingest.name,
     summary="Decodes events, drops duplicates, offers each event to every promoted charter, queues cases over a limit.",
     topics=(INGEST,),
-    tables=Ingest.table_names,
+    tables=TABLES,
     build=lambda context: Ingest(context.control, context.clock),
     parks=True,
 )

@@ -23,18 +23,32 @@ from nightdesk.schemas.topics import AUDIT, NOTIFICATIONS
 from nightdesk.streams.api import Clock, Commit, Delivery, Route, Stage, StagedWrites, async_handler
 from nightdesk.streams.control import Control
 from nightdesk.streams.ports import Notifier
-from nightdesk.streams.stage_spec import StageSpec
-from nightdesk.streams.stages.batches import BATCH_TABLES, Batches
+from nightdesk.streams.stage_spec import StageSpec, TableSpec
+from nightdesk.streams.stages.batches import Batches
 from nightdesk.streams.stages.messages import Messages, NotificationFailed
 from nightdesk.streams.stages.notification_records import notification, over
 from nightdesk.streams.stages.told_cases import ToldCases
+
+TABLES = {
+    "batches": TableSpec("each message that is collected or sent", "30 days"),
+    "told": TableSpec(
+        "which notices were sent",
+        "2 days; 30 days while what it is about is open",
+        "the same notice is sent again",
+    ),
+    "told_cases": TableSpec(
+        "of which classes of a case people were told",
+        "30 days",
+        "an alert that is still open then is not closed when the case ends",
+    ),
+}
 
 
 class Notify(Stage):
     """The notify stage."""
 
     name = "notify"
-    table_names = (*BATCH_TABLES, ToldCases.table_name)
+    table_names = tuple(TABLES)
 
     def __init__(self, control: Control, notifier: Notifier, clock: Clock) -> None:
         super().__init__(clock)
@@ -154,7 +168,7 @@ SPEC = StageSpec(
     name=Notify.name,
     summary="Tells people of what the audit says: stops, failures, approvals, dead letters.",
     topics=(AUDIT, NOTIFICATIONS),
-    tables=Notify.table_names,
+    tables=TABLES,
     build=lambda context: Notify(context.control, context.notifier(), context.clock),
     needs=("notify",),
 )

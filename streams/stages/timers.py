@@ -21,7 +21,7 @@ from nightdesk.schemas.persons import shown_person
 from nightdesk.schemas.records import AuditRecord, Event, Timer
 from nightdesk.schemas.topics import ACT, BUDGET, BY_NAME, DECIDE, INGEST, NOTIFICATIONS, RATE_GRANTS, TIMERS
 from nightdesk.streams.api import AsyncHandler, Clock, Delivery, Route, Stage, StagedWrites, Table
-from nightdesk.streams.stage_spec import StageSpec
+from nightdesk.streams.stage_spec import StageSpec, TableSpec
 from nightdesk.streams.stages.due_times import DueTimes
 from nightdesk.streams.stages.timer_states import CancellingEvents, TimerState, waiting
 
@@ -35,11 +35,25 @@ REMEMBERED_S = 7 * 86_400
 TIMED_TOPICS = frozenset(topic.name for topic in (INGEST, BUDGET, ACT, RATE_GRANTS, NOTIFICATIONS, DECIDE))
 
 
+TABLES = {
+    "timers": TableSpec(
+        "each timer; the ids of those that fired or were cancelled",
+        "until it is due, and 1 day more",
+        "the same timer that is set again fires again",
+    ),
+    "subject_events": TableSpec(
+        "the last events of a subject that may cancel a follow-up",
+        "7 days",
+        "they cancel nothing",
+    ),
+}
+
+
 class Timers(Stage):
     """The timers stage."""
 
     name = "timers"
-    table_names = ("timers", "subject_events")
+    table_names = tuple(TABLES)
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -198,6 +212,6 @@ SPEC = StageSpec(
     name=Timers.name,
     summary="Stores each timer until it is due, then emits its record.",
     topics=(TIMERS,),
-    tables=Timers.table_names,
+    tables=TABLES,
     build=lambda context: Timers(context.clock),
 )

@@ -71,7 +71,18 @@ def test_a_line_that_was_forgotten_is_named(recipe: Recipe, forgotten: str, chec
 @pytest.mark.parametrize(
     ("recipe", "names"),
     [
-        (STAGE, ("docker-compose.yml", "values.yaml", "values.schema.json", "_needs.tpl", "stages.md", "+  visits:")),
+        (
+            STAGE,
+            (
+                "docker-compose.yml",
+                "values.yaml",
+                "values.schema.json",
+                "_needs.tpl",
+                "stages.md",
+                "scaling.md",
+                "+  visits:",
+            ),
+        ),
         (HANDLER, ("charters/charter.schema.json", "ShoutHandler")),
         (
             PROVIDER,

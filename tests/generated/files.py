@@ -21,6 +21,7 @@ from nightdesk.streams.stage_spec import StageSpec
 from tests.generated.dashboards import DASHBOARDS
 from tests.generated.dashboards.panels import Dashboard
 from tests.generated.metrics_page import METRICS_DOC, metrics_doc
+from tests.generated.tables_block import SCALING_DOC, tables_block
 from tests.sinks.audit_reference import AUDIT_DOC, reference
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ def generated() -> dict[Path, str]:
         Path("docker-compose.yml"): _with_blocks(Path("docker-compose.yml"), stages=_compose_stages()),
         STAGES_DOC: _stages_doc(),
         PROVIDERS_DOC: _with_blocks(PROVIDERS_DOC, providers=_providers_doc()),
+        SCALING_DOC: _with_blocks(SCALING_DOC, tables=tables_block()),
         METRICS_DOC: metrics_doc(),
         AUDIT_DOC: reference(),
         SCRAPED: _scraped(),

@@ -25,7 +25,9 @@ def test_it_reads_and_remembers_what_the_catalogue_says(stage: StageSpec) -> Non
     routes = handlers.routes()
     assert handlers.name == stage.name
     assert {route.topic for route in routes} == set(stage.topics), "topics of the SPEC"
-    assert tuple(table.name for table in handlers.tables) == handlers.table_names == stage.tables, "tables of the SPEC"
+    assert tuple(table.name for table in handlers.tables) == handlers.table_names == tuple(stage.tables), (
+        "tables of the SPEC"
+    )
     assert stage.parks == any(route.queue_of is not None for route in routes), "parks of the SPEC"
 
 
