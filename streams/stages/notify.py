@@ -32,7 +32,7 @@ from nightdesk.streams.stages.told_cases import ToldCases
 TABLES = {
     "batches": TableSpec("each message that is collected or sent", "30 days"),
     "told": TableSpec(
-        "which notices were sent",
+        "which notices were sent, and what is over",
         "2 days; 30 days while what it is about is open",
         "the same notice is sent again",
     ),
