@@ -235,7 +235,7 @@ def test_without_a_secret_nothing_is_taken(outside: Outside, tmp_path: Path) -> 
     with running(outside.desk.settings, tmp_path) as console:
         for kind in ("slack", "webhook"):
             assert httpx2.post(f"{console.url}/answers/{kind}", content=b"x").status_code == 404
-    with pytest.raises(Failure, match="nothing says who they are"):
+    with pytest.raises(Failure, match="no token file says which persons give them"):
         ConsoleSettings.model_validate({"slack": {"signing_secret": SECRET}}).check()
     with pytest.raises(Failure, match="fewer than 24 bytes"):
         ConsoleSettings.model_validate({"webhook_secret": "whsec_c2hvcnQ=", "token_file": tmp_path}).check()
