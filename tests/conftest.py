@@ -37,6 +37,7 @@ _STARTS_PARTS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--without-broker", action="store_true", help="only tests that start no Kafka")
+    parser.addoption("--without-clickhouse", action="store_true", help="only tests that start no ClickHouse")
     parser.addoption("--few-examples", action="store_true", help="a tenth of the examples that are drawn")
     parser.addoption("--explore", action="store_true", help="draw other examples than last time, and more of them")
 
@@ -51,16 +52,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make test-fast` and `make mutants` leave out what needs the local stack, and what is slow."""
+    """`make test-fast` and `make mutants` leave out what needs the local stack, and what is slow. The mutants keep the
+    tests that start ClickHouse alone.
+    """
     if not config.getoption("--without-broker"):
         return
-    config.hook.pytest_deselected(items=[item for item in items if not _needs_nothing(item)])
-    items[:] = [item for item in items if _needs_nothing(item)]
+    started = {"stack", "clickhouse"} if config.getoption("--without-clickhouse") else {"stack"}
+    config.hook.pytest_deselected(items=[item for item in items if not _is_fast(item, started)])
+    items[:] = [item for item in items if _is_fast(item, started)]
 
 
-def _needs_nothing(item: pytest.Item) -> bool:
-    fixtures = getattr(item, "fixturenames", ())
-    return not ("stack" in fixtures or item.get_closest_marker("slow") or item.nodeid.startswith(_STARTS_PARTS))
+def _is_fast(item: pytest.Item, started: set[str]) -> bool:
+    """Whether the test is not slow and starts nothing: none of these fixtures, and no part of its own."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return not (started & fixtures or item.get_closest_marker("slow") or item.nodeid.startswith(_STARTS_PARTS))
 
 
 @pytest.fixture(scope="session")
