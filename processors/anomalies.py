@@ -2,8 +2,9 @@
 
 The budget stage keeps an `AnomalyDetector` for each agent whose charter has `anomalies`, fed from its ledger: each step
 is observed when it is decided (its cost, its confidence, its latency) and when it ended (whether it failed). A fact
-replaces the earlier fact of its step, so an entry that is read twice is observed once. A passed bound stops the agent,
-or is only reported if the bound observes. Shares and averages pass a bound when their lower confidence bound does.
+replaces the earlier fact of its step, so an entry that is read twice is observed once. A case fails once, however many
+of its steps ended. A passed bound stops the agent, or is only reported if the bound observes. Shares and averages pass a
+bound when their lower confidence bound does.
 """
 
 import heapq
@@ -60,7 +61,7 @@ RATES = (
     _Rate("refusal_rate", "decided", "refused", "decisions were refused"),
     _Rate("undecided_rate", "decided", "undecided", "cases were decided by no model and no rule"),
     _Rate("slow_rate", "decided", "slow", "decisions took longer than slow_after"),
-    _Rate("error_rate", "ended", "failed", "steps ended in a failure, an unknown result or a dead letter"),
+    _Rate("error_rate", "ended", "failed", "cases had a failed step, an unknown result or a dead letter"),
 )
 
 
@@ -76,6 +77,8 @@ class AnomalyDetector:
         # The cost of each case and how many of its steps were observed, and the sum of the squares of the costs.
         self._cases: dict[str, tuple[int, int]] = {}
         self._squares = 0
+        # How many steps of each case ended, and how many of them badly.
+        self._ends: dict[str, tuple[int, int]] = {}
 
     def observe(self, fact: Fact) -> None:
         """Add or replace the observations of a step with what is known of it now."""
@@ -134,17 +137,32 @@ class AnomalyDetector:
             self._count(observation, -1)
 
     def _count(self, observation: Observation, sign: int) -> None:
+        if observation.kind == "ended":
+            self._count_end(observation, sign)
+            return
         self._counts[observation.kind, None] += sign
         for mark in observation.marks:
             self._counts[observation.kind, mark] += sign
-        if observation.kind == "decided":
-            self._cost_microusd += sign * observation.cost_microusd
-            cost, steps = self._cases.pop(observation.case_id, (0, 0))
-            self._squares -= cost * cost
-            cost, steps = cost + sign * observation.cost_microusd, steps + sign
-            if steps:
-                self._squares += cost * cost
-                self._cases[observation.case_id] = (cost, steps)
+        self._cost_microusd += sign * observation.cost_microusd
+        cost, steps = self._cases.pop(observation.case_id, (0, 0))
+        self._squares -= cost * cost
+        cost, steps = cost + sign * observation.cost_microusd, steps + sign
+        if steps:
+            self._squares += cost * cost
+            self._cases[observation.case_id] = (cost, steps)
+
+    def _count_end(self, observation: Observation, sign: int) -> None:
+        """Count the case, and not its steps: the escalation that follows a failure would halve the rate."""
+        ended, failed = self._ends.pop(observation.case_id, (0, 0))
+        self._count_case(ended, failed, -1)
+        ended, failed = ended + sign, failed + sign * len(observation.marks)
+        self._count_case(ended, failed, +1)
+        if ended:
+            self._ends[observation.case_id] = (ended, failed)
+
+    def _count_case(self, ended: int, failed: int, sign: int) -> None:
+        self._counts["ended", None] += sign * (ended > 0)
+        self._counts["ended", "failed"] += sign * (failed > 0)
 
 
 def anomalies_text(anomalies: Iterable[Anomaly]) -> str:

@@ -339,7 +339,7 @@ def test_what_waits_for_an_order_is_quiet(name: str) -> None:
 
 def test_what_an_anomaly_stops_waits_for_a_person_who_is_told_of_it() -> None:
     desk = played("anomaly").desk
-    [paused] = [r for r in desk.audits.values() if r.kind == "control" and r.reason.startswith("4 of 10 steps")]
+    [paused] = [r for r in desk.audits.values() if r.kind == "control" and "cases had a failed step" in r.reason]
     resumed, moment = desk.night.at(desk.night.orders[0].at), timedelta(seconds=30)
     assert not [at for at in desk.provider.asked_at if paused.time + moment < at < resumed]
     assert {effect.handler for effect in desk.systems.effects if paused.time + moment < effect.at < resumed} <= {

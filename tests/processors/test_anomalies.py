@@ -88,7 +88,7 @@ def test_one_case_that_costs_much_is_no_average_that_is_too_high() -> None:
         (
             "error_rate",
             {"ended_at": 200.0, "failed": True},
-            "steps ended in a failure, an unknown result or a dead letter",
+            "cases had a failed step, an unknown result or a dead letter",
         ),
     ],
 )
@@ -116,6 +116,17 @@ def test_it_is_silent_at_noise_and_speaks_when_twice_as_much_goes_wrong(at_most:
 
     assert alarms(at_most / 2) <= 1
     assert alarms(min(2 * at_most, 1.0)) >= 20
+
+
+def test_an_escalation_that_follows_does_not_make_up_for_a_failure() -> None:
+    failed = [fact(number, ended_at=200.0, failed=True) for number in range(10)]
+    escalated = [fact(number, step=1, ended_at=201.0) for number in range(10)]
+    expected = "10 of 10 cases had a failed step, an unknown result or a dead letter, at most 50% expected"
+    assert watch(failed + escalated, error_rate=0.5).anomaly() == expected
+    assert watch(escalated + failed, error_rate=0.5).anomaly() == expected
+    watching = watch(failed + escalated, error_rate=0.5)
+    watching.forget_before(200.5)
+    assert watching.anomaly() == "", "the failures are too old, the escalations are not"
 
 
 def test_all_that_is_wrong_is_said() -> None:

@@ -155,7 +155,7 @@ async def test_playbooks_that_fail_pause_it_too() -> None:
         failed = closing(decision(_case(number)), NOW, failed=True)
         found = _pauses(await bench.take(BUDGET, failed, offset=number))
     assert [pause.reason for pause in found] == [
-        "3 of 3 steps ended in a failure, an unknown result or a dead letter, at most 20% expected"
+        "3 of 3 cases had a failed step, an unknown result or a dead letter, at most 20% expected"
     ]
 
 
@@ -224,7 +224,7 @@ async def test_a_dead_letter_of_a_case_counts_as_a_failure() -> None:
         await bench.take(BUDGET, reservation(_case(number), NOW), offset=2 * number)
         found = await bench.take(BUDGET, closing_by_dead_letter(_case(number), NOW), offset=2 * number + 1)
     [pause] = _pauses(found)
-    assert pause.reason.startswith("3 of 3 steps ended in a failure")
+    assert pause.reason.startswith("3 of 3 cases had a failed step")
 
 
 # -- bounds that observe, and bounds on money and refusals
