@@ -3,8 +3,8 @@
 The budget stage keeps an `AnomalyDetector` for each agent whose charter has `anomalies`, fed from its ledger: each step
 is observed when it is decided (its cost, its confidence, its latency) and when it ended (whether it failed). A fact
 replaces the earlier fact of its step, so an entry that is read twice is observed once. A case fails once, however many
-of its steps ended. A passed bound stops the agent, or is only reported if the bound observes. Shares and averages pass a
-bound when their lower confidence bound does.
+of its steps ended. A passed bound stops the agent, or is only reported if the bound observes. Shares and averages pass
+a bound when their lower confidence bound does.
 """
 
 import heapq
