@@ -21,7 +21,7 @@ from nightdesk.streams.stages.act import Act
 from nightdesk.streams.stages.ingest import Ingest
 from tests.processors.examples import NOW, case, compiled, event
 from tests.protections.stages import Patch, of_a_stage
-from tests.protections.trial import Trial
+from tests.protections.trial import Trial, substitute
 from tests.streams.runtime.arrivals import arrival
 from tests.streams.runtime.memory import begin_terms
 from tests.streams.stages.stage_harness import CODEC, Bench, Clock, in_force, said
@@ -105,19 +105,19 @@ async def approved_after_its_expiry(remove: Patch) -> list[str]:
 
 def key_partition(guard: Any) -> None:
     """An event is handled on the partition to which its producer wrote it."""
-    guard._repartitioner.is_elsewhere = lambda *_: False
+    substitute(guard._repartitioner, "is_elsewhere", lambda *_: False)
 
 
 def forwarded_once(guard: Any) -> None:
     """An event that is forwarded again counts as a new one."""
     delivery = guard._delivery
-    guard._delivery = lambda *record: delivery(*record)._replace(origin="")
+    substitute(guard, "_delivery", lambda *record: delivery(*record)._replace(origin=""))
 
 
 def expiry_of_an_approval(act: Any) -> None:
     """An answer counts until the timers stage ends the approval."""
     take = act._approvals.take
-    act._approvals.take = lambda delivery, rule, writes, _now: take(delivery, rule, writes, NOW)
+    substitute(act._approvals, "take", lambda delivery, rule, writes, _now: take(delivery, rule, writes, NOW))
 
 
 TRIALS: tuple[Trial, ...] = (

@@ -29,7 +29,7 @@ from nightdesk.streams.stages.decide import Decide
 from nightdesk.streams.stages.execution import ExecutionTask
 from tests.fakes.action_server import ActionServer, Conduct
 from tests.processors.examples import NOW, answer, case, compiled, event, reply
-from tests.protections.trial import Ground, Trial
+from tests.protections.trial import Ground, Trial, substitute
 from tests.streams.stages.stage_harness import Bench, Clock, Crash, Step, audited, in_force, order, said
 from tests.streams.stages.test_decide import Model
 from tests.streams.stages.test_reconcile import Bank
@@ -247,7 +247,7 @@ def intent_record(act: Any) -> None:
     """A call is made without a record before it."""
     actions = act._calls._actions
     policy = actions.policy
-    actions.policy = lambda *which: policy(*which)._replace(repeatable=True)
+    substitute(actions, "policy", lambda *which: policy(*which)._replace(repeatable=True))
 
 
 def saved_outcomes(act: Any) -> None:
@@ -284,7 +284,7 @@ def _unrecorded(decide: Any, state: str) -> None:
 
 def order_before_the_call(act: Any) -> None:
     """Orders are not checked."""
-    act._halted.order_against = lambda *_: None
+    substitute(act._halted, "order_against", lambda *_: None)
 
 
 def confirmed_orders(act: Any) -> None:
@@ -370,7 +370,7 @@ def claim_within_what_was_held(budget: Any) -> None:
 
 def fact_by_case(budget: Any) -> None:
     """Money is reserved for each request, and not for each case."""
-    budget._accounts.fact = lambda *_: None
+    substitute(budget._accounts, "fact", lambda *_: None)
 
 
 def of_a_stage(protection: Patch, scenario: Callable[[Patch], Coroutine[Any, Any, list[str]]]) -> Trial:

@@ -18,7 +18,7 @@ from nightdesk.settings import Settings
 from nightdesk.sinks.late_calls import LateCall
 from nightdesk.streams.identity import Identity
 from tests.processors.examples import NOW
-from tests.protections.trial import Ground, Trial
+from tests.protections.trial import Ground, Trial, substitute
 from tests.streams.stages.stage_harness import order
 
 WITHIN_S = 5.0
@@ -52,7 +52,7 @@ class Scene:
             "_wait_until_obeyed": lambda *_: self._found,
         }
         for name, value in given.items():
-            _replace(module, name, value)
+            substitute(module, name, value)
         patch(module)
         try:
             module.verify_stop(Settings(), "*", WITHIN_S, 60.0).check()
@@ -65,12 +65,6 @@ class Scene:
 
     def _landed_after(self, after: Any) -> list[LateCall]:
         return [self._call] if not self._behind and self._call.started_at > after else []
-
-
-def _replace(module: ModuleType, name: str, value: Any) -> None:
-    """Replace what the module has by that name. Without it the trial would take nothing away, and look as if it had."""
-    assert hasattr(module, name), f"{module.__name__} has no {name}: it has another name now"
-    setattr(module, name, value)
 
 
 def _own_copy() -> ModuleType:
@@ -101,22 +95,22 @@ def asked_while_a_worker_is_silent(patch: Patch) -> list[str]:
 
 def complete_audit(module: Any) -> None:
     """The audit is read as far as it has landed."""
-    _replace(module, "_wait_for_audit", lambda *_: None)
+    substitute(module, "_wait_for_audit", lambda *_: None)
 
 
 def late_calls(module: Any) -> None:
     """The verification believes the workers, and does not look at the audit."""
-    _replace(module, "late_steps", lambda *_, **__: [])
+    substitute(module, "late_steps", lambda *_, **__: [])
 
 
 def difference_of_clocks(module: Any) -> None:
     """Times of workers and of the broker are compared as if their clocks were one."""
-    _replace(module, "clocks_differ_by", lambda _: timedelta(0))
+    substitute(module, "clocks_differ_by", lambda _: timedelta(0))
 
 
 def confirmation_of_workers(module: Any) -> None:
     """A worker that says nothing is taken for one that obeys."""
-    _replace(module, "_check_confirmed", lambda _: None)
+    substitute(module, "_check_confirmed", lambda _: None)
 
 
 def _of_stop_verify(protection: Patch, scenario: Callable[[Patch], list[str]], name: str = "") -> Trial:

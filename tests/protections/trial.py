@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.streams.fault_injection.broker import Broker
 from tests.streams.fault_injection.place import Place
@@ -47,3 +48,9 @@ class Verdict:
     def is_needed(self) -> bool:
         """Whether the scenario finds no violation with it and one without it."""
         return not self.with_it and bool(self.without_it)
+
+
+def substitute(owner: Any, name: str, value: Any) -> None:
+    """Replace what `owner` has by that name. If it has nothing, the trial would take no protection away."""
+    assert hasattr(owner, name), f"{owner!r} has no {name}: it has another name now"
+    setattr(owner, name, value)
