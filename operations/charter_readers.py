@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version as installed_version
 
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.operations.installation import Installation
 from nightdesk.operations.workers import SILENT_AFTER, Worker, read_workers
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import WorkerReport
 from nightdesk.streams.control import Control
 
@@ -32,7 +32,7 @@ def oldest_reader(installation: Installation, versions: Mapping[str, str], contr
     """
     workers = _wait_until_read(installation, control.read_up_to)
     check_readable([one.report for one in workers], versions)
-    programs = [one.report.program_version for one in workers] or [installed_version("nightdesk")]
+    programs = [one.report.program_version for one in workers] or [program_version()]
     return min(programs, key=_order)
 
 

@@ -7,10 +7,10 @@ sink create letters; `nightdesk dlq` reads and replays them and writes their res
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 
 from nightdesk.schemas import bounds, ids
 from nightdesk.schemas.codec import Codec
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import DeadLetter, DeadLetterEnd, Record
 from nightdesk.schemas.topics import INGEST
 
@@ -136,7 +136,7 @@ def lost(stage: str, topic: str, partition: int, offsets: tuple[int, int], now: 
         message=f"offsets {first} to {end - 1} were deleted from the topic before {stage} read them (retention, or an"
         " administrator)",
         traceback="",
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=now,
         attempted="read",
         original_headers=0,

@@ -5,9 +5,9 @@ import socket
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import WorkerReport, WorkerState
 from nightdesk.streams.api import system_clock
 
@@ -34,6 +34,7 @@ class Identity:
     pid_space: str = field(default_factory=_pid_space)
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: datetime = field(default_factory=system_clock)
+    program_version: str = field(default_factory=program_version)
 
     @property
     def key(self) -> str:
@@ -53,5 +54,5 @@ class Identity:
             state=state,
             started_at=self.started_at,
             time=now,
-            program_version=version("nightdesk"),
+            program_version=self.program_version,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 
 from confluent_kafka import Message as Consumed
 
@@ -28,6 +27,7 @@ from nightdesk.schemas.dead_letters import (
     lost,
     replay_of,
 )
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import AuditRecord, DeadLetter
 from nightdesk.schemas.topics import AUDIT
 from nightdesk.schemas.truncation import fit
@@ -57,7 +57,7 @@ def describe(message: Consumed, original: Original, error: ValueError, now: date
         traceback="",
         attempts=1 + (replay.attempts if replay else 0),
         subject=as_text(original.key or b"", NAME_CHARACTERS_AT_MOST),
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=now,
         attempted=f"read as {AuditRecord.__name__}",
         replay_of=replay.letter_id if replay else None,
@@ -77,7 +77,7 @@ def unreadable(topic: str, partition: int, offset: int, reason: str, now: dateti
         error="Unreadable",
         message=as_text(reason, MESSAGE_CHARACTERS),
         traceback="",
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=now,
         attempted=f"read as {AuditRecord.__name__}",
         original_headers=0,

@@ -9,11 +9,11 @@ replay decides it again with the recorded replies.
 
 import logging
 from datetime import datetime
-from importlib.metadata import version
 
 from nightdesk.processors.ledger.entries import closing_by_dead_letter
 from nightdesk.processors.playbook import Ending, failure
 from nightdesk.schemas import audit_records, dead_letters, ids
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import AuditRecord, Case, DeadLetter, Decision
 from nightdesk.schemas.topics import ACT, BUDGET, DECIDE
 from nightdesk.streams.api import Delivery, StagedWrites
@@ -65,7 +65,7 @@ def send_case_to_dlq(decision: Decision, delivery: Delivery[Case], writes: Stage
         attempts=delivery.attempts,
         subject=decision.subject,
         case_id=decision.case.case_id,
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=now,
         attempted=ATTEMPTED[failure.NO_ESCALATION],
         replay_of=replayed,
@@ -105,7 +105,7 @@ def _letter(task: ExecutionTask, ending: Ending, now: datetime) -> DeadLetter:
         attempts=replays + 1,
         subject=decision.subject,
         case_id=decision.case.case_id,
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=now,
         attempted=ATTEMPTED[ending.dead_letter],
         replay_of=before,

@@ -8,7 +8,6 @@ import logging
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from nightdesk.messaging.producer import Headers, Message
@@ -16,6 +15,7 @@ from nightdesk.processors.ledger.entries import closing_by_dead_letter
 from nightdesk.schemas import audit_records, dead_letters, ids, oversized
 from nightdesk.schemas.bounds import NAME_CHARACTERS_AT_MOST
 from nightdesk.schemas.dead_letters import MESSAGE_CHARACTERS, TRACEBACK_CHARACTERS, Original, as_text
+from nightdesk.schemas.program import program_version
 from nightdesk.schemas.records import Case, DeadLetter, Record
 from nightdesk.schemas.topics import AUDIT, BUDGET, INGEST, Topic
 from nightdesk.schemas.truncation import fit
@@ -122,7 +122,7 @@ def describe(event: RawEvent, failure: RecordFailure) -> DeadLetter:
         attempts=1 + (replay.attempts if replay else 0),
         subject=None if subject is None else as_text(subject, NAME_CHARACTERS_AT_MOST),
         case_id=dead_letters.case_id(failure.record),
-        program_version=version("nightdesk"),
+        program_version=program_version(),
         time=failure.now,
         attempted=failure.attempted,
         replay_of=replay.letter_id if replay else None,
