@@ -58,7 +58,8 @@ def tell(line: str) -> None:
 @dataclass
 class World:
     """A running pipeline. The checker compares `sent` and `poison` with the result; `observed` has the violations that
-    a scenario saw. `proxy` stands between processes and broker if the scenario is `proxied`.
+    a scenario saw. `others` counts the events by source that `sent` lacks and that must end as well. `proxy` stands
+    between processes and broker if the scenario is `proxied`.
     """
 
     stack: LocalStack
@@ -71,6 +72,7 @@ class World:
     proxy: KafkaProxy | None = None
     sent: list[Sent] = field(default_factory=list)
     poison: list[Raw] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
     observed: list[str] = field(default_factory=list)
 
     def send(self, events: Sequence[Sent], over_s: float = 0.0, again: Iterable[Sent] = ()) -> None:
@@ -136,7 +138,7 @@ class World:
         """Wait until every event has ended and no stage has lag; if that takes too long, observe which stage has."""
         self.sender.finish()
         deadline = time.monotonic() + within_s
-        wanted = Counter(one.source for one in self.sent)
+        wanted = Counter(one.source for one in self.sent) + self.others
         if not self.until(lambda: self._ended() >= wanted, within_s, LOOK_S):
             self.observed.append(f"{(wanted - self._ended()).total()} events without an end after {within_s:.0f} s")
         left_s = max(LOOK_S, deadline - time.monotonic())
