@@ -54,7 +54,10 @@ def _decision_read(execution: Execution, event: DecisionRead, now: datetime) -> 
 
 
 def _grant_read(execution: Execution, event: GrantRead, now: datetime) -> Next:
-    grant = event.grant.model_copy(update={"paused_s": execution.paused_s})
+    # A slot in the future was granted by a clock that is ahead, or by nobody. It grows old from now on, because until
+    # then it would be valid however long the decision waits.
+    slot_at = min(event.grant.slot_at, now)
+    grant = event.grant.model_copy(update={"slot_at": slot_at, "paused_s": execution.paused_s})
     state = execution.state.with_grant(event.purpose, grant)
     return _take_up(execution.having(state=state), event.known, now)
 

@@ -111,6 +111,9 @@ class Stage:
     # The names of `tables`, for creating the changelog topics without building the stage.
     table_names: ClassVar[tuple[str, ...]] = ()
     tables: tuple[Table[Any], ...] = ()
+    # Whether it ticks also while the wall clock disagrees with the broker's. False if a tick that comes too early
+    # cannot be taken back.
+    ticks_by_any_clock: ClassVar[bool] = True
 
     def __init__(self, clock: Clock = system_clock) -> None:
         self._clock = clock
@@ -145,8 +148,9 @@ class Stage:
 
     @final
     def advance(self, partition: int, writes: StagedWrites, *, may_expire: bool = True) -> None:
-        """Expire entries, if the clock is right, then tick. The runtime, or a test, calls it."""
+        """Expire entries, if the clock is right (`may_expire`), then tick. The runtime, or a test, calls it."""
         now = self._clock().timestamp()
         for table in self.tables if may_expire else ():
             table.expire(partition, writes, now)
-        self.tick(partition, writes)
+        if may_expire or self.ticks_by_any_clock:
+            self.tick(partition, writes)

@@ -54,6 +54,8 @@ class Timers(Stage):
 
     name = "timers"
     table_names = tuple(TABLES)
+    # A clock that is hours ahead for seconds would fire every timer of those hours.
+    ticks_by_any_clock = False
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)

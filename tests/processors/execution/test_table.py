@@ -35,6 +35,7 @@ from nightdesk.processors.execution.events import (
     CallEnded,
     DecisionRead,
     Event,
+    GrantRead,
     Known,
     OrdersConfirmed,
     PlaybookEnded,
@@ -150,6 +151,14 @@ def test_a_grant_that_is_older_than_what_is_known_changes_nothing() -> None:
     for other in (RateGrant(number=1, slot_at=LATER), RateGrant(number=2, slot_at=LATER)):
         assert used.with_grant("p", other) is used
     assert used.with_grant("p", RateGrant(number=3, slot_at=LATER)).grants["p"].number == 3
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(days=3650)], ids=str)
+def test_a_grant_of_a_slot_in_the_future_grows_old_from_now_on(ahead: timedelta) -> None:
+    """It was granted by a clock that was ahead, or by somebody else than the limit's writer."""
+    granted = GrantRead(Known(), "p", RateGrant(number=1, slot_at=NOW + ahead))
+    execution, _ = advance(begin(RESPOND, CHARTER, NEW), granted, NOW)
+    assert execution.state.grants["p"].slot_at == NOW
 
 
 # -- one call, event by event

@@ -52,6 +52,23 @@ async def test_a_reminder_is_said_when_it_is_due_and_not_before() -> None:
     assert bench.tick().messages == []
 
 
+async def test_nothing_is_due_while_the_clock_disagrees_with_the_brokers() -> None:
+    """A clock that is days ahead for a moment would fire follow-ups of the next week, and nobody could take them
+    back.
+    """
+    clock = Clock()
+    bench = Bench(Timers(clock))
+    await bench.take(TIMERS, _reminder())
+    clock.forward(7 * 86_400)
+    writes = bench.stage_writes(0)
+    bench.stage.advance(0, writes, may_expire=False)
+    assert writes.messages == []
+    clock.forward(-7 * 86_400)
+    assert bench.tick().messages == []
+    clock.forward(60)
+    assert said(bench.tick(), DECIDE, Case) == [CASE]
+
+
 async def test_each_reminder_is_said_with_its_own_trace() -> None:
     clock = Clock()
     bench = Bench(Timers(clock))
