@@ -8,11 +8,12 @@ from nightdesk.messaging.clients import new_admin
 from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import KafkaSettings
 from nightdesk.schemas.codec import Codec
-from nightdesk.schemas.topics import CONTROL, WORKERS
+from nightdesk.schemas.topics import AUDIT, CONTROL, WORKERS
 from nightdesk.settings import Settings
 from nightdesk.streams import catalog, twins
 from nightdesk.streams.identity import Identity
 from nightdesk.streams.runtime import faust_app
+from nightdesk.streams.stage_spec import StageSpec
 
 TIMEOUT_S = 10.0
 
@@ -30,10 +31,13 @@ def check_faust() -> None:
 
 
 def check_topics(name: str, kafka: KafkaSettings) -> None:
-    """Refuse to start without a changelog topic: Faust would continue without it and store nothing."""
+    """Refuse to start without a topic that the stage needs: Faust would continue without a changelog and store nothing,
+    and without `audit` or a topic for dead letters the process would end at its first record.
+    """
     stage = catalog.BY_NAME[name]
     needed = [kafka.topic_prefix + topic.name for topic in (*stage.topics, CONTROL, WORKERS)]
     needed += stage.changelogs(kafka.topic_prefix)
+    needed += [kafka.topic_prefix + topic for topic in _written_by_every_route(stage)]
     try:
         there = new_admin(kafka.client_config()).list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
@@ -53,6 +57,13 @@ def check_topics(name: str, kafka: KafkaSettings) -> None:
             f"topics without {kafka.partitions} partitions (NIGHTDESK_KAFKA__PARTITIONS): {', '.join(other)}",
             "All topics of an installation have the same number of partitions",
         )
+
+
+def _written_by_every_route(stage: StageSpec) -> list[str]:
+    """The audit, and the dead letters of what the stage reads."""
+    read = [topic.name for topic in stage.topics]
+    letters = [topic.dlq for topic in stage.topics if topic.dead_letters]
+    return letters if AUDIT.name in read else [AUDIT.name, *letters]
 
 
 def end_if_twin(me: Identity, settings: Settings, codec: Codec) -> None:
