@@ -49,8 +49,9 @@ def _wait_until_read(installation: Installation, control_offset: int) -> list[Wo
         if not late:
             return [one for one in workers if one.report.control_offset >= control_offset]
         if waited_s > READ_WITHIN_S:
+            why = f": its report cannot be read ({late[0].unreadable})" if late[0].unreadable else ""
             raise Failure(
-                f"{late[0].name} has not read the charters within {READ_WITHIN_S:.0f} s",
+                f"{late[0].name} has not read the charters within {READ_WITHIN_S:.0f} s{why}",
                 "See `nightdesk status`, then run this again",
                 FailureKind.NOT_READY,
             )

@@ -73,9 +73,12 @@ def verify_stop(installation: Installation, agent: str, confirmed_within_s: floa
 
 def unconfirmed_text(found: WorkerStop) -> str:
     """Text for people: the workers that have not confirmed, and their state."""
+    worker = found.worker
     if found.status == "silent":
-        return f"{found.worker.name} (silent since {_time(found.worker.last_at)}: {found.doubt})"
-    return f"{found.worker.name} (reports, and has not read the order)"
+        return f"{worker.name} (silent since {_time(worker.last_at)}: {found.doubt})"
+    if worker.unreadable:
+        return f"{worker.name} (its report of {_time(worker.last_at)} cannot be read: {worker.unreadable})"
+    return f"{worker.name} (reports, and has not read the order)"
 
 
 def _check_confirmed(found: Obedience) -> None:

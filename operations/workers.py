@@ -14,22 +14,26 @@ from nightdesk.messaging.registered_codec import registered_codec
 from nightdesk.messaging.topic_reader import read_topic
 from nightdesk.operations.installation import Installation
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
-from nightdesk.schemas.foreign_text import visible
 from nightdesk.schemas.records import WorkerReport
 from nightdesk.schemas.topics import WORKERS
 
 # Reports come once a second. If none comes at all, this machine's clock decides, with a larger margin.
 SILENT_AFTER = timedelta(seconds=5)
 ALL_SILENT_AFTER = timedelta(seconds=60)
+# A key that is longer is no worker's.
+LONGEST_KEY = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process and its last report, which the broker stamped with `last_at`."""
+    """A process and its last report, which the broker stamped with `last_at`. If that report cannot be read,
+    `unreadable` says why, and `report` has only what its key says: such a process proves nothing.
+    """
 
     report: WorkerReport
     last_at: datetime
     is_silent: bool
+    unreadable: str = ""
 
     @property
     def name(self) -> str:
@@ -38,8 +42,8 @@ class Worker:
 
 
 def read_workers(settings: Installation) -> list[Worker]:
-    """Every process that reported within the last day, by name. Raises `Failure`, also for a report that cannot be
-    read: nothing is proven without it.
+    """Every process that reported within the last day, by name, also those whose report cannot be read: anybody may
+    have written it, and it must not hide the others. Raises `Failure`.
     """
     last: dict[bytes, tuple[bytes, int]] = {}
     for message in read_topic(settings.kafka, settings.kafka.topic_prefix + WORKERS.name):
@@ -53,22 +57,40 @@ def read_workers(settings: Installation) -> list[Worker]:
     with registered_codec(settings) as codec:
         found = []
         for key, (value, stamp_ms) in last.items():
-            report, at = _report(codec, key, value), _time(stamp_ms)
+            at = _time(stamp_ms)
+            report, unreadable = _report(codec, key, value, at)
             silent = report.state in ("ready", "paused", "not_ready") and (all_silent or newest_at - at > SILENT_AFTER)
-            found.append(Worker(report, at, silent))
+            found.append(Worker(report, at, silent, unreadable))
     return sorted(found, key=lambda worker: worker.report.key)
 
 
-def _report(codec: Codec, key: bytes, value: bytes) -> WorkerReport:
+def _report(codec: Codec, key: bytes, value: bytes, at: datetime) -> tuple[WorkerReport, str]:
+    """The report, and why it cannot be read, if it cannot."""
     try:
-        return codec.decode(WorkerReport, value)
+        return codec.decode(WorkerReport, value), ""
     except Undecodable as error:
-        raise Failure(
-            f"the report of {visible(key.decode(errors='replace'))} on {WORKERS.name} cannot be read: {error}",
-            "A newer program may have written it: use that one. What is no worker's is deleted after a day",
-        ) from error
+        return _known_by_its_key(key, at), str(error)
     except RegistryUnavailable as error:
         raise Failure(str(error)) from error
+
+
+def _known_by_its_key(key: bytes, at: datetime) -> WorkerReport:
+    """What is known of a process whose report cannot be read. An older report under its key may be another process's,
+    so it says nothing of this one.
+    """
+    name = key.decode(errors="replace")[:LONGEST_KEY]
+    stage, _, instance_id = name.partition("/")
+    return WorkerReport(
+        key=name,
+        stage=stage,
+        instance_id=instance_id,
+        token="",
+        host="",
+        pid=0,
+        state="not_ready",
+        started_at=at,
+        time=at,
+    )
 
 
 def _time(stamp_ms: int) -> datetime:

@@ -80,7 +80,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "worker": worker.name,
         "host": report.host,
         "pid": report.pid,
-        "state": "silent" if worker.is_silent else report.state,
+        "state": _state(worker),
         "since": report.started_at,
         "last_report": worker.last_at,
         "clock_offset_ms": report.clock_offset_ms,
@@ -88,6 +88,12 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "program_version": report.program_version,
         "unreadable_charters": [charter.model_dump() for charter in report.unreadable_charters],
     }
+
+
+def _state(worker: Worker) -> str:
+    if worker.unreadable:
+        return "unreadable"
+    return "silent" if worker.is_silent else worker.report.state
 
 
 def _print(settings: Settings, found: Status) -> None:
@@ -109,8 +115,9 @@ def _print(settings: Settings, found: Status) -> None:
 
 
 def _troubles(found: Status) -> Iterator[str]:
-    if found.halts is None:
-        yield "orders cannot be read: see `nightdesk doctor`"
+    for what, values in _parts(found):
+        if values is None:
+            yield f"{what} cannot be read: see `nightdesk doctor`"
     for halt in found.halts or ():
         yield why_text.halted(halt)
     if found.held_back:
@@ -130,6 +137,17 @@ def _troubles(found: Status) -> Iterator[str]:
         yield str(transaction)
 
 
+def _parts(found: Status) -> Iterator[tuple[str, object]]:
+    """What is said of each part of the status that cannot be read, so that nothing looks like all is well."""
+    yield "orders", found.halts
+    yield "workers' reports", found.workers
+    yield "decisions that are held back", found.held_back
+    yield "waiting steps", found.waiting
+    yield "dead letters", found.letters
+    yield "systems that are away", found.away
+    yield "routes of notifications", found.routes
+
+
 def _outside_troubles(found: Status) -> Iterator[str]:
     for away in found.away or ():
         yield why_text.clean(str(away))
@@ -140,6 +158,11 @@ def _outside_troubles(found: Status) -> Iterator[str]:
 
 def _worker_troubles(found: Status) -> Iterator[str]:
     for worker in found.workers or ():
+        if worker.unreadable:
+            yield why_text.clean(
+                f"the last report of {worker.name} on `workers` cannot be read: {worker.unreadable}. A newer program"
+                " may have written it: use that one. A record that is no worker's is deleted after a day"
+            )
         if worker.report.state == "not_ready" and not worker.is_silent and worker.report.recovery_remaining:
             yield f"{worker.name} reads its tables: {worker.report.recovery_remaining} records are left"
     for worker, charter in found.unreadable_charters():

@@ -6,8 +6,10 @@ import pytest
 
 from nightdesk.commands.status import _print
 from nightdesk.operations.status import Status
+from nightdesk.operations.workers import Worker
 from nightdesk.settings import Settings
 from nightdesk.sinks.story import Halt
+from nightdesk.streams.identity import Identity
 from tests.processors.examples import NOW
 
 
@@ -29,6 +31,39 @@ def test_each_trouble_stands_alone_before_the_stages(capsys: pytest.CaptureFixtu
         [place] = [number for number, line in enumerate(lines) if agent in line]
         assert (lines[place - 1], lines[place + 1]) == ("", "")
     assert lines[-1] == "in the last day 1 failed: see `nightdesk cases list --status failed,rejected`"
+
+
+def test_what_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Status(
+        stages={},
+        workers=None,
+        halts=None,
+        held_back=None,
+        waiting=None,
+        letters=None,
+        transactions=[],
+        last_day={},
+        away=None,
+        routes=None,
+    )
+    _print(Settings(), found)
+    told = [line for line in capsys.readouterr().out.splitlines() if "cannot be read" in line]
+    parts = ("orders", "workers' reports", "held back", "waiting steps", "dead letters", "systems", "routes")
+    assert len(told) == len(parts)
+    assert all(part in line for part, line in zip(parts, told, strict=True))
+
+
+def test_a_worker_whose_report_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Identity("act", "act-0").report("not_ready", NOW)
+    workers = [Worker(report, NOW, is_silent=True, unreadable="no schema \x1b[2J")]
+    found = Status(
+        stages={}, workers=workers, halts=[], held_back=[], waiting=[], letters=[], transactions=[], last_day={}
+    )
+    _print(Settings(), found)
+    told = capsys.readouterr().out
+    assert "the last report of act/act-0 on `workers` cannot be read" in told
+    assert "unreadable" in told
+    assert "\x1b" not in told
 
 
 @pytest.mark.parametrize(("last_day", "said"), [(None, "ClickHouse does not answer"), ({"failed": 0}, "")])

@@ -10,14 +10,16 @@ from confluent_kafka import Producer
 
 from nightdesk.messaging.failures import Failure
 from nightdesk.messaging.registered_codec import registered_codec
-from nightdesk.operations.stop_checks import CLOCKS_DIFFER_AT_MOST_MS, clocks_differ_by
+from nightdesk.operations import charter_readers
+from nightdesk.operations.stop_checks import CLOCKS_DIFFER_AT_MOST_MS, clocks_differ_by, unconfirmed_text
 from nightdesk.operations.stops import active_stops, obedience
 from nightdesk.operations.tombstones import read_tombstones
 from nightdesk.operations.workers import read_workers
 from nightdesk.schemas.codec import Codec
-from nightdesk.schemas.records import ForgottenSubject
+from nightdesk.schemas.records import ForgottenSubject, ObeyedOrder
 from nightdesk.schemas.topics import CONTROL, FORGOTTEN, WORKERS, Topic
 from nightdesk.settings import Settings
+from nightdesk.streams.control import Control
 from nightdesk.streams.identity import Identity
 from nightdesk.streams.twins import end_if_alive
 from tests.processors.examples import NOW
@@ -41,13 +43,50 @@ def _produce(settings: Settings, topic: Topic, *records: tuple[str, bytes | None
 
 
 @pytest.mark.parametrize("value", UNREADABLE, ids=repr)
-def test_a_report_that_nobody_can_read(small_settings: Settings, codec: Codec, value: bytes) -> None:
-    _produce(small_settings, WORKERS, (ME.key, value), ("x\x1b[2J", value))
+def test_a_report_that_nobody_can_read_hides_no_other(small_settings: Settings, codec: Codec, value: bytes) -> None:
+    other = Identity("act", "act-1").report("ready", NOW)
+    _produce(small_settings, WORKERS, (ME.key, value), (other.key, codec.encode(other)), ("x\x1b[2J" * 200, value))
     kafka = small_settings.kafka
     end_if_alive(ME, kafka.client_config(), kafka.topic_prefix, codec)
-    with pytest.raises(Failure, match=r"the report of .* on workers cannot be read") as caught:
-        read_workers(small_settings)
-    assert "\x1b" not in str(caught.value)
+    unreadable, readable, strange = read_workers(small_settings)
+    assert (unreadable.name, readable.report, readable.unreadable) == (ME.key, other, "")
+    assert unreadable.unreadable
+    assert strange.unreadable
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=repr)
+def test_a_worker_whose_report_cannot_be_read_has_confirmed_nothing(
+    small_settings: Settings, codec: Codec, value: bytes
+) -> None:
+    """What its predecessor under the same key said of the order counts no more. What is no worker's holds up nobody."""
+    stop = order("stop_all", "*", "*")
+    _produce(small_settings, CONTROL, (stop.key, codec.encode(stop)))
+    obeyed = ObeyedOrder(agent="*", kind="stop_all", offset=0, obeyed_at=NOW)
+    follows = ME.report("ready", NOW).model_copy(update={"orders": (obeyed,)})
+    standing = active_stops(small_settings)["*"]
+
+    def unconfirmed() -> list[str]:
+        found = obedience(standing, read_workers(small_settings), {}, timedelta(seconds=5))
+        return [unconfirmed_text(each) for each in found.unconfirmed]
+
+    _produce(small_settings, WORKERS, (ME.key, codec.encode(follows)), ("x", value))
+    assert unconfirmed() == []
+    _produce(small_settings, WORKERS, (ME.key, value))
+    [told] = unconfirmed()
+    assert told.startswith("act/act-0 (its report of ")
+    assert "cannot be read" in told
+
+
+def test_no_charter_is_promoted_past_a_worker_whose_report_cannot_be_read(
+    small_settings: Settings, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charter_readers, "READ_WITHIN_S", 1.0)
+    monkeypatch.setattr(charter_readers, "SILENT_AFTER", timedelta(seconds=60))
+    _produce(small_settings, WORKERS, (ME.key, b"\x00"))
+    control = Control()
+    control.read_up_to = 1
+    with pytest.raises(Failure, match="act/act-0 has not read the charters within 1 s: its report cannot be read"):
+        charter_readers.oldest_reader(small_settings, {"desk": "v1"}, control)
 
 
 @pytest.mark.parametrize("value", [*UNREADABLE, None], ids=repr)
