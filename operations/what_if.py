@@ -17,7 +17,7 @@ from nightdesk.operations.agents import Agent, read_agent
 from nightdesk.operations.approvals import edited_parameters
 from nightdesk.operations.cases import trace
 from nightdesk.operations.installation import Installation
-from nightdesk.processors.charter import CharterInvalid, CompiledCharter, charter_from_json, compile_charter
+from nightdesk.processors.charter import CharterInvalid, CompiledCharter, compiled_from_json
 from nightdesk.processors.replies import AgentDecision
 from nightdesk.processors.what_if import WhatIf, what_if
 from nightdesk.schemas.records import Case, Event, PastStep, Spent
@@ -135,7 +135,7 @@ def _compiled(agent: Agent, version: str) -> CompiledCharter:
             FailureKind.NOT_FOUND,
         )
     try:
-        return compile_charter(charter_from_json(content))
+        return compiled_from_json(content)
     except CharterInvalid as error:
         raise Failure(f"this version cannot read the charter {version}: {error}", "", FailureKind.INVALID) from None
 

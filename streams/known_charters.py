@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nightdesk.processors import routing
-from nightdesk.processors.charter.compiled import CompiledCharter, compile_charter, restricted
-from nightdesk.processors.charter.parsing import charter_from_json
+from nightdesk.processors.charter.compiled import CompiledCharter, compiled_from_json, restricted
 from nightdesk.schemas.records import ControlCommand, UnreadableCharter
 from nightdesk.streams.api import AsyncHandler
 from nightdesk.streams.metrics import PROMOTED_UNREADABLE
@@ -67,7 +66,7 @@ class KnownCharters:
         if (agent, version) in self._compiled:
             return
         try:
-            compiled = compile_charter(charter_from_json(content))
+            compiled = compiled_from_json(content)
         except UNREADABLE as error:
             # A new dictionary, because the loop may read the old one.
             self._unreadable = self._unreadable | {(agent, version): str(error)[:REASON_CHARACTERS_AT_MOST]}

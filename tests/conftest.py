@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,8 @@ _STARTS_PARTS = (
     "tests/chart/", "tests/alerts/",
     "tests/benchmarks/", "tests/console/test_browser.py",
 )  # fmt: skip
+# Tests that start ClickHouse in processes of their own.
+_STARTS_CLICKHOUSE = ("tests/sinks/test_access.py",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,15 +59,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not config.getoption("--without-broker"):
         return
-    started = {"stack", "clickhouse"} if config.getoption("--without-clickhouse") else {"stack"}
-    config.hook.pytest_deselected(items=[item for item in items if not _is_fast(item, started)])
-    items[:] = [item for item in items if _is_fast(item, started)]
+    started, places = {"stack"}, list(_STARTS_PARTS)
+    if config.getoption("--without-clickhouse"):
+        started.add("clickhouse")
+        places += _STARTS_CLICKHOUSE
+    config.hook.pytest_deselected(items=[item for item in items if not _is_fast(item, started, places)])
+    items[:] = [item for item in items if _is_fast(item, started, places)]
 
 
-def _is_fast(item: pytest.Item, started: set[str]) -> bool:
+def _is_fast(item: pytest.Item, started: set[str], places: Sequence[str]) -> bool:
     """Whether the test is not slow and starts nothing: none of these fixtures, and no part of its own."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    return not (started & fixtures or item.get_closest_marker("slow") or item.nodeid.startswith(_STARTS_PARTS))
+    return not (started & fixtures or item.get_closest_marker("slow") or item.nodeid.startswith(tuple(places)))
 
 
 @pytest.fixture(scope="session")

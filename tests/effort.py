@@ -3,13 +3,16 @@
 `make test` draws the same examples every time, so that a change is judged by what it changed. `make test-fast` tries a
 tenth of them. `make explore` draws others each time, and more of them; what it finds becomes a test of its own.
 
-Only the drawn examples and worlds differ. A test that checks one thing is the same in all three.
+Only the drawn examples and worlds differ, and of a few long tables the number of cases (`some`). A test that checks one
+thing is the same in all three.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 from hypothesis import settings
 
+T = TypeVar("T")
 Effort = Literal["all", "few", "explore"]
 
 _FEWER, _MORE = 10, 5
@@ -26,6 +29,11 @@ def examples(number: int) -> int:
     if profile == "few":
         return max(5, number // _FEWER)
     return number * _MORE if profile == "explore" else number
+
+
+def some(cases: Sequence[T]) -> Sequence[T]:
+    """All of these cases of one kind; with few examples every tenth of them, the first included."""
+    return cases[::_FEWER] if settings.get_current_profile_name() == "few" else cases
 
 
 # No test asserts a wall time, and hypothesis's deadline is one.

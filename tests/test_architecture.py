@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,13 @@ def modules(room: str) -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted((ROOT / room).rglob("*.py")):
         if not path.parent.resolve().is_relative_to(ROOT / room):
             continue
-        yield path.relative_to(ROOT), ast.parse(path.read_text())
+        yield path.relative_to(ROOT), _parsed(path)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    """Each rule reads every module, and parsing takes longer than any rule."""
+    return ast.parse(path.read_text())
 
 
 def room_of(name: str) -> str | None:
@@ -118,7 +125,12 @@ def room_of(name: str) -> str | None:
     return top if top in MAY_IMPORT else "nightdesk"
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
+@cache
+def imported(tree: ast.Module) -> tuple[str, ...]:
+    return tuple(_imported(tree))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -177,6 +189,7 @@ def test_siblings_do_not_know_each_other(room: str, one: str, other: str) -> Non
         assert not wrong
 
 
+@cache
 def _graph(*rooms: str) -> dict[str, set[str]]:
     return layers.imports_of({path: tree for room in rooms for path, tree in modules(room)})
 
@@ -234,7 +247,7 @@ def test_whoever_makes_calls_knows_no_type_of_handler() -> None:
         f"{path.relative_to(ROOT)}: {node.id}"
         for room in rooms
         for path in (ROOT / room).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_parsed(path))
         if isinstance(node, ast.Name) and node.id in types
     }
     assert known == set()

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import files, packages_distributions
 from pathlib import Path
 
@@ -46,13 +47,19 @@ def imported(*rooms: str) -> Iterator[tuple[str, Path]]:
         for path in sorted((ROOT / room).rglob("*.py")):
             if not path.parent.resolve().is_relative_to(ROOT / room):
                 continue
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    names = [node.module]
-                for name in names:
-                    if name.partition(".")[0] not in OURS | sys.stdlib_module_names:
-                        yield name, path
+            yield from ((name, path) for name in _foreign(path))
+
+
+@cache
+def _foreign(path: Path) -> tuple[str, ...]:
+    """The modules that a file imports and that are neither ours nor Python's own."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+    return tuple(name for name in names if name.partition(".")[0] not in OURS | sys.stdlib_module_names)
 
 
 def distributions(*rooms: str) -> dict[str, Path]:

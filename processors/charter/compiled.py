@@ -14,6 +14,7 @@ from nightdesk.processors.charter.answers import answer_schema, parameters_schem
 from nightdesk.processors.charter.compiled_schema import CompiledSchema, compile_schema
 from nightdesk.processors.charter.handlers import CharterHandler
 from nightdesk.processors.charter.model import Charter, FallbackRule, Rule, Trigger
+from nightdesk.processors.charter.parsing import charter_from_json
 from nightdesk.processors.charter.playbooks import Step
 from nightdesk.processors.charter.stricter import stricter
 from nightdesk.processors.charter.system import system_text
@@ -140,6 +141,11 @@ def compile_charter(charter: Charter) -> CompiledCharter:
         urgent=_when(charter.budget.urgent),
         priority=_when(charter.queue.priority),
     )
+
+
+def compiled_from_json(text: str) -> CompiledCharter:
+    """A charter as it stands on the topic `control`, compiled. Raises `CharterInvalid`."""
+    return compile_charter(charter_from_json(text))
 
 
 def _caches_s(charter: Charter) -> dict[str, int]:

@@ -17,8 +17,7 @@ from nightdesk.adapters import ProviderModels
 from nightdesk.effects.llm.chain import ProviderChain
 from nightdesk.messaging.producer import Message
 from nightdesk.operations.charters import load_charter
-from nightdesk.processors.charter import CompiledCharter, compile_charter
-from nightdesk.processors.charter.parsing import charter_from_json
+from nightdesk.processors.charter import CompiledCharter, compiled_from_json
 from nightdesk.schemas.audit_records import ordered, reoffered
 from nightdesk.schemas.records import AuditRecord, ControlCommand, Event, Record, Timer
 from nightdesk.schemas.topics import APPROVALS, AUDIT, CONTROL, INGEST, TIMERS, Topic
@@ -266,7 +265,7 @@ class Worker:
 @lru_cache(maxsize=64)
 def compiled(charter: bytes) -> CompiledCharter:
     """A charter's JSON, ready. Compiling takes longer than a case."""
-    return compile_charter(charter_from_json(charter.decode()))
+    return compiled_from_json(charter.decode())
 
 
 def _nothing() -> None:

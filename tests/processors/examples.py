@@ -1,6 +1,7 @@
 """A small charter and its records, for the tests of the pure core."""
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import orjson
@@ -105,6 +106,7 @@ def changed(*changes: tuple[str, str]) -> str:
     return text
 
 
+@cache
 def compiled(*changes: tuple[str, str]) -> CompiledCharter:
     return compile_charter(parse_charter(changed(*changes), FILES))
 

@@ -1,5 +1,5 @@
-"""Three thousand small worlds, each with different faults, have no violation. `make test-fast` plays three hundred, and
-`make simulate` a hundred thousand.
+"""Three thousand small worlds, each with different faults, have no violation. `make simulate` plays a hundred
+thousand. `make test-fast` leaves simulated worlds out, and `make mutants` plays three hundred.
 """
 
 import pytest

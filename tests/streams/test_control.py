@@ -238,7 +238,7 @@ def test_a_charter_that_its_writer_did_not_check_ends_no_worker(
 
 
 def test_a_charter_that_breaks_its_compiler_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charters, "compile_charter", [].pop)
+    monkeypatch.setattr(charters, "compiled_from_json", [].pop)
     control = Control()
     apply_record(control, CODEC, CODEC.encode(_applied()))
     assert control.agents() == frozenset()

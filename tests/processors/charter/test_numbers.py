@@ -9,6 +9,7 @@ import pytest
 from nightdesk.processors.charter import compile_charter, parse_charter
 from nightdesk.processors.charter.parsing import named_files
 from nightdesk.processors.charter.problems import CharterInvalid
+from tests.effort import some
 
 ROOT = Path(__file__).parents[3] / "charters"
 HUGE = ("9" * 5000, "-" + "9" * 5000, str(2**64), "1e400", "1e30")
@@ -24,7 +25,7 @@ def test_no_number_is_a_traceback(path: Path, huge: str) -> None:
     files = {name: (path.parent / name).read_text() for name in named_files(text)}
     found = list(NUMBER.finditer(text))
     assert found
-    for number in found:
+    for number in some(found):
         with suppress(CharterInvalid):
             compile_charter(parse_charter(text[: number.start()] + huge + text[number.end() :], files))
 

@@ -36,6 +36,7 @@ from nightdesk.streams.runtime.handling.guard import Guard
 from nightdesk.streams.runtime.handling.parking import Parking
 from nightdesk.streams.runtime.policy import WorkerPolicy
 from nightdesk.streams.runtime.state.committer import Committer
+from tests.effort import examples
 from tests.streams.fault_injection.conversation import local_codec
 from tests.streams.fault_injection.events import event
 from tests.streams.runtime.arrivals import STORED_AT, arrival
@@ -368,7 +369,7 @@ async def test_a_letter_that_nobody_decides_on_is_forgotten_with_its_topic() -> 
 
 
 @both
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 async def test_whenever_a_process_dies_nothing_is_lost_and_the_order_holds(converses: bool, seed: int) -> None:
     chance = random.Random(seed)
     world = World(broken={"b", "e"})

@@ -5,11 +5,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
+from unittest.mock import patch
 
-from nightdesk.processors.charter import CompiledCharter
+from nightdesk.processors.charter import CompiledCharter, compiled_from_json
 from nightdesk.schemas.records import AuditRecord, ControlCommand, Record
 from nightdesk.schemas.topics import AUDIT, BY_NAME, Topic
+from nightdesk.streams import known_charters
 from nightdesk.streams.api import Delivery, Stage, StagedWrites
 from nightdesk.streams.api.state_store import StateStore
 from nightdesk.streams.confirmation import Confirmation
@@ -22,6 +25,8 @@ R = TypeVar("R", bound=Record)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CODEC = local_codec()
 PARTITION = 1
+# A charter's JSON means the same to every process. Reading it takes longer than most tests.
+_read_once = lru_cache(maxsize=256)(compiled_from_json)
 
 
 class Crash(BaseException):
@@ -134,10 +139,11 @@ def words(writes: StagedWrites) -> list[tuple[str, Record]]:
 def in_force(*charters: CompiledCharter, confirmation: Confirmation | None = None) -> Control:
     """A control in which these charters are promoted."""
     control = Control(confirmation)
-    for compiled in charters:
-        agent, version, content = compiled.agent, compiled.version, compiled.charter.to_json()
-        control.apply(order("charter", agent, f"{agent}/{version}", charter=content, charter_version=version))
-        control.apply(order("promote", agent, f"{agent}/promoted", charter_version=version))
+    with patch.object(known_charters, "compiled_from_json", _read_once):
+        for compiled in charters:
+            agent, version, content = compiled.agent, compiled.version, compiled.charter.to_json()
+            control.apply(order("charter", agent, f"{agent}/{version}", charter=content, charter_version=version))
+            control.apply(order("promote", agent, f"{agent}/promoted", charter_version=version))
     return control
 
 
