@@ -50,7 +50,7 @@ class Agent:
 def read_agents(installation: Installation) -> list[Agent]:
     """Every agent that has a charter, by name. Raises `Failure`."""
     control, versions = Control(), dict[str, dict[str, CharterVersion]]()
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, ControlCommand) as codec:
         for message in read_topic(installation.kafka, installation.kafka.topic_prefix + CONTROL.name):
             apply_record(control, codec, message.value())
             command = _charter_in(codec, message.value())

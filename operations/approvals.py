@@ -98,7 +98,7 @@ def answer(installation: Installation, decision: Waiting, given: ApprovalAnswer,
     )
     if person.signer is not None:
         reply = person.signer.sign(reply)
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, ApprovalReply) as codec:
         produce(installation.kafka, APPROVALS, [(decision.subject, codec.encode(reply))])
     return reply
 

@@ -71,7 +71,7 @@ def restore(installation: Installation, name: str, begin: Begin, database: str =
     settings, kafka, topic = installation.clickhouse, installation.kafka, audit_topic(installation.kafka)
     backup = backup_of(settings, name, database)
     wait_until_stopped(kafka)
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, ForgottenSubject) as codec:
         tombstones = read_tombstones(installation, codec)
         forgotten_subjects(installation, tombstones)
         found, size = _restored(settings, backup, topic, begin)

@@ -20,7 +20,7 @@ from nightdesk.operations.progress import Begin
 from nightdesk.operations.sink_offsets import audit_log, first_offsets, sink_places, sink_reader
 from nightdesk.operations.tombstones import forgotten_subjects, read_tombstones
 from nightdesk.schemas.codec import Codec, RegistryUnavailable, Undecodable
-from nightdesk.schemas.records import AuditRecord
+from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.sinks.audit.chain import BEGINNING, Head
 from nightdesk.sinks.verification.absence import Absence, absence
 from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked, whole, without_beginning
@@ -75,7 +75,7 @@ def verify_audit(installation: Installation, progress: Begin) -> AuditVerificati
     try:
         with (
             broker_answers(kafka),
-            registered_codec(installation) as codec,
+            registered_codec(installation, AuditRecord, ForgottenSubject) as codec,
             clickhouse(installation.clickhouse) as client,
         ):
             missing = _absence(installation, client, codec)

@@ -15,6 +15,7 @@ from nightdesk.operations.ledger_audit import read_facts
 from nightdesk.operations.persons import claimed_name, of_a_person
 from nightdesk.processors.ledger import Fact
 from nightdesk.processors.ledger.entries import correction
+from nightdesk.schemas.records import BudgetEntry
 from nightdesk.schemas.topics import BUDGET
 
 MICROUSD_AT_MOST = 10**15
@@ -37,7 +38,7 @@ def correct(installation: Installation, wanted: Correction) -> Fact:
     fact = _settled(read_facts(installation), wanted)
     person = of_a_person(wanted.person) if wanted.person else claimed_name()
     line = correction(fact, wanted.microusd, person, wanted.reason, datetime.now(UTC))
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, BudgetEntry) as codec:
         produce(installation.kafka, BUDGET, [(wanted.agent, codec.encode(line))])
     return fact
 

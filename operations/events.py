@@ -79,7 +79,7 @@ def send_events(
     Raises `Failure` if the topic or the registry cannot be reached, or `traceparent` is not valid.
     """
     headers = () if traceparent is None else (("traceparent", _checked(traceparent)),)
-    with registered_codec(endpoints) as codec:
+    with registered_codec(endpoints, Event) as codec:
         return _send(endpoints.kafka, codec, lines, defaults, headers)
 
 

@@ -49,6 +49,6 @@ def cancel(installation: Installation, timer_id: str, reason: str) -> FollowUp:
         case_id=one.case_id,
         person=claimed_name(),
     )
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, Timer) as codec:
         produce(installation.kafka, TIMERS, [(one.subject, codec.encode(order))])
     return one

@@ -21,7 +21,7 @@ from nightdesk.operations.installation import Installation
 from nightdesk.operations.persons import claimed_name, of_a_person
 from nightdesk.operations.progress import Begin
 from nightdesk.schemas.audit_records import forgotten
-from nightdesk.schemas.records import ForgottenSubject
+from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.schemas.topics import AUDIT, DAY_MS, FORGOTTEN, TOPICS
 from nightdesk.sinks.audit.forgotten import digest_of, key_check
 from nightdesk.sinks.clickhouse.forgetting import TABLES, Places, delete, places_of, rows_of
@@ -62,7 +62,7 @@ def forget(installation: Installation, subject: str, reason: str, begin: Begin, 
         issued_by=of_a_person(person) if person else claimed_name(),
         reason=reason,
     )
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, ForgottenSubject, AuditRecord) as codec:
         produce(installation.kafka, FORGOTTEN, [(tombstone.digest, codec.encode(tombstone))])
         rows, places = _delete(installation, subject, tombstone, begin)
         done = tombstone.model_copy(update={"places": places.number, "places_sha256": places.sha256})

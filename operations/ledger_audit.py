@@ -81,7 +81,7 @@ def verify_ledger(settings: Installation, wait_s: float) -> tuple[LedgerAudit, l
 
 def read_ledger_audit(settings: Installation) -> LedgerAudit:
     """Read all three. Raises `Failure`."""
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, BudgetEntry) as codec:
         log = _Log(settings, codec)
         book = costs_of_log(log.entries())
     facts = read_facts(settings)

@@ -17,7 +17,7 @@ from nightdesk.operations.persons import claimed_name, of_a_person
 from nightdesk.processors.charter import Charter
 from nightdesk.processors.charter.parsing import charter_to_json
 from nightdesk.schemas.audit_records import ordered
-from nightdesk.schemas.records import ControlCommand
+from nightdesk.schemas.records import AuditRecord, ControlCommand
 from nightdesk.schemas.topics import AUDIT, CONTROL
 from nightdesk.streams.control import Control
 from nightdesk.streams.control_records import apply_record
@@ -107,21 +107,21 @@ def _check_known(agent: str, known: Set[str]) -> None:
 
 def give_orders(settings: Installation, orders: Sequence[ControlCommand]) -> None:
     """Emit the orders; returns when the broker has acknowledged them. Raises `Failure`."""
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, ControlCommand) as codec:
         records = [(order.key, codec.encode(order)) for order in orders]
     produce(settings.kafka, CONTROL, records)
 
 
 def record_order(settings: Installation, order: ControlCommand) -> None:
     """Record an order in the audit, like stages do for their own orders. Raises `Failure`."""
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, AuditRecord) as codec:
         produce(settings.kafka, AUDIT, [(order.agent, codec.encode(ordered(order, None)))])
 
 
 def read_control(settings: Installation) -> Control:
     """The orders in force, as stages read them. Raises `Failure`."""
     control = Control()
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, ControlCommand) as codec:
         for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
             apply_record(control, codec, message.value())
             if message.partition() == CONTROL.partition:

@@ -29,7 +29,7 @@ from nightdesk.operations.persons import claimed_name
 from nightdesk.schemas import audit_records
 from nightdesk.schemas.codec import Codec, Undecodable
 from nightdesk.schemas.dead_letters import Original
-from nightdesk.schemas.records import Event
+from nightdesk.schemas.records import AuditRecord, Event
 from nightdesk.schemas.reoffers import EVERY_AGENT, REOFFER_HEADER, reoffer_header
 from nightdesk.schemas.topics import AUDIT, INGEST
 from nightdesk.sinks.untaken import UNTAKEN_STATUSES, UntakenEvent, UntakenStatus, untaken_events
@@ -90,7 +90,7 @@ def reoffer_events(
     if chosen.agent:
         events = [replace(event, agent=event.agent or chosen.agent) for event in events]
     found: list[UntakenEvent] = []
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, Event, AuditRecord) as codec:
         offer = _Offer(installation.kafka.topic_prefix, codec, reason, now)
         sender = None if dry_run else BlockingProducer.of(installation.kafka)
         originals = _read(installation.kafka, codec, events)

@@ -23,7 +23,7 @@ from nightdesk.operations.stage_status import StageStatus, long_transactions, st
 from nightdesk.operations.waiting_steps import WaitingGroup, waiting_steps
 from nightdesk.operations.workers import Worker, read_workers
 from nightdesk.processors.notifications import RouteState
-from nightdesk.schemas.records import UnreadableCharter
+from nightdesk.schemas.records import DeadLetter, DeadLetterEnd, UnreadableCharter
 from nightdesk.sinks.cases import counted
 from nightdesk.sinks.story import Halt
 
@@ -140,7 +140,7 @@ def _halts(installation: Installation) -> list[Halt]:
 
 
 def _open_letters(installation: Installation) -> Sequence[Letter]:
-    with registered_codec(installation) as codec:
+    with registered_codec(installation, DeadLetter, DeadLetterEnd) as codec:
         return open_letters(installation.kafka, codec)
 
 

@@ -90,7 +90,7 @@ class Obedience:
 def active_stops(settings: Installation) -> dict[str, ActiveStop]:
     """The orders to stop in force, by agent; `*` is every agent. Raises `Failure`."""
     last: dict[str, ActiveStop] = {}
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, ControlCommand) as codec:
         for message in read_topic(settings.kafka, settings.kafka.topic_prefix + CONTROL.name):
             value = message.value()
             if value is None:

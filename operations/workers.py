@@ -54,7 +54,7 @@ def read_workers(settings: Installation) -> list[Worker]:
         return []
     newest_at = _time(max(stamp_ms for _, stamp_ms in last.values()))
     all_silent = datetime.now(UTC) - newest_at > ALL_SILENT_AFTER
-    with registered_codec(settings) as codec:
+    with registered_codec(settings, WorkerReport) as codec:
         found = []
         for key, (value, stamp_ms) in last.items():
             at = _time(stamp_ms)

@@ -6,7 +6,7 @@ confluent-kafka's client.
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
@@ -55,10 +55,14 @@ class Registry:
             self._client.set_compatibility(subject, COMPATIBILITY)
         return ids
 
-    def codec(self, topic_prefix: str) -> Codec:
-        """A codec for the registered schemas. Raises `UnknownSchema`, which names the missing subject."""
+    def codec(self, topic_prefix: str, kinds: Collection[type[Record]] = ()) -> Codec:
+        """A codec for the registered schemas of these kinds of records, or of all of them. Raises `UnknownSchema`,
+        which names the missing subject.
+        """
         ids: dict[type[Record], int] = {}
         for subject, record in subjects(topic_prefix).items():
+            if kinds and record not in kinds:
+                continue
             try:
                 ids[record] = _id_of(self._client.lookup_schema(subject, _schema(record)))
             except SchemaRegistryError as error:

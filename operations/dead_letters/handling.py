@@ -17,7 +17,7 @@ from nightdesk.operations.dead_letters.ending import Ended, LetterOrder, decoded
 from nightdesk.operations.dead_letters.reading import Found, Letter, State, read_contents, read_letters
 from nightdesk.operations.progress import Advance, Begin
 from nightdesk.schemas.dead_letters import Original
-from nightdesk.schemas.records import Record
+from nightdesk.schemas.records import AuditRecord, DeadLetter, DeadLetterEnd, Record
 
 CHANGED = "other letters match than in the dry run"
 GONE = "the record was too large for its dead letter, and its topic does not hold it any more"
@@ -63,13 +63,13 @@ class DeadLetterQueue:
 
         Raises `Failure`.
         """
-        with registered_codec(self.endpoints) as codec:
+        with registered_codec(self.endpoints, DeadLetter, DeadLetterEnd) as codec:
             found = read_letters(self.endpoints.kafka, codec, choice.topic)
         return Found(tuple(choose(found.letters, choice, state)), found.strangers)
 
     def open_up(self, letter_id: str) -> Iterator[OpenedLetter]:
         """The one letter whose id begins like this. Raises `Failure`."""
-        with registered_codec(self.endpoints) as codec:
+        with registered_codec(self.endpoints, DeadLetter, DeadLetterEnd) as codec:
             found = choose(read_letters(self.endpoints.kafka, codec).letters, Choice(ids=(letter_id,)), "all")
             for letter, contents in read_contents(self._finder(), found):
                 yield OpenedLetter(letter, contents, decoded(letter, contents, codec))
@@ -89,7 +89,7 @@ class DeadLetterQueue:
         """
         if choice.is_everything and not how.everything:
             raise Failure("no letters are selected", "Give ids, a filter, or --all", FailureKind.INVALID)
-        with registered_codec(self.endpoints) as codec:
+        with registered_codec(self.endpoints, DeadLetter, DeadLetterEnd, AuditRecord) as codec:
             letters = choose(read_letters(self.endpoints.kafka, codec, choice.topic).letters, choice, state)
             if not letters:
                 remedy = "See `nightdesk dlq list --state all`; `replay --again` includes resolved letters"
