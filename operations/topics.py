@@ -34,6 +34,8 @@ KNOWN_POLL_S = 0.05
 LARGEST_RECORD_BYTES = 4 * 1024 * 1024
 LARGEST_DEAD_LETTER_BYTES = 5 * 1024 * 1024
 PARTITIONS = "partitions: "
+OFFSETS_RETENTION = "offsets.retention.minutes"
+MINUTES_A_DAY = 24 * 60
 
 # Configs for which a larger value is accepted.
 LIMITS = frozenset({"retention.ms", "retention.bytes", "max.message.bytes"})
@@ -111,6 +113,17 @@ def inspect_topics(kafka: KafkaSettings) -> list[ComparedTopic]:
     """Compare the broker's topics with the table. Changes nothing. Raises `Failure` like `apply_topics`."""
     with _admin(kafka) as admin:
         return _inspect(admin, kafka)
+
+
+def offsets_kept_days(kafka: KafkaSettings) -> float:
+    """For how many days the brokers keep the offsets of a consumer group without members. Raises `Failure`, also if
+    the login may not read the brokers' configuration.
+    """
+    with _admin(kafka) as admin:
+        broker = str(next(iter(admin.list_topics(timeout=ANSWER_TIMEOUT_S).brokers)))
+        asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, broker)], request_timeout=ANSWER_TIMEOUT_S)
+        [told] = [future.result() for future in asked.values()]
+        return int(told[OFFSETS_RETENTION].value) / MINUTES_A_DAY
 
 
 @contextmanager

@@ -86,6 +86,9 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "log.dirs": data.resolve(),
         # Only `nightdesk topics apply` creates topics: an unknown name must fail.
         "auto.create.topics.enable": "false",
+        # As long as the topics keep records. By default it is a week: a stage that stood still for longer would begin
+        # where its topics begin.
+        "offsets.retention.minutes": 30 * 24 * 60,
         # There is one broker.
         "offsets.topic.replication.factor": 1,
         "transaction.state.log.replication.factor": 1,

@@ -9,9 +9,9 @@ from threading import Thread
 
 import pytest
 
-from nightdesk.messaging.failures import FailureKind
+from nightdesk.messaging.failures import Failure, FailureKind
 from nightdesk.messaging.settings import KafkaSettings, SchemaRegistrySettings
-from nightdesk.operations.doctor import Machine, check_connections, diagnose
+from nightdesk.operations.doctor import Machine, check_connections, check_offsets, diagnose
 from nightdesk.settings import Settings
 from nightdesk.sinks.settings import ClickHouseSettings
 
@@ -63,3 +63,26 @@ def test_an_outside_system_that_does_not_answer_is_named() -> None:
         )
         assert check_connections({"answers": there}).problem is None, "it refuses what it is asked, and it is there"
         server.shutdown()
+
+
+@pytest.mark.parametrize(("days", "warns"), [(7, True), (29.9, True), (30, False), (365, False)])
+def test_offsets_are_kept_as_long_as_records(days: float, warns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nightdesk.operations.doctor.offsets_kept_days", lambda _: days)
+    finding = check_offsets(KafkaSettings())
+    assert (finding.warns, finding.problem) == (warns, None)
+    assert finding.detail.startswith(f"kept for {days:g} days")
+    assert ("43200" in finding.detail) is warns
+
+
+def test_brokers_that_do_not_say_how_long_they_keep_offsets_are_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: KafkaSettings) -> float:
+        raise Failure("not authorized")
+
+    monkeypatch.setattr("nightdesk.operations.doctor.offsets_kept_days", refused)
+    finding = check_offsets(KafkaSettings())
+    assert (finding.warns, finding.problem) == (True, None)
+    assert "not authorized" in finding.detail
+
+
+def test_the_local_broker_keeps_offsets_for_thirty_days(stack_settings: Settings) -> None:
+    assert check_offsets(stack_settings.kafka).warns is False
