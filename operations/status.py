@@ -26,6 +26,7 @@ from nightdesk.processors.notifications import RouteState
 from nightdesk.schemas.records import DeadLetter, DeadLetterEnd, UnreadableCharter
 from nightdesk.sinks.cases import counted
 from nightdesk.sinks.story import Halt
+from nightdesk.streams.control import Control
 
 Answer = TypeVar("Answer")
 
@@ -45,7 +46,7 @@ class Status:
     `halts` are the stopped agents (`*` is every agent), `held_back` the decisions that wait for the end of an order,
     `waiting` the steps that wait before they are decided, `letters` the open dead letters, and `last_day` the number of
     cases that ended in each way of `TO_LOOK_AT`. `away` are the providers and systems that do not answer, `routes`
-    those of notifications.
+    those of notifications. `takes_events`: a charter is in force for some agent.
     """
 
     stages: Mapping[str, StageStatus]
@@ -58,6 +59,7 @@ class Status:
     last_day: Mapping[str, int] | None
     away: Sequence[AwaySystem] | None = ()
     routes: Sequence[RouteState] | None = ()
+    takes_events: bool | None = True
 
     def letters_of_stage(self, stage: str) -> int | None:
         """The number of a stage's open dead letters."""
@@ -98,10 +100,11 @@ def read_status(installation: Installation, wait_s: float = 0.0) -> Status:
     while not is_done(stages) and time.monotonic() < until:
         time.sleep(LOOK_AGAIN_AFTER_S)
         stages = stage_status(installation.kafka)
+    control = _or_none(lambda: read_control(installation))
     return Status(
         stages=stages,
         workers=_or_none(lambda: read_workers(installation)),
-        halts=_or_none(lambda: _halts(installation)),
+        halts=None if control is None else _halts(control),
         held_back=_or_none(lambda: halted_decisions(installation)),
         waiting=_or_none(lambda: waiting_steps(installation)),
         letters=_or_none(lambda: _open_letters(installation)),
@@ -109,6 +112,7 @@ def read_status(installation: Installation, wait_s: float = 0.0) -> Status:
         last_day=_or_none(lambda: _last_day(installation)),
         away=_or_none(lambda: away_systems(installation)),
         routes=_or_none(lambda: list(read_routes(installation).values())),
+        takes_events=None if control is None else bool(control.current()),
     )
 
 
@@ -124,7 +128,7 @@ def _or_none(read: Callable[[], Answer]) -> Answer | None:
         return None
 
 
-def _halts(installation: Installation) -> list[Halt]:
+def _halts(control: Control) -> list[Halt]:
     return [
         Halt(
             agent=order.agent,
@@ -134,7 +138,7 @@ def _halts(installation: Installation) -> list[Halt]:
             reason=order.reason,
             since=order.time,
         )
-        for order in read_control(installation).orders()
+        for order in control.orders()
         if order.kind in ("pause", "stop_all")
     ]
 

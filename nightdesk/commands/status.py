@@ -43,6 +43,7 @@ def _document(settings: Settings, found: Status) -> dict[str, Any]:
         "schema_registry": {"url": without_login(settings.schema_registry.url)},
         "clickhouse": {"url": settings.clickhouse.public_url},
         "stages": _stages(found),
+        "takes_events": found.takes_events,
         "halted": None if found.halts is None else [_halt(halt) for halt in found.halts],
         "held_back": None if found.held_back is None else held_back_rows(found.held_back),
         "waiting": None if found.waiting is None else [asdict(each) for each in found.waiting],
@@ -118,6 +119,8 @@ def _troubles(found: Status) -> Iterator[str]:
     for what, values in _parts(found):
         if values is None:
             yield f"{what} cannot be read: see `nightdesk doctor`"
+    if found.takes_events is False:
+        yield "no charter is promoted, so every event is ignored: `nightdesk charter apply FOLDER --promote`"
     for halt in found.halts or ():
         yield why_text.halted(halt)
     if found.held_back:

@@ -53,6 +53,24 @@ def test_what_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None
     assert all(part in line for part, line in zip(parts, told, strict=True))
 
 
+def test_an_installation_without_a_charter_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """As after somebody has deleted `control`, with all stages running and without lag."""
+    for takes_events, lines in ((True, 0), (False, 1), (None, 0)):
+        found = Status(
+            stages={},
+            workers=[],
+            halts=[],
+            held_back=[],
+            waiting=[],
+            letters=[],
+            transactions=[],
+            last_day={},
+            takes_events=takes_events,
+        )
+        _print(Settings(), found)
+        assert capsys.readouterr().out.count("no charter is promoted, so every event is ignored") == lines
+
+
 def test_a_worker_whose_report_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     report = Identity("act", "act-0").report("not_ready", NOW)
     workers = [Worker(report, NOW, is_silent=True, unreadable="no schema \x1b[2J")]
