@@ -44,8 +44,10 @@ class FetchThread(aiokafka.AIOKafkaConsumerThread):
 
     async def _highwaters(self, partitions: list[TP]) -> Mapping[TP, int]:
         """The offsets at which recovery ends. Faust waits for the record before each, so it must be one that can be
-        read.
+        read. aiokafka takes the first record of an open transaction for the end, so none may be open.
         """
+        places = [(tp.topic, tp.partition) for tp in partitions]
+        await asyncio.to_thread(offset_gaps.wait_until_readable, self.client_config, places)
         ends = {(tp.topic, tp.partition): end for tp, end in (await super()._highwaters(partitions)).items()}
         found = await asyncio.to_thread(offset_gaps.readable_ends, self.client_config, ends)
         return {TP(*place): end for place, end in found.items()}

@@ -6,17 +6,25 @@ separate consumer reads the same offset. Like the stage it reads committed recor
 gap.
 """
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from nightdesk.messaging.clients import ClientConfig, new_reader
-from nightdesk.messaging.log_offsets import Place
+from nightdesk.messaging.clients import ClientConfig, new_admin, new_reader
+from nightdesk.messaging.log_offsets import Place, ask_bounds
+from nightdesk.messaging.transactions import open_transaction
+
+log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 READER = "nightdesk-offset-gaps"
+# How often it is asked whether a transaction is still open, and after how many questions that is said: between the two
+# requests of one question a record may have been written.
+LOOK_S = 0.5
+LOOKS_UNTIL_TOLD = 2
 # The search for a changelog's last record starts this far before its end, and goes back by this factor.
 FIRST_LOOK_BACK = 1
 LOOK_BACK_FACTOR = 64
@@ -48,6 +56,30 @@ def look_from(client_config: ClientConfig, place: Place, offset: int) -> Found |
         return None
     finally:
         consumer.close()
+
+
+def wait_until_readable(client_config: ClientConfig, places: Collection[Place]) -> None:
+    """Return when no transaction of another producer hides records of these changelogs. A table that was recovered
+    without them would have forgotten what was done. Kafka ends a transaction by itself; until then the watchdog may end
+    this process, and the next one waits again.
+    """
+    admin, looks = new_admin(client_config), 0
+    while True:
+        try:
+            bounds = ask_bounds(admin, places)
+        except KafkaException as error:
+            log.warning("the ends of the changelogs are not known: %s", error)
+            # A client can continue with the leader epoch from before the broker's restart, and is refused forever.
+            admin, bounds = new_admin(client_config), None
+        hidden = {place: of_place for place, of_place in (bounds or {}).items() if of_place.stable < of_place.end}
+        if bounds is not None and not hidden:
+            return
+        looks += 1
+        if looks == LOOKS_UNTIL_TOLD:
+            found = (open_transaction(client_config, place, of_place) for place, of_place in hidden.items())
+            for transaction in filter(None, found):
+                log.error("the tables wait: %s (kafka-transactions.sh abort)", transaction)
+        time.sleep(LOOK_S)
 
 
 def readable_ends(client_config: ClientConfig, ends: Mapping[Place, int]) -> dict[Place, int]:

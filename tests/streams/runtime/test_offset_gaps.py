@@ -1,5 +1,6 @@
 """The log itself tells whether an offset that did not arrive exists, and where its last readable record is."""
 
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -28,6 +29,24 @@ def topic(config: Config) -> str:
         admin.create_topics([NewTopic(name, 1, 1)])[name].result()
     assert wait_until(lambda: _is_led(config, name), within_s=30)
     return name
+
+
+def test_a_changelog_is_read_when_no_transaction_hides_its_last_records(
+    config: Config, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Recovery takes the first record of an open transaction for the end, and would leave out what is behind it."""
+    _write(config, topic, 2)
+    hanging = _begin(config, topic, 1)
+    _write(config, topic, 2)
+    waiting = Thread(target=offset_gaps.wait_until_readable, args=(config, [(topic, 0)]), daemon=True)
+    waiting.start()
+    assert wait_until(lambda: "is open since" in caplog.text, within_s=30)
+    assert waiting.is_alive()
+    hanging.abort_transaction()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    bounds = _bounds(config, topic)
+    assert bounds.stable == bounds.end
 
 
 def _write(config: Config, topic: str, count: int) -> None:
