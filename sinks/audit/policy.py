@@ -34,11 +34,11 @@ class SinkSettings:
 class BatchPolicy:
     """How much goes into one insert, and how long to wait after a failed one.
 
-    Each insert costs ClickHouse some 20 ms of CPU whatever its size, and creates a part to merge, so few large inserts
-    are better: `linger_s` is how far `why` may be behind. If nothing more came for `quiet_s` a batch is written at
-    once, but not sooner than `pace_s` after the last insert: so records that come one by one, each after such a pause,
-    share an insert. A batch of `worth_messages` is written as soon as it is quiet. Every `hours_pause_s` it looks for
-    hours to count (`hours.py`).
+    Each insert costs ClickHouse some 60 ms of CPU whatever its size, most of it to plan the views that fill the
+    facts, and creates parts to merge, so few large inserts are better: `linger_s` is how far `why` may be behind. If
+    nothing more came for `quiet_s` a batch is written at once, but not sooner than `pace_s` after the last insert: so
+    records that come one by one, each after such a pause, share an insert. A batch of `worth_messages` is written as
+    soon as it is quiet. Every `hours_pause_s` it looks for hours to count (`hours.py`).
     """
 
     batch_messages: int = 10_000
@@ -46,7 +46,7 @@ class BatchPolicy:
     linger_s: float = 2.0
     # Longer than the broker waits to fill a response (`fetch.wait.max.ms`): between two responses it is not quiet.
     quiet_s: float = 0.15
-    pace_s: float = 0.5
+    pace_s: float = 1.0
     worth_messages: int = 1000
     first_pause_s: float = 0.25
     longest_pause_s: float = 15.0

@@ -186,6 +186,46 @@ def test_an_id_of_any_kind_leads_to_its_subject(client: Client) -> None:
         assert found.result_rows == [("ticket-1",)]
 
 
+def test_no_view_of_an_insert_looks_for_equal_rows_among_ids(client: Client) -> None:
+    """The table keeps one row of equal ones anyway. DISTINCT took more than all other views of an insert together."""
+    query = client.command("SHOW CREATE TABLE ids_of_records")
+    assert "DISTINCT" not in str(query).upper()
+
+
+def test_rows_of_one_key_in_one_insert_are_one_row(client: Client) -> None:
+    """An insert does not merge its own rows (`optimize_on_insert`): who reads does."""
+    land(client, decided(1), decided(1), decided(1), first=10)
+    for table in ("case_states", "decision_facts", "case_lines"):
+        assert rows(client, f"SELECT count() AS n FROM {table} FINAL") == [{"n": 1}], table
+    assert [one["decision_id"] for one in rows(client, "SELECT * FROM decisions")] == [decided(1).decision_id]
+
+
+@pytest.mark.parametrize("text", ["", 'é 😀\t\n\\ "quoted"', "\u2028 a \u0000 b", "[1, 2]", "null", "x" * 20_000])
+def test_a_text_is_in_the_facts_as_it_was_recorded(client: Client, text: str) -> None:
+    """A view may parse a record's detail once, with the types of all its fields."""
+    done = acted(3, "failed", 0, [outcome(0, "failed", result=text, error=text or None), outcome(1)])
+    asked = record("asked", 0.5, question(prompt=text, reply=text), provider="anthropic", **of_case())
+    detail = json.loads(decided(1).detail) | {"reasoning": text, "parameters": text, "prompt_sha256": None}
+    verdicts = [{"rule": text, "passed": False, "reason": text}]
+    decision = decided(1).model_copy(update={"detail": json.dumps({**detail, "verdicts": verdicts})})
+    land(client, asked, decision, done)
+    (one,) = rows(client, "SELECT * FROM decisions")
+    assert (one["reasoning"], one["parameters"], one["prompt_sha256"]) == (text, text, None)
+    assert json.loads(one["verdicts"]) == verdicts
+    (call,) = rows(client, "SELECT * FROM model_calls")
+    assert (call["prompt"], call["reply"], call["cost_microusd"]) == (text, text, 700)
+    first, second = rows(client, "SELECT * FROM steps ORDER BY position")
+    assert (first["result"], first["error"], first["from_cache"]) == (text, text or None, 0)
+    assert (second["started_at"], second["latency_ms"]) == (at(3), 12)
+
+
+def test_a_decision_whose_text_is_gone_or_lacks_fields_is_in_the_facts(client: Client) -> None:
+    for number, detail in enumerate(("", "{}", "null", "no JSON")):
+        land(client, decided(1, event_id=f"evt-{number}").model_copy(update={"detail": detail}), first=10 * number)
+    found = rows(client, "SELECT reasoning, verdicts, prompt_sha256, reserved_microusd FROM decisions")
+    assert found == [{"reasoning": "", "verdicts": "", "prompt_sha256": None, "reserved_microusd": 0}] * 4
+
+
 def test_the_columns_of_the_feed_are_those_of_a_row(client: Client) -> None:
     """A column that the feed lacks would be missing in facts that are filled again, without an error."""
     columns = (
