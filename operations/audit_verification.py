@@ -24,6 +24,7 @@ from nightdesk.schemas.records import AuditRecord, ForgottenSubject
 from nightdesk.sinks.audit.chain import BEGINNING, Head
 from nightdesk.sinks.verification.absence import Absence, absence
 from nightdesk.sinks.verification.chains import Chain, behind, chains, links, walked, whole, without_beginning
+from nightdesk.sinks.verification.facts import FACTS, FactFinding, compared_facts
 from nightdesk.sinks.verification.findings import Finding, Place
 from nightdesk.sinks.verification.rows import compared_rows, old_rows_without_place
 from nightdesk.sinks.verification.topic import (
@@ -58,15 +59,17 @@ class PartitionVerification:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerification:
-    """What was compared, and every row that is not as it was written."""
+    """What was compared, every row that is not as it was written, and every fact that is not what the rows say."""
 
     rows: int
     partitions: tuple[PartitionVerification, ...]
     findings: tuple[Finding, ...]
+    facts: tuple[FactFinding, ...]
 
 
 def verify_audit(installation: Installation, progress: Begin) -> AuditVerification:
-    """Compare rows with places, places with the hash chains, and both with what the topic still has. Raises `Failure`.
+    """Compare rows with places, places with the hash chains, both with what the topic still has, and facts with rows.
+    Raises `Failure`.
 
     What the sink has not committed is not compared.
     """
@@ -112,7 +115,8 @@ class _Verification:
         found += self._old_rows()
         found += self._compared_with_topic(progress)
         named = dict.fromkeys(found)  # two comparisons may name one row
-        return AuditVerification(rows, tuple(self._partitions.values()), tuple(named))
+        facts = tuple(self._compared_facts(progress))
+        return AuditVerification(rows, tuple(self._partitions.values()), tuple(named), facts)
 
     def _read_partitions(self) -> Iterator[PartitionVerification]:
         firsts = first_offsets(self._consumer, self._topic)
@@ -177,6 +181,10 @@ class _Verification:
         for one in self._partitions.values():
             place = Place(self._incarnation, one.partition, one.first)
             one.clickhouse = total(self._client, self._topic, place, one.end)
+
+    def _compared_facts(self, progress: Begin) -> Iterator[FactFinding]:
+        ends = {one.partition: one.end for one in self._partitions.values()}
+        return compared_facts(self._client, self._absence, self._incarnation, ends, progress("tables", len(FACTS)))
 
     def _compared(self, partition: int, batch: list[TopicRecord]) -> list[Finding]:
         place = Place(self._incarnation, partition, batch[0].offset)

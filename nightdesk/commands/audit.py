@@ -31,16 +31,18 @@ def root() -> None:
 
 @app.command()
 def verify(output: OutputOption = Output.text) -> None:
-    """Compare each row with the hash chains and with the topic; exit code 1 if one was changed, removed or added."""
+    """Compare each row with the hash chains and with the topic, and the facts that views read with the rows; exit code
+    1 if one was changed, removed or added.
+    """
     with long_work() as progress:
         found = verify_audit(load_settings(), progress)
     if output is Output.json:
         print_json(_document(found))
     else:
         _print(found)
-    if found.findings:
+    if differences := len(found.findings) + len(found.facts):
         raise Failure(
-            f"{len(found.findings)} differences between ClickHouse and what the sink wrote",
+            f"{differences} differences between ClickHouse and what the sink wrote",
             "docs/how-to/verify.md says what each of them means",
         )
 
@@ -97,6 +99,11 @@ def _print(found: AuditVerification) -> None:
         print_rows([_finding(one) for one in found.findings], Output.text)
     else:
         print_line(f"all {found.rows} rows are as they were written")
+    print_line()
+    if found.facts:
+        print_rows([one._asdict() for one in found.facts], Output.text)
+    else:
+        print_line("the facts that views read are what the rows say")
 
 
 def _partition(one: PartitionVerification) -> dict[str, Any]:
@@ -136,4 +143,5 @@ def _document(found: AuditVerification) -> dict[str, Any]:
             for one in found.partitions
         ],
         "findings": [{**_finding(one), "incarnation": one.place.incarnation} for one in found.findings],
+        "facts": [one._asdict() for one in found.facts],
     }

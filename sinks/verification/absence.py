@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
@@ -39,7 +40,7 @@ class Absence:
     confirmed: frozenset[str] = frozenset()
 
     @property
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         """Of queries with `KEPT`: rows are compared as long as they and their places are kept."""
         rows = min(self.retention.of("audit_records"), self.retention.of("audit_places"))
         return {
@@ -49,6 +50,11 @@ class Absence:
             "prompts": min(texts, self.retention.prompts or texts),
             "places": self.retention.of("audit_places"),
         }
+
+    def parameters_of(self, table: str) -> dict[str, Any]:
+        """Of queries that compare a table of facts with the rows: as long as all of both is kept."""
+        given = self.parameters
+        return given | {"prompts": min(self.retention.of(table), given["rows"], given["prompts"])}
 
 
 def absence(

@@ -38,6 +38,7 @@ def test_a_night_is_as_it_was_written_and_a_row_that_differs_is_named(
     result = nightdesk("audit", "verify")
     assert (result.code, result.err) == (0, "")
     assert f"all {COUNT + 2} rows are as they were written" in result.out
+    assert "the facts that views read are what the rows say" in result.out
     totals = nightdesk("audit", "verify", "-o", "json").json()["partitions"]
     assert sum(one["topic"]["records"] for one in totals) == COUNT + 2
     assert sum(one["clickhouse"]["cost_microusd"] for one in totals) == 4_200
@@ -64,3 +65,16 @@ def test_what_is_gone_from_clickhouse_altogether_is_named_by_the_topic(
     for table in ("audit_records", "audit_places"):
         client.command(f"ALTER TABLE {table} DELETE WHERE record_id = 'r-9' SETTINGS mutations_sync = 1")
     assert ("removed", "r-9") in faults(nightdesk("audit", "verify", "-o", "json").json())
+
+
+def test_a_fact_that_somebody_changed_is_named_although_its_row_is_as_it_was(
+    topics: Settings, database: ClickHouseSettings, nightdesk: CommandLine, client: Client
+) -> None:
+    """What people read are the facts: the cost of a decision in SQL, on dashboards, in the console."""
+    written(topics.model_copy(update={"clickhouse": database}))
+    client.command("ALTER TABLE decision_facts UPDATE cost_microusd = 5 WHERE true SETTINGS mutations_sync = 1")
+    result = nightdesk("audit", "verify", "-o", "json")
+    assert (result.code, result.json()["findings"]) == (1, [])
+    (one,) = result.json()["facts"]
+    assert (one["fault"], one["table"], one["key"]) == ("changed", "decision_facts", decided(1).record_id)
+    assert "it is not what the rows of audit_records say" in nightdesk("audit", "verify").out
