@@ -22,7 +22,7 @@ from nightdesk.sinks.clickhouse.script import statements_of
 from nightdesk.sinks.verification.absence import KEPT, Absence
 
 # The last migration that changed what a fact says. Facts of older records may say something else than the query does.
-SAID_SINCE = 16
+COMPUTED_SINCE = 16
 SINCE = """
 SELECT if((SELECT min(landed_at) FROM audit_places) < toDateTime(max(applied_at), 'UTC'),
     toDateTime(max(applied_at), 'UTC'), toDateTime(0, 'UTC'))
@@ -118,7 +118,7 @@ def compared_facts(
     """Every fact that is not what the rows say, but for records from `ends` (partition -> offset) on. `advance` is
     called after each table. Raises `connection.ANY_FAILURE`.
     """
-    (since,) = client.query(SINCE, parameters={"version": SAID_SINCE}).result_rows[0]
+    (since,) = client.query(SINCE, parameters={"version": COMPUTED_SINCE}).result_rows[0]
     late = {"incarnation": incarnation, "partitions": list(ends), "ends": list(ends.values())}
     keys = {"first": str(secrets.randbits(64)), "second": str(secrets.randbits(64))}
     filled = queries()
@@ -129,8 +129,8 @@ def compared_facts(
         parts = sorted(part for part in sums[0].keys() | sums[1].keys() if sums[0].get(part) != sums[1].get(part))
         for start in range(0, len(parts), PARTS_AT_ONCE):
             some = {**asked, "parts": parts[start : start + PARTS_AT_ONCE]}
-            said, found = (_read(client, rows, some) for rows in sides)
-            yield from _without_late(client, one, late, list(_differing(one.table, said, found)))
+            recorded, found = (_read(client, rows, some) for rows in sides)
+            yield from _without_late(client, one, late, list(_differing(one.table, recorded, found)))
         advance(1)
 
 
@@ -160,14 +160,16 @@ def _read(client: Client, rows: str, given: Mapping[str, Any]) -> dict[str, set[
     return found
 
 
-def _differing(table: str, said: Mapping[str, set[bytes]], found: Mapping[str, set[bytes]]) -> Iterator[FactFinding]:
+def _differing(
+    table: str, recorded: Mapping[str, set[bytes]], found: Mapping[str, set[bytes]]
+) -> Iterator[FactFinding]:
     """Copies of one record may differ in their hour, and are two rows of facts: one of them has to be right."""
-    for key in sorted(said.keys() | found.keys()):
+    for key in sorted(recorded.keys() | found.keys()):
         if key not in found:
             yield FactFinding("removed", table, key, HOW["removed"])
-        elif key not in said:
+        elif key not in recorded:
             yield FactFinding("added", table, key, HOW["added"])
-        elif not said[key] & found[key]:
+        elif not recorded[key] & found[key]:
             yield FactFinding("changed", table, key, HOW["changed"])
 
 
