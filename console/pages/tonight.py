@@ -40,7 +40,8 @@ TILES: Mapping[str, tuple[str, ...]] = {
     "needs approval": ("needs_approval",),
     "waiting": ("waiting", "deferred", "running"),
     "refused": ("refused",),
-    "failed": ("failed", "rejected"),
+    "failed": ("failed",),
+    "rejected": ("rejected",),
 }
 
 
