@@ -1,7 +1,7 @@
 // What the pages need beside htmx: the chart, countdowns, and keys. No page depends on it to be read or to change something.
 "use strict";
 
-const COLOURS = {completed: "--good", escalated: "--info", "needs approval": "--warn", waiting: "--calm", refused: "--line", failed: "--bad", rejected: "--muted"};
+const COLOURS = {completed: "--good", escalated: "--info", "needs approval": "--warn", waiting: "--calm", refused: "--line", failed: "--bad", rejected: "--text"};
 
 function colour(name) {
   // The computed colour of a variable that is a light-dark() pair.
